@@ -1,0 +1,1 @@
+"""Reproduction of "mixup: Beyond Empirical Risk Minimization" (Zhang, Cisse, Dauphin, Lopez-Paz; ICLR 2018)."""

@@ -1,0 +1,146 @@
+"""A run's parts, put together from its configuration: data, network and optimizer on this process's device."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mixup.config import TrainConfig
+from mixup.data import ImageData, ImageFacts, ResidentImages, Split, open_data
+from mixup.distributed import Group, wait_for_all
+from mixup.engine import Progress, evaluate
+from mixup.errors import UserError
+from mixup.models import build_model
+from mixup.plan import generator, num_steps, stream_seed
+from mixup.schedules import step_schedule
+
+
+@dataclasses.dataclass
+class Run:
+    """One run's parts, put together by `assemble`.
+
+    model: the network itself. trained: the same wrapped for many processes or compiled; they share their weights.
+    clean: a fixed, unmixed slice of the training set, evaluated after every epoch.
+    """
+
+    config: TrainConfig
+    folder: Path
+    group: Group
+    device: torch.device
+    data: ImageData
+    fingerprint: str
+    train: ResidentImages
+    clean: ResidentImages
+    test: ResidentImages
+    validation: ResidentImages | None
+    model: nn.Module
+    trained: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return num_steps(len(self.train), self.config.trainer.batch_size)
+
+    def steps_done(self, progress: Progress) -> int:
+        """Optimizer steps since the start of the run."""
+        return progress.epoch * self.steps_per_epoch + progress.step
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        return autocast(self.config, self.device)
+
+    def evaluate(self, data: ResidentImages) -> tuple[dict[str, float], Tensor]:
+        size = self.config.trainer.eval_batch_size
+        return evaluate(self.model, data, batch_size=size, autocast=self.autocast, group=self.group)
+
+
+def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
+    """Data, network and optimizer on this process's device, as at the start of the run."""
+    device = choose_device(config.trainer.device, group)
+    # The first process of each machine decodes or downloads, the others then find it done.
+    if group.local_rank == 0:
+        data = load(config)
+    wait_for_all(group)
+    if group.local_rank != 0:
+        data = load(config)
+    slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
+    padding = data.facts.crop_padding if config.data.augment else 0
+
+    def resident(split: Split, padding: int = 0) -> ResidentImages:
+        return ResidentImages(split, data.facts, padding=padding, device=device)
+
+    torch.manual_seed(stream_seed(config.seed, "init"))
+    model = build(config, data.facts).to(device)
+    if config.trainer.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    trained: Any = torch.compile(model) if config.trainer.compile else model
+    if group.world_size > 1:
+        trained = DistributedDataParallel(trained, device_ids=[device.index] if device.type == "cuda" else None)
+    return Run(
+        config=config,
+        folder=folder,
+        group=group,
+        device=device,
+        data=data,
+        fingerprint=data.fingerprint(),
+        train=resident(data.train, padding),
+        clean=resident(data.train.select(np.sort(slice_rows))),
+        test=resident(data.test),
+        validation=resident(data.validation) if data.validation else None,
+        model=model,
+        trained=trained,
+        optimizer=build_optimizer(config, model),
+    )
+
+
+def load(config: TrainConfig) -> ImageData:
+    """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table see the same data."""
+    data = config.data
+    return open_data(
+        data.name,
+        root=data.root,
+        download=data.download,
+        train_size=data.train_size,
+        validation=data.validation,
+        label_noise=data.label_noise,
+        stream=lambda name: generator(data.seed, name),
+    )
+
+
+def build(config: TrainConfig, facts: ImageFacts) -> nn.Module:
+    options = {key: value for key, value in vars(config.model).items() if key != "name"}
+    return build_model(config.model.name, num_classes=facts.num_classes, input_shape=facts.input_shape, **options)
+
+
+def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD; weight decay on every parameter, BatchNorm and biases included, as in both of the authors' codes."""
+    o = config.optim
+    return torch.optim.SGD(
+        model.parameters(), lr=o.lr, momentum=o.momentum, nesterov=o.nesterov, weight_decay=o.weight_decay, fused=True
+    )
+
+
+def choose_device(wanted: str, group: Group) -> torch.device:
+    """`auto` is this process's GPU where there is one."""
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.device={wanted}: torch finds no GPU here; use trainer.device=cpu or auto")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
+
+
+def learning_rate(config: TrainConfig, epochs_done: float) -> float:
+    """The configured schedule."""
+    optim = config.optim
+    return step_schedule(epochs_done, lr=optim.lr, milestones=optim.milestones, decay=optim.decay)
+
+
+def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.trainer.precision == "bfloat16")

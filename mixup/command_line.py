@@ -1,0 +1,194 @@
+"""From the command line to a checked `TrainConfig`, one run or a sweep of them, with errors a person can act on.
+
+Hydra composes and launches. Every cell of a sweep is composed and checked before the first one starts, so a mistake in the
+last costs no hours. torch is imported only when there is something to train.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mixup import records
+from mixup.config import TrainConfig, from_omegaconf, run_dir, run_label, schema_defaults
+from mixup.errors import UserError, suggestion
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+GROUPS = ("data", "model", "recipe", "recipe_for", "experiment")  # not mixup: its presets differ in what a label shows
+
+ConfigStore.instance().store(name="schema", node=TrainConfig)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run that was asked for: its configuration, its label, its directory."""
+
+    config: TrainConfig
+    label: str
+    folder: Path
+
+
+def main() -> int:
+    """Runs what the command line asks for; returns the exit status: 0 done, 1 a run failed, 2 a mistake in the request."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `explain` says it in one message
+    leads = os.environ.get("RANK", "0") == "0"
+    try:
+        flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
+        sys.argv[1:] = [*flags, *(argument for argument in sys.argv[1:] if argument not in flags)]  # Hydra wants it in front
+        asked = get_args_parser().parse_args(sys.argv[1:])
+        shows_only = asked.help or asked.hydra_help or asked.cfg or asked.info
+        tasks = [] if shows_only else planned(asked.overrides, multirun=asked.multirun)
+        statuses: list[int] = []
+
+        @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
+        def job(config: DictConfig) -> None:
+            statuses.append(
+                perform(task_of(config), cell=HydraConfig.get().job.num if asked.multirun else None, cells=len(tasks))
+            )
+
+        job()
+        if asked.multirun and leads and not any(task.config.dry_run for task in tasks):
+            return max([*statuses, summarise(tasks)])
+        return max(statuses, default=0)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        if leads:
+            print(explain(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command resumes from the last checkpoint", file=sys.stderr)
+        return 130
+    finally:
+        if "torch" in sys.modules:
+            from mixup.distributed import leave_group
+
+            leave_group()
+
+
+# -- composing -----------------------------------------------------------------------------------------------------------
+
+
+def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
+    """Every run the command line asks for, composed and checked."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        if not multirun:
+            config = compose("train", list(overrides), return_hydra_config=True)
+            if config.hydra.sweeper.params:
+                print("this experiment is a grid: -m runs all of it, without -m this is one run at its defaults")
+            return [checked(overrides)]
+        loader = GlobalHydra.instance().config_loader()
+        whole = loader.load_configuration("train", list(overrides), run_mode=RunMode.MULTIRUN)
+        params = [f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items()]
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides([*params, *overrides])
+        (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+        return [checked(cell) for cell in batch]
+
+
+def checked(overrides: Sequence[str]) -> Task:
+    return task(compose("train", list(overrides)), overrides)
+
+
+def task_of(config: DictConfig) -> Task:
+    """The task of a job that Hydra has launched."""
+    return task(config, HydraConfig.get().overrides.task)
+
+
+def task(config: DictConfig, overrides: Sequence[str]) -> Task:
+    """The label says in what the run differs from what its data, model and experiment stand for by themselves."""
+    chosen = [override for override in overrides if override.partition("=")[0].lstrip("+") in GROUPS]
+    baseline = from_omegaconf(compose("train", chosen))
+    whole = from_omegaconf(config)
+    experiment = any(override.startswith(("experiment=", "+experiment=")) for override in chosen)
+    groups = [override for override in chosen if override.startswith(("data=", "model="))] if experiment else []
+    label = ",".join([*groups, run_label(whole, baseline)])
+    return Task(whole, label, run_dir(whole, label))
+
+
+# -- running -------------------------------------------------------------------------------------------------------------
+
+
+def perform(task: Task, *, cell: int | None, cells: int) -> int:
+    """One run, unless it has finished before. Prints what it is about; returns its exit status."""
+    leads = os.environ.get("RANK", "0") == "0"
+    if leads:
+        place = f"[{cell + 1}/{cells}] " if cell is not None and cells else ""
+        print(f"{place}{task.folder}", flush=True)
+    try:
+        if task.config.dry_run:
+            from mixup.dry_run import dry_run
+
+            dry_run(task.config)
+            return 0
+        record = records.read_record(task.folder)
+        if record is not None:
+            if leads:
+                print(f"already finished: test error {record['test']['top1_error']['last']:.2f} %", flush=True)
+            return 0
+        from mixup import run
+
+        try:
+            record = run.train(task.config, task.folder, task.label)
+        except run.Stopped as stop:
+            print(stop, file=sys.stderr, flush=True)
+            raise SystemExit(128 + stop.signal) from None
+    except UserError as error:
+        if leads:
+            print(error, file=sys.stderr, flush=True)
+        return 2
+    if leads:
+        errors = record["test"]["top1_error"]
+        print(
+            f"test error {errors['last']:.2f} % after the last epoch, median of the last ten {errors['last10_median']:.2f} %"
+        )
+    return 0
+
+
+def summarise(tasks: Sequence[Task]) -> int:
+    """The sweep's table, mean ± std over seeds, from the records on disk. Returns 1 where some run has none."""
+    from mixup.display import print_cells
+
+    found = [record for record in (records.read_record(task.folder) for task in tasks) if record is not None]
+    names = sorted({task.config.name for task in tasks})
+    missing = len(tasks) - len(found)
+    print_cells(", ".join(names), records.cells(found, "test", "top1_error", "last"), missing)
+    return int(missing > 0)
+
+
+# -- errors --------------------------------------------------------------------------------------------------------------
+
+
+def explain(error: BaseException) -> str:
+    """One short message with the nearest right name or the range, for an error of ours, of Hydra's or of OmegaConf's."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        there = ", ".join(error.options)
+        return f"{group}={name}: no such file in configs/{group}{suggestion(name, error.options)}; there are {there}"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if not isinstance(cause, OmegaConfBaseException):
+        lines = str(error).splitlines()
+        if lines[0].startswith("Ambiguous value"):
+            return f"{lines[0]}: to run each of its values, add -m"
+        return " ".join(lines[: 2 if "parsing override" in lines[0] else 1])
+    where = "".join(line.partition(":")[0] + ": " for line in str(error).splitlines()[:1] if line.startswith("In '"))
+    key, what = cause.full_key or "", str(cause).splitlines()[0]
+    keys = [name for name, _ in schema_defaults()]
+    if "not in" in what:
+        return f"{where}{key}: no such setting{suggestion(key, [*keys, *GROUPS, 'mixup'])}"
+    return f"{where}{key}: {what[0].lower()}{what[1:]}"

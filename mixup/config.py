@@ -1,0 +1,244 @@
+"""What a run may vary: the typed schema of `configs/`, its checks, and the run's directory as a function of it.
+
+A misspelt key or a wrong type is an error on the command line and inside a YAML file alike, because `TrainConfig` is the
+first default of `configs/train.yaml`. Facts of a data set (classes, channel statistics, sizes) stand beside its code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_type_hints
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from mixup.errors import UserError, suggestion
+
+
+@dataclass
+class DataConfig:
+    """Which examples. Subset, split and noise depend on `seed` here alone: every run of a table sees the same ones."""
+
+    name: str = MISSING
+    root: str | None = None  # default: $MIXUP_DATA, else ~/.cache/mixup-data
+    download: bool = True  # fetch the official archive where nothing is found
+    train_size: int | None = None  # a class-balanced subset of the training set
+    validation: float = 0.0  # share of the training set held out, class-balanced, never trained on
+    label_noise: float = 0.0  # share of training labels replaced by a uniform draw over all classes (section 3.4)
+    augment: bool = True  # pad-and-crop and flip, where the data set has them
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check("data.train_size", self.train_size, self.train_size is None or self.train_size >= 1, "at least 1, or null")
+        check("data.validation", self.validation, 0 <= self.validation < 1, "a share in [0, 1)")
+        check("data.label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a share in [0, 1]")
+
+
+@dataclass
+class ModelConfig:
+    """Which network. An option left at null takes the network's own default; one it does not have is an error."""
+
+    name: str = MISSING
+    depth: int | None = None
+    width: int | None = None
+    dropout: float | None = None
+
+    def __post_init__(self) -> None:
+        check("model.width", self.width, self.width is None or self.width >= 1, "at least 1")
+        check("model.dropout", self.dropout, self.dropout is None or 0 <= self.dropout < 1, "a probability in [0, 1)")
+
+
+@dataclass
+class MixupConfig:
+    """lambda ~ Beta(alpha, alpha); alpha 0 is lambda = 1, which is ERM (section 2)."""
+
+    alpha: float = MISSING
+    lam_per: str = "batch"  # one lambda a minibatch (figure 1a), or one an example
+
+    def __post_init__(self) -> None:
+        check("mixup.alpha", self.alpha, 0 <= self.alpha < math.inf, "0 for ERM, or a positive number such as 0.2 or 1")
+        check_choice("mixup.lam_per", self.lam_per, ["batch", "example"])
+
+
+@dataclass
+class OptimConfig:
+    """Stochastic gradient descent with a step schedule (section 3.2)."""
+
+    name: str = MISSING
+    lr: float = MISSING
+    momentum: float = MISSING
+    nesterov: bool = MISSING
+    weight_decay: float = MISSING
+    milestones: list[int] = MISSING  # epochs after which the learning rate is multiplied by `decay`
+    decay: float = MISSING
+
+    def __post_init__(self) -> None:
+        check_choice("optim.name", self.name, ["sgd"])
+        check("optim.lr", self.lr, self.lr > 0, "a positive number")
+        check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+        check("optim.weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or a positive number")
+        check("optim.milestones", self.milestones, sorted(set(self.milestones)) == self.milestones, "rising epochs")
+
+
+@dataclass
+class TrainerConfig:
+    """How long, in which batches, on what."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING  # of one optimizer step, over all processes together
+    eval_batch_size: int = MISSING
+    device: str = MISSING
+    precision: str = MISSING
+    channels_last: bool = MISSING
+    compile: bool = MISSING
+    log_every_steps: int = MISSING
+    checkpoint_every_minutes: float = MISSING
+    checkpoint_every_steps: int | None = None
+    clean_slice: int = MISSING
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
+            check(f"trainer.{name}", getattr(self, name), getattr(self, name) >= 1, "a whole number, at least 1")
+        every = self.checkpoint_every_steps
+        check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
+        check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
+        check_choice("trainer.precision", self.precision, ["float32", "bfloat16"])
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise UserError(f"trainer.device={self.device}: use auto, cpu, cuda or cuda:<n>")
+
+
+@dataclass
+class TrackingConfig:
+    """Weights & Biases, which mirrors the run's `metrics.jsonl`."""
+
+    wandb: str = "auto"
+    project: str = "mixup"
+    entity: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("tracking.wandb", self.wandb, ["auto", "disabled", "offline", "online"])
+
+
+@dataclass
+class TrainConfig:
+    """Everything one run of `train.py` is asked for."""
+
+    name: str = MISSING
+    seed: int = MISSING
+    runs_dir: str = MISSING
+    dry_run: bool = False
+    data: DataConfig = MISSING
+    model: ModelConfig = MISSING
+    mixup: MixupConfig = MISSING
+    optim: OptimConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    tracking: TrackingConfig = MISSING
+
+    def __post_init__(self) -> None:
+        check("seed", self.seed, self.seed >= 0, "0 or a positive whole number")
+        check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
+
+
+def check(name: str, value: Any, ok: bool, allowed: str) -> None:
+    if not ok:
+        raise UserError(f"{name}={value} is out of range: use {allowed}")
+
+
+def check_choice(name: str, value: str, choices: list[str]) -> None:
+    if value not in choices:
+        raise UserError(f"{name}={value}: use {' or '.join(choices)}{suggestion(value, choices)}")
+
+
+def from_omegaconf(config: DictConfig) -> TrainConfig:
+    """The composed configuration as plain dataclasses; UserError for an unknown key or a value out of range."""
+    known = {name for name, _ in schema_defaults()}
+    for key in dotted_keys(config):
+        if key not in known:
+            raise UserError(f"{key}: no such setting{suggestion(key, known)}")
+    return cast(TrainConfig, OmegaConf.to_object(config))
+
+
+def dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key that holds a value and not a section. Hydra's `+key=value` adds keys without asking the schema."""
+    for key in config:
+        if isinstance(config._get_node(key), DictConfig):
+            yield from dotted_keys(config[key], f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """The inverse of `dataclasses.asdict`, with the schema's checks; for the `config.yaml` of a run."""
+    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """As nested plain values, for files. It holds no secret: keys for W&B are read from the environment alone."""
+    return dataclasses.asdict(config)
+
+
+# -- the run's directory -------------------------------------------------------------------------------------------------
+
+# What cannot change the numbers, and so is no part of a run's identity.
+BYSTANDERS = (
+    *("name", "runs_dir", "dry_run", "data.root", "data.download"),
+    *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
+    *("tracking.wandb", "tracking.project", "tracking.entity"),
+)
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a configuration with its value."""
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, value
+
+
+def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of the schema with its default; `???` for one that the YAML files must give."""
+    types = get_type_hints(schema)
+    for item in dataclasses.fields(schema):
+        if dataclasses.is_dataclass(types[item.name]):
+            yield from schema_defaults(types[item.name], f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, item.default
+
+
+def identity(config: TrainConfig) -> dict[str, Any]:
+    """What can change the numbers. Keys at the schema's default are left out, so that a key added later, with a default
+    that changes nothing, leaves the directories of earlier runs as they are."""
+    defaults = dict(schema_defaults())
+    return {key: value for key, value in leaves(config) if key not in BYSTANDERS and value != defaults[key]}
+
+
+def config_hash(config: TrainConfig) -> str:
+    """Eight hexadecimal digits of the identity's SHA-256."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
+    """`alpha=1.0,seed=0`, preceded by every other value in which the run differs from `baseline`."""
+    before = dict(leaves(baseline or config))
+    shown = {"data.name": "data", "model.name": "model"}
+    names = [key.rsplit(".", 1)[-1] for key in before]
+    parts = []
+    for key, value in leaves(config):
+        if value != before[key] and key not in (*BYSTANDERS, "mixup.alpha", "seed"):
+            last = key.rsplit(".", 1)[-1]
+            parts.append(f"{shown.get(key, last if names.count(last) == 1 else key)}={value}")
+    parts += [f"alpha={config.mixup.alpha}", f"seed={config.seed}"]
+    return re.sub(r"[^\w.,=+-]", "-", ",".join(parts).replace(", ", "-"))[:120]
+
+
+def run_dir(config: TrainConfig, label: str) -> Path:
+    """`<runs_dir>/<name>/<label>-<hash8>`: the same for every process and every restart of one configuration."""
+    return Path(config.runs_dir) / config.name / f"{label}-{config_hash(config)}"

@@ -1,0 +1,90 @@
+"""One process or many under torchrun, with the same code: a group of one does everything alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among `world_size`; `local_rank` counts on its machine. Rank 0 alone writes and speaks."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+
+def join_group(device: str) -> Group:
+    """The group that torchrun's environment describes, joined on first call: NCCL on GPUs, gloo on CPUs."""
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    if world_size == 1:
+        return Group()
+    group = Group(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), world_size)
+    if not dist.is_initialized():
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        if on_gpu:
+            torch.cuda.set_device(group.local_rank)
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+    return group
+
+
+def leave_group() -> None:
+    """Closes the group at the end of the program; without it torch warns of leaked resources."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def sum_over(group: Group, tensor: Tensor) -> Tensor:
+    """The sum of every rank's tensor, on every rank, in place."""
+    if group.world_size > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def from_leader(group: Group, value: Any) -> Any:
+    """Rank 0's value on every rank; any picklable value."""
+    if group.world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gather_rows(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
+    """Rows of every rank, in rank order, on rank 0 as one CPU tensor (total, ...); None elsewhere.
+
+    Ranks hold contiguous shares, as `plan.share` deals them out.
+    """
+    rows = rows.cpu()
+    if group.world_size == 1:
+        return rows
+    parts: list[Any] | None = [None] * group.world_size if group.leads else None
+    dist.gather_object(rows, parts)
+    if parts is None:
+        return None
+    whole = torch.cat(parts)
+    assert len(whole) == total, f"gathered {len(whole)} rows of {total}"
+    return whole
+
+
+def buffers_from_leader(group: Group, module: nn.Module) -> None:
+    """Rank 0's BatchNorm statistics on every rank, so that all evaluate the same network."""
+    if group.world_size > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def wait_for_all(group: Group) -> None:
+    """Returns once every rank has come here."""
+    if group.world_size > 1:
+        dist.barrier()

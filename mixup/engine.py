@@ -1,0 +1,190 @@
+"""The two loops, training and evaluation. They know tensors, plans and ranks; nothing of configuration, files or logs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from mixup.data import ResidentImages
+from mixup.distributed import Group, sum_over
+from mixup.errors import UserError
+from mixup.metrics import Totals, negative_log_likelihood, topk_errors
+from mixup.mixing import MixedBatch, dominant_accuracy, lam_accuracy, mix, mixed_cross_entropy, target_entropy
+from mixup.plan import EpochPlan, share, stream_seed
+
+
+@dataclass
+class Progress:
+    """How far training has come, and what this epoch has summed up so far; with the weights, all that a restart needs.
+
+    losses: (steps of the epoch,) the mean loss of each batch, this rank's part of the sum.
+    """
+
+    epoch: int
+    step: int  # of the epoch, done
+    totals: Totals
+    losses: Tensor
+    seconds_before: float = 0.0  # of this epoch, spent before a restart
+    clock: float = field(default_factory=time.perf_counter)
+
+    def resume_clock(self) -> None:
+        self.clock = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Spent on this epoch, in this process and before it."""
+        return self.seconds_before + time.perf_counter() - self.clock
+
+
+def start_epoch(epoch: int, num_steps: int, device: torch.device) -> Progress:
+    totals = Totals.zero("loss", "entropy_floor", "lam_accuracy", "dominant_accuracy", device=device)
+    return Progress(epoch, 0, totals, torch.zeros(num_steps, device=device))
+
+
+def mixed_batch(data: ResidentImages, plan: EpochPlan, positions: slice) -> MixedBatch:
+    """The mixed examples at some positions of the plan. A partner is fetched by index, so it may be another rank's."""
+    partner = plan.partner[positions]
+    index, partner_index = plan.order[positions], plan.order[partner]
+    return MixedBatch(
+        inputs=mix(
+            data.fetch(index, plan.crop[positions], plan.flip[positions]),
+            data.fetch(partner_index, plan.crop[partner], plan.flip[partner]),
+            plan.lam[positions],
+        ),
+        targets=data.labels[index],
+        partner_targets=data.labels[partner_index],
+        lam=plan.lam[positions],
+    )
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: ResidentImages,
+    plan: EpochPlan,
+    progress: Progress,
+    *,
+    learning_rate: Callable[[float], float],
+    autocast: Callable[[], contextlib.AbstractContextManager[object]],
+    seed: int,
+    group: Group,
+    after_step: Callable[[Progress], None],
+) -> None:
+    """Trains from `progress` to the end of its epoch, in place.
+
+    learning_rate: from epochs done, fractional. autocast: the context of the forward pass. after_step: called with the
+    progress after every step. No statement of the loop waits for the device.
+    """
+    model.train()
+    for step in range(progress.step, plan.num_steps):
+        # Dropout draws from torch's global generator: seeded by position, a restart needs no generator state.
+        torch.manual_seed(stream_seed(seed, "dropout", progress.epoch, step, group.rank))
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate(progress.epoch + step / plan.num_steps)
+
+        # fetch and mix
+        positions = plan.positions(step, rank=group.rank, world_size=group.world_size)
+        count = positions.stop - positions.start
+        idle = count == 0  # more ranks than examples: this one takes part with a loss of weight 0
+        batch = mixed_batch(data, plan, slice(positions.start - 1, positions.start) if idle else positions)
+
+        # forward
+        with autocast():
+            logits = model(batch.inputs)
+        losses = mixed_cross_entropy(logits, batch)
+        loss = losses.sum() * (0 if idle else 1 / plan.batch_count(step))
+
+        # backward: DDP averages over ranks, and the mean over the global batch is their sum
+        optimizer.zero_grad(set_to_none=True)
+        (loss * group.world_size).backward()
+        optimizer.step()
+
+        # count
+        if not idle:
+            detached = logits.detach()
+            accuracies = lam_accuracy(detached, batch), dominant_accuracy(detached, batch)
+            progress.totals.add(losses, target_entropy(batch), *accuracies, count=count)
+        progress.losses[step] = loss.detach()
+        progress.step = step + 1
+        after_step(progress)
+
+
+def finish_epoch(progress: Progress, group: Group) -> dict[str, float]:
+    """Means over the epoch and all ranks, on rank 0. Raises as `reduce_progress` does.
+
+    Under mixup `excess_loss` is what the loss has above the least it can be, and the curve to compare with ERM's, where
+    it is the loss itself. Errors in percent, by the two meanings of accuracy in `mixing`.
+    """
+    reduce_progress(progress, group)
+    means = progress.totals.means()
+    return {
+        "loss": means["loss"],
+        "entropy_floor": means["entropy_floor"],
+        "excess_loss": means["loss"] - means["entropy_floor"],
+        "lam_error": 100 * (1 - means["lam_accuracy"]),
+        "dominant_error": 100 * (1 - means["dominant_accuracy"]),
+    }
+
+
+def reduce_progress(progress: Progress, group: Group) -> None:
+    """Sums losses and totals over ranks, in place: all of it is rank 0's afterwards, and zero elsewhere.
+
+    Waits for the device. Raises UserError at the first step of the epoch whose loss is not finite, on every rank.
+    """
+    counts = torch.tensor([progress.totals.count], device=progress.losses.device)
+    for tensor in (progress.losses, progress.totals.sums, counts):
+        sum_over(group, tensor)
+    require_finite(progress)
+    if not group.leads:
+        for tensor in (progress.losses, progress.totals.sums, counts):
+            tensor.zero_()
+    progress.totals.count = int(counts)
+
+
+def require_finite(progress: Progress) -> None:
+    bad = (~torch.isfinite(progress.losses[: progress.step])).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        raise UserError(
+            f"the loss became {float(progress.losses[step])} at epoch {progress.epoch}, step {step} (both counted from 0); "
+            "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
+        )
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    data: ResidentImages,
+    *,
+    batch_size: int,
+    autocast: Callable[[], contextlib.AbstractContextManager[object]],
+    group: Group,
+    limit: int | None = None,
+) -> tuple[dict[str, float], Tensor]:
+    """Errors in percent and negative log-likelihood in nats over every example once, without padding, on every rank.
+
+    limit: the first so many examples alone. Returns the means with `count`, and this rank's share of the logits.
+    """
+    model.eval()
+    total = len(data) if limit is None else min(limit, len(data))
+    mine = share(total, rank=group.rank, world_size=group.world_size)
+    totals = Totals.zero("top1_error", "top5_error", "nll", device=data.labels.device)
+    rows = []
+    for first in range(mine.start, mine.stop, batch_size):
+        index = torch.arange(first, min(first + batch_size, mine.stop), device=data.labels.device)
+        labels = data.labels[index]
+        with autocast():
+            logits = model(data.fetch(index)).float()
+        totals.add(
+            *(topk_errors(logits, labels, k) for k in (1, 5)), negative_log_likelihood(logits, labels), count=len(index)
+        )
+        rows.append(logits)
+    sum_over(group, totals.sums)
+    totals.count = total
+    means = totals.means()
+    errors = {name: 100 * means[name] for name in ("top1_error", "top5_error")}
+    return {**errors, "nll": means["nll"], "count": total}, torch.cat(rows) if rows else torch.zeros(0)

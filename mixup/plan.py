@@ -1,0 +1,125 @@
+"""All the randomness of one training epoch, drawn beforehand as data.
+
+An `EpochPlan` is a function of (seed, epoch) and settings alone. It is drawn on the CPU, moved to the device once an epoch
+and sliced by step and by rank. So the same seed gives the same batches on any number of processes and after any restart,
+and because each quantity has a random stream of its own, ERM and mixup at one seed share order and crops.
+
+What the paper leaves open, or says in a footnote of its code, is decided here (section 2; PAPER.md 2.1 has the sources):
+
+* partner: one minibatch is mixed with a uniform random permutation of itself, so an example may meet itself;
+* lambda: one Beta(alpha, alpha) draw a minibatch, or one an example; not folded to max(lambda, 1 - lambda);
+* the partner appears with the crop and flip it has as an example of its own, since one augmented batch is mixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def stream_seed(seed: int, stream: str, *position: int) -> int:
+    """A 63-bit seed for the named random stream at a position such as the epoch: a hash, so that streams never overlap."""
+    key = "/".join(map(str, (seed, stream, *position)))
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, stream: str, *position: int) -> np.random.Generator:
+    """The named random stream at a position; depends on nothing but its arguments."""
+    return np.random.default_rng(stream_seed(seed, stream, *position))
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What happens at each of the n positions of an epoch; batch b is positions b * batch_size to (b + 1) * batch_size.
+
+    order: (n,) int64, the training example visited at each position.
+    partner: (n,) int64, the *position* whose example is mixed in, inside the same batch.
+    lam: (n,) float32 in [0, 1], the weight of the position's own example; 1 - lam is the partner's.
+    crop: (n, 2) int64, top and left corner in the padded image, 0 to 2 * padding.
+    flip: (n,) bool, mirrored left to right.
+    """
+
+    order: Tensor
+    partner: Tensor
+    lam: Tensor
+    crop: Tensor
+    flip: Tensor
+    batch_size: int
+
+    @property
+    def num_steps(self) -> int:
+        """Batches in the epoch; the last may be smaller and is kept, as in the authors' code."""
+        return num_steps(len(self.order), self.batch_size)
+
+    def positions(self, step: int, *, rank: int = 0, world_size: int = 1) -> slice:
+        """The part of batch `step` that belongs to `rank`."""
+        start = step * self.batch_size
+        mine = share(self.batch_count(step), rank=rank, world_size=world_size)
+        return slice(start + mine.start, start + mine.stop)
+
+    def batch_count(self, step: int) -> int:
+        """Examples in batch `step`, over all ranks together."""
+        return min(self.batch_size, len(self.order) - step * self.batch_size)
+
+    def to(self, device: torch.device) -> EpochPlan:
+        on_device = {
+            field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "batch_size"
+        }
+        return replace(self, **on_device)
+
+
+def num_steps(n: int, batch_size: int) -> int:
+    """Batches in an epoch of n examples, the last partial one included."""
+    return -(-n // batch_size)
+
+
+def share(total: int, *, rank: int, world_size: int) -> range:
+    """A rank's contiguous part of `total` items. Sizes differ by one at most, every item has one rank, rank 0 has most."""
+    each, extra = divmod(total, world_size)
+    first = rank * each + min(rank, extra)
+    return range(first, first + each + (rank < extra))
+
+
+def draw_plan(
+    seed: int, epoch: int, n: int, *, batch_size: int, alpha: float, lam_per: str, crop_padding: int, flip: bool
+) -> EpochPlan:
+    """Draws the plan of one epoch over n examples. alpha 0 gives lambda = 1, which is ERM; nothing else changes."""
+
+    def stream(name: str) -> np.random.Generator:
+        return generator(seed, name, epoch)
+
+    flips = stream("flip").random(n) < 0.5 if flip else np.zeros(n, bool)
+    return EpochPlan(
+        order=torch.from_numpy(stream("order").permutation(n)),
+        partner=torch.from_numpy(draw_partner(stream("partner"), n, batch_size)),
+        lam=torch.from_numpy(draw_lam(stream("lam"), n, batch_size, alpha=alpha, lam_per=lam_per)),
+        crop=torch.from_numpy(stream("crop").integers(0, 2 * crop_padding + 1, (n, 2))),
+        flip=torch.from_numpy(flips),
+        batch_size=batch_size,
+    )
+
+
+def draw_partner(rng: np.random.Generator, n: int, batch_size: int) -> np.ndarray:
+    """A uniform random permutation inside each batch. Returns (n,) int64 positions."""
+    return np.concatenate([first + rng.permutation(size) for first, size in batches(n, batch_size)])
+
+
+def draw_lam(rng: np.random.Generator, n: int, batch_size: int, *, alpha: float, lam_per: str) -> np.ndarray:
+    """lambda ~ Beta(alpha, alpha), one a batch (repeated over it) or one an example. Returns (n,) float32."""
+    if alpha == 0:
+        return np.ones(n, np.float32)
+    if lam_per == "example":
+        return rng.beta(alpha, alpha, n).astype(np.float32)
+    each = rng.beta(alpha, alpha, num_steps(n, batch_size)).astype(np.float32)
+    return np.repeat(each, [size for _, size in batches(n, batch_size)])
+
+
+def batches(n: int, batch_size: int) -> Iterator[tuple[int, int]]:
+    """First position and size of each batch."""
+    for first in range(0, n, batch_size):
+        yield first, min(batch_size, n - first)

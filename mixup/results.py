@@ -1,0 +1,91 @@
+"""What a finished run leaves: predictions, weights and its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from mixup import checkpoint, records, tracking
+from mixup.assembly import Run, build
+from mixup.config import config_hash, plain
+from mixup.cost import flops_per_image, parameter_count
+from mixup.data import ImageData
+from mixup.distributed import gather_rows
+from mixup.files import write_atomic
+
+
+def write_results(run: Run, label: str) -> records.Record:
+    """Predictions, weights and, last, the record; on every rank, since evaluation takes them all."""
+    test, logits = run.evaluate(run.test)
+    rows = gather_rows(run.group, logits, total=len(run.test))
+    train, train_logits = run.evaluate(run.train)
+    train_rows = gather_rows(run.group, train_logits, total=len(run.train))
+    if not run.group.leads or rows is None or train_rows is None:
+        return {}
+    config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
+    predictions = io.BytesIO()
+    np.savez(predictions, logits=rows.numpy(), labels=run.data.test.labels.numpy())
+    write_atomic(run.folder / "predictions.npz", predictions.getvalue())
+    write_atomic(run.folder / "weights.safetensors", save({k: v.contiguous() for k, v in run.model.state_dict().items()}))
+    seconds = sum(line["seconds"] for line in lines)
+    record = {
+        "name": config.name,
+        "label": label,
+        "seed": config.seed,
+        "alpha": config.mixup.alpha,
+        "hash": config_hash(config),
+        "cell": config_hash(dataclasses.replace(config, seed=0)),
+        "config": plain(config),
+        "data": {
+            "provenance": run.data.provenance,
+            "fingerprint": run.fingerprint,
+            "train_count": len(run.train),
+            "validation_count": len(run.validation) if run.validation else 0,
+            "test_count": len(run.test),
+            "corrupted_count": int(run.data.train.corrupted.sum()),
+        },
+        "test": summarised(lines, "test", test),
+        "validation": summarised(lines, "validation", {}) if run.validation else None,
+        "train": {**train, **noise_errors(train_rows, run.data)},
+        "epochs": config.trainer.epochs,
+        "train_seconds": seconds,
+        "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
+        "parameters": parameter_count(run.model),
+        "flops_per_image": flops_per_image(lambda: build(config, run.data.facts), run.data.facts.input_shape),
+        "device": device_name(run.device),
+        "world_size": run.group.world_size,
+        "environment": records.environment(),
+        "wandb": tracking.read_address(run.folder) or None,
+    }
+    records.write_record(run.folder, record)
+    checkpoint.remove(run.folder / "checkpoint")
+    return record
+
+
+def summarised(lines: list[dict[str, Any]], split: str, final: dict[str, float]) -> dict[str, Any]:
+    """Last, best and median of the last ten of the top-1 error over epochs, and the final evaluation's other means."""
+    errors = records.headline([line[f"{split}_top1_error"] for line in lines])
+    return {"top1_error": errors, **{key: value for key, value in final.items() if key != "top1_error"}}
+
+
+def noise_errors(logits: Tensor, data: ImageData) -> dict[str, float]:
+    """Train error in percent apart for labels left alone and labels replaced by noise, both against the labels trained on,
+    in evaluation mode and without augmentation (section 3.4, the last two columns of table 2)."""
+    corrupted = data.train.corrupted
+    if not bool(corrupted.any()):
+        return {}
+    wrong = (logits.argmax(1) != data.train.labels).double()
+    parts = {"real_label_error": ~corrupted, "corrupted_label_error": corrupted}
+    return {name: 100 * float(wrong[mask].mean()) for name, mask in parts.items() if bool(mask.any())}
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

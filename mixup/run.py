@@ -1,0 +1,147 @@
+"""Training, from a configuration to a record. `assembly`, `resuming` and `results` are its three parts."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixup import records, tracking
+from mixup.assembly import Run, assemble, learning_rate
+from mixup.config import TrainConfig, plain
+from mixup.display import Display
+from mixup.distributed import buffers_from_leader, from_leader, join_group
+from mixup.engine import Progress, finish_epoch, start_epoch, train_epoch
+from mixup.files import write_atomic
+from mixup.plan import EpochPlan, draw_plan
+from mixup.results import write_results
+from mixup.resuming import Stopped, Stops, restore, resume, save_state
+
+__all__ = ["Stopped", "train"]
+
+WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
+
+
+def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
+    """Trains from the newest checkpoint in `folder`, or from the start, to the end; returns the record on every rank.
+
+    Raises UserError for what the user can put right, and Stopped where a signal ended it; what was done is kept.
+    """
+    group = join_group(config.trainer.device)
+    run = assemble(config, folder, group)  # before the folder: a request that cannot be met leaves none behind
+    if group.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+    with records.sole_writer(folder) if group.leads else contextlib.nullcontext(), display(run) as shown:
+        if group.leads:
+            write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
+        progress = resume(run, from_leader(group, restore(run, shown)), shown)
+        mirror = tracking.Mirror(
+            folder,
+            mode=tracking.resolve_mode(config.tracking.wandb) if group.leads else "disabled",
+            project=config.tracking.project,
+            entity=config.tracking.entity,
+            warn=shown.warn,
+        )
+        try:
+            train_epochs(run, progress, shown, mirror)
+            return from_leader(group, write_results(run, label))
+        finally:
+            mirror.close(WANDB_SECONDS)
+
+
+def display(run: Run) -> Display:
+    trainer = run.config.trainer
+    return Display(
+        epochs=trainer.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        images_per_step=min(trainer.batch_size, len(run.train)),
+        silent=not run.group.leads,
+    )
+
+
+def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.Mirror) -> None:
+    """All epochs that are left; a line in metrics.jsonl after each, checkpoints as configured."""
+    trainer = run.config.trainer
+    saved_at = time.monotonic()
+    with Stops(run.group) as stops:
+
+        def after_step(progress: Progress) -> None:
+            shown.step(progress.epoch, progress.step)
+            stops.obey(run, progress)
+            every = trainer.checkpoint_every_steps
+            if every and progress.step < run.steps_per_epoch and run.steps_done(progress) % every == 0:
+                save_state(run, progress)
+
+        for epoch in range(progress.epoch, trainer.epochs):
+            plan = epoch_plan(run, epoch)
+            progress.resume_clock()
+            train_epoch(
+                run.trained,
+                run.optimizer,
+                run.train,
+                plan,
+                progress,
+                learning_rate=lambda epochs_done: learning_rate(run.config, epochs_done),
+                autocast=run.autocast,
+                seed=run.config.seed,
+                group=run.group,
+                after_step=after_step,
+            )
+            means = finish_epoch(progress, run.group)
+            seconds = progress.seconds()
+            line = epoch_line(run, epoch, means, seconds)
+            if run.group.leads:
+                records.append_metrics(run.folder, [*step_lines(run, progress), line])
+                mirror.check()
+            shown.epoch(line)
+            progress = start_epoch(epoch + 1, run.steps_per_epoch, run.device)
+            due = from_leader(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
+            if due or epoch + 1 == trainer.epochs:
+                save_state(run, progress)
+                saved_at = time.monotonic()
+
+
+def epoch_plan(run: Run, epoch: int) -> EpochPlan:
+    """The epoch's plan on the run's device."""
+    config, facts = run.config, run.data.facts
+    plan = draw_plan(
+        config.seed,
+        epoch,
+        len(run.train),
+        batch_size=config.trainer.batch_size,
+        alpha=config.mixup.alpha,
+        lam_per=config.mixup.lam_per,
+        crop_padding=run.train.padding,
+        flip=facts.flip and config.data.augment,
+    )
+    return plan.to(run.device)
+
+
+def epoch_line(run: Run, epoch: int, train_means: dict[str, float], seconds: float) -> dict[str, Any]:
+    """What metrics.jsonl says of an epoch. `epoch` counts epochs done, `step` optimizer steps done since the start."""
+    buffers_from_leader(run.group, run.model)
+    splits = {"clean": run.clean, "test": run.test, "validation": run.validation}
+    evaluated = {name: run.evaluate(split)[0] for name, split in splits.items() if split is not None and len(split)}
+    return {
+        "epoch": epoch + 1,
+        "step": (epoch + 1) * run.steps_per_epoch,
+        "learning_rate": learning_rate(run.config, epoch),
+        **{f"train_{name}": value for name, value in train_means.items()},
+        **{f"{split}_{name}": value for split, means in evaluated.items() for name, value in means.items()},
+        "seconds": seconds,
+        "images_per_second": len(run.train) / seconds,
+    }
+
+
+def step_lines(run: Run, progress: Progress) -> list[dict[str, Any]]:
+    """Loss and learning rate of every so many steps of a finished epoch, read off the device once."""
+    lines = []
+    for step, loss in enumerate(progress.losses.tolist()[:-1]):
+        done = progress.epoch * run.steps_per_epoch + step + 1
+        if done % run.config.trainer.log_every_steps == 0:
+            rate = learning_rate(run.config, progress.epoch + step / run.steps_per_epoch)
+            lines.append({"step": done, "train_step_loss": loss, "learning_rate": rate})
+    return lines
