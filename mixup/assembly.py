@@ -76,12 +76,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         return ResidentImages(split, data.facts, padding=padding, device=device)
 
     torch.manual_seed(stream_seed(config.seed, "init"))
-    model = build(config, data.facts).to(device)
-    if config.trainer.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    trained: Any = torch.compile(model) if config.trainer.compile else model
-    if group.world_size > 1:
-        trained = DistributedDataParallel(trained, device_ids=[device.index] if device.type == "cuda" else None)
+    model = place(config, build(config, data.facts), device)
     return Run(
         config=config,
         folder=folder,
@@ -94,7 +89,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         test=resident(data.test),
         validation=resident(data.validation) if data.validation else None,
         model=model,
-        trained=trained,
+        trained=wrap(config, model, group, device),
         optimizer=build_optimizer(config, model),
     )
 
@@ -116,6 +111,20 @@ def load(config: TrainConfig) -> ImageData:
 def build(config: TrainConfig, facts: ImageFacts) -> nn.Module:
     options = {key: value for key, value in vars(config.model).items() if key != "name"}
     return build_model(config.model.name, num_classes=facts.num_classes, input_shape=facts.input_shape, **options)
+
+
+def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Module:
+    """The network on the device, in the configured memory layout."""
+    layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
+    return model.to(device).to(memory_format=layout)
+
+
+def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
+    """The network as the training loop calls it: compiled where configured, its gradients averaged over the group."""
+    wrapped: Any = torch.compile(model) if config.trainer.compile else model
+    if group.world_size > 1:
+        wrapped = DistributedDataParallel(wrapped, device_ids=[device.index] if device.type == "cuda" else None)
+    return wrapped
 
 
 def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:

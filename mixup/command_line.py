@@ -99,6 +99,12 @@ def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
         return [checked(cell) for cell in batch]
 
 
+def configuration(overrides: Sequence[str]) -> TrainConfig:
+    """What `python train.py OVERRIDES` would run, for scripts and tests."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return from_omegaconf(compose("train", list(overrides)))
+
+
 def checked(overrides: Sequence[str]) -> Task:
     return task(compose("train", list(overrides)), overrides)
 

@@ -166,7 +166,7 @@ def from_omegaconf(config: DictConfig) -> TrainConfig:
 
 def dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Every key that holds a value and not a section. Hydra's `+key=value` adds keys without asking the schema."""
-    for key in config:
+    for key in map(str, config):
         if isinstance(config._get_node(key), DictConfig):
             yield from dotted_keys(config[key], f"{prefix}{key}.")
         else:

@@ -1,0 +1,57 @@
+"""`dry_run=true`: what a run would do and how long it would take, without its data being there."""
+
+from __future__ import annotations
+
+import yaml
+
+from mixup.assembly import build, learning_rate
+from mixup.config import TrainConfig, plain
+from mixup.cost import flops_per_image, parameter_count, seconds_per_step
+from mixup.data import ImageFacts, facts_of
+from mixup.display import duration
+from mixup.plan import num_steps
+from mixup.speed import training_step
+
+TIMED_STEPS = 5
+TIMED_SECONDS = 20.0
+EVALUATION = 1 / 3  # of a training step's cost an image: a forward pass without its backward pass
+
+
+def dry_run(config: TrainConfig) -> None:
+    """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
+    facts, trainer = facts_of(config.data.name), config.trainer
+    model = build(config, facts)
+    shown = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
+    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=120))
+    print("learning rate  " + ", ".join(f"{learning_rate(config, e):g} from epoch {e}" for e in changes(config)))
+    operations = flops_per_image(lambda: build(config, facts), facts.input_shape)
+    print(f"parameters     {parameter_count(model):,} ({parameter_count(model) / 1e6:.2f} M)")
+    print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
+    print(f"speed          timing steps of {trainer.batch_size} generated images ...", flush=True)
+    step, device = training_step(config)
+    seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS)
+    print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
+    count = train_count(config, facts)
+    whole = run_seconds(config, facts, seconds)
+    print(f"time           about {duration(whole)} for {trainer.epochs} epochs of {count:,} images, evaluation included")
+
+
+def changes(config: TrainConfig) -> list[int]:
+    """The epochs, counted from 0, from which a new learning rate holds."""
+    rates = [learning_rate(config, epoch) for epoch in range(config.trainer.epochs)]
+    return [epoch for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]]
+
+
+def train_count(config: TrainConfig, facts: ImageFacts) -> int:
+    """How many examples the run trains on."""
+    left = facts.train_count - round(config.data.validation * facts.train_count)
+    return min(config.data.train_size or left, left)
+
+
+def run_seconds(config: TrainConfig, facts: ImageFacts, step_seconds: float) -> float:
+    """The whole run's time from one step's."""
+    trainer, count = config.trainer, train_count(config, facts)
+    validation_count = round(config.data.validation * facts.train_count)
+    evaluated = facts.test_count + validation_count + min(trainer.clean_slice, count)
+    steps = num_steps(count, trainer.batch_size) + EVALUATION * evaluated / trainer.batch_size
+    return trainer.epochs * steps * step_seconds

@@ -1,0 +1,65 @@
+"""The training loop on generated data of a data set's shape, to be timed; the data set itself need not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from mixup.assembly import autocast, build, build_optimizer, choose_device, place, wrap
+from mixup.config import TrainConfig
+from mixup.data import ImageFacts, ResidentImages, Split, facts_of
+from mixup.distributed import Group
+from mixup.engine import start_epoch, train_epoch
+from mixup.plan import draw_plan
+
+
+def generated_images(facts: ImageFacts, count: int) -> Split:
+    """Uniform noise with random labels, in the data set's shape."""
+    rng = np.random.default_rng(0)
+    channels, height, width = facts.input_shape
+    images = rng.integers(0, facts.white, (count, height, width, channels), dtype=np.uint8)
+    labels = torch.from_numpy(rng.integers(0, facts.num_classes, count))
+    return Split(torch.from_numpy(images), labels, torch.zeros(count, dtype=torch.bool))
+
+
+def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device]:
+    """One step of the very loop that trains, as a function to call again and again, and the device it runs on.
+
+    One batch is fetched, cropped, flipped, mixed, trained on. The learning rate is 0: noise teaches nothing.
+    """
+    facts, trainer, group = facts_of(config.data.name), config.trainer, Group()
+    device = choose_device(trainer.device, group)
+    split = generated_images(facts, trainer.batch_size)
+    padding = facts.crop_padding if config.data.augment else 0
+    data = ResidentImages(split, facts, padding=padding, device=device)
+    model = place(config, build(config, facts), device)
+    wrapped = wrap(config, model, group, device)
+    optimizer = build_optimizer(config, model)
+    plan = draw_plan(
+        config.seed,
+        0,
+        trainer.batch_size,
+        batch_size=trainer.batch_size,
+        alpha=config.mixup.alpha,
+        lam_per=config.mixup.lam_per,
+        crop_padding=padding,
+        flip=facts.flip and config.data.augment,
+    ).to(device)
+
+    def step() -> None:
+        train_epoch(
+            wrapped,
+            optimizer,
+            data,
+            plan,
+            start_epoch(0, 1, device),
+            learning_rate=lambda epochs_done: 0.0,
+            autocast=lambda: autocast(config, device),
+            seed=config.seed,
+            group=group,
+            after_step=lambda progress: None,
+        )
+
+    return step, device
