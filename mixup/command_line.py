@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup import records
-from mixup.config import TrainConfig, from_omegaconf, run_dir, run_label, schema_defaults
+from mixup.config import TrainConfig, eval_config, from_omegaconf, run_dir, run_label, schema_defaults
 from mixup.errors import UserError, suggestion
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -78,6 +78,21 @@ def main() -> int:
             from mixup.distributed import leave_group
 
             leave_group()
+
+
+def evaluate(arguments: list[str], *, usage: str) -> int:
+    """`eval.py`: returns 0, 1 where the result is not the record's, 2 for a mistake in the request."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage.strip())
+        return 0 if arguments else 2
+    try:
+        wanted = eval_config(arguments)
+        from mixup.report import report
+
+        return 0 if report(wanted) else 1
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 # -- composing -----------------------------------------------------------------------------------------------------------

@@ -109,8 +109,7 @@ class TrainerConfig:
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
         check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
         check_choice("trainer.precision", self.precision, ["float32", "bfloat16"])
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UserError(f"trainer.device={self.device}: use auto, cpu, cuda or cuda:<n>")
+        check_device("trainer.device", self.device)
 
 
 @dataclass
@@ -145,6 +144,23 @@ class TrainConfig:
         check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
 
 
+@dataclass
+class EvalConfig:
+    """Everything `eval.py` is asked for: a finished run's directory, and `data.root` and `trainer.device` for it here."""
+
+    run: str = MISSING
+    root: str | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_device("device", self.device)
+
+
+def check_device(name: str, value: str) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise UserError(f"{name}={value}: use auto, cpu, cuda or cuda:<n>")
+
+
 def check(name: str, value: Any, ok: bool, allowed: str) -> None:
     if not ok:
         raise UserError(f"{name}={value} is out of range: use {allowed}")
@@ -171,6 +187,22 @@ def dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(config[key], f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
+
+
+def eval_config(arguments: list[str]) -> EvalConfig:
+    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs."""
+    values = {}
+    known = [item.name for item in dataclasses.fields(EvalConfig)]
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise UserError(f"{argument}: write key=value, as run={argument}")
+        if key not in known:
+            raise UserError(f"{key}: no such setting{suggestion(key, known)}; there are {', '.join(known)}")
+        values[key] = value
+    if not values.get("run"):
+        raise UserError("which run? run=DIR, a directory with a record.json, as runs/<name>/<label>-<hash>")
+    return EvalConfig(**values)
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:

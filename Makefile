@@ -1,0 +1,42 @@
+# `make` or `make help` lists the targets. PYTHON=python3.12 picks the interpreter of a new .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-slow lint benchmark clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(BIN)/.installed ## create .venv and install what everything needs; again only when requirements change
+
+$(BIN)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is `$(PYTHON) --version 2>&1`: make PYTHON=python3.12 ..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  echo "the venv module is missing: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --requirement requirements.txt --group dev
+	@touch $@
+
+run: setup ## the quick start: ERM against mixup on digits, 12 runs, then results/quickstart.{md,png}
+	$(BIN)/python train.py -m experiment=quickstart
+	@$(BIN)/python scripts/quickstart.py
+
+test: setup ## the fast tests, under 10 minutes on 2 cores
+	$(BIN)/python -m pytest -q -m "not slow" -rs
+
+test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
+	$(BIN)/python -m pytest -q -m slow -rs
+
+lint: setup ## format check, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+benchmark: setup ## the cost of mixing, and our loop against a plain one
+	$(BIN)/python scripts/benchmark.py mixing
+	$(BIN)/python scripts/benchmark.py throughput
+
+clean: ## remove .venv and caches; runs and results stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
