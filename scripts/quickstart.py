@@ -6,18 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mixup.records import Cell, Record, cells, read_metrics, read_record
 
+ROOT = Path(__file__).resolve().parent.parent
 COLOURS = {"ERM": "#c2571a", "mixup": "#1a6fc2"}
 
 
@@ -96,11 +93,11 @@ def table(records: list[Record]) -> str:
 def picture(records: dict[Path, Record], file: Path) -> None:
     """Bars of the last test error with one dot a seed, and beside them the noisy runs' test error over the epochs."""
     shares = sorted({noise(record) for record in records.values()})
-    figure, (bars, curves) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    bars, curves = figure.subplots(1, 2)
     draw_bars(bars, list(records.values()), shares)
     draw_curves(curves, records, shares[-1])
     figure.savefig(file, dpi=150)
-    plt.close(figure)
 
 
 def draw_bars(axes: Axes, records: list[Record], shares: list[float]) -> None:
