@@ -170,6 +170,8 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
     except UserError as error:
         if leads:
             print(error, file=sys.stderr, flush=True)
+        if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all
+            raise SystemExit(2) from None
         return 2
     if leads:
         errors = record["test"]["top1_error"]
@@ -201,7 +203,7 @@ def explain(error: BaseException) -> str:
         group, _, name = error.missing_cfg_file.rpartition("/")
         there = ", ".join(error.options)
         return f"{group}={name}: no such file in configs/{group}{suggestion(name, error.options)}; there are {there}"
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
     if not isinstance(cause, OmegaConfBaseException):
         lines = str(error).splitlines()
         if lines[0].startswith("Ambiguous value"):

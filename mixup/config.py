@@ -260,15 +260,15 @@ def config_hash(config: TrainConfig) -> str:
 def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
     """`alpha=1.0,seed=0`, preceded by every other value in which the run differs from `baseline`."""
     before = dict(leaves(baseline or config))
-    shown = {"data.name": "data", "model.name": "model"}
     names = [key.rsplit(".", 1)[-1] for key in before]
     parts = []
     for key, value in leaves(config):
         if value != before[key] and key not in (*BYSTANDERS, "mixup.alpha", "seed"):
             last = key.rsplit(".", 1)[-1]
-            parts.append(f"{shown.get(key, last if names.count(last) == 1 else key)}={value}")
+            value = "-".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"{last if names.count(last) == 1 else key}={value}")
     parts += [f"alpha={config.mixup.alpha}", f"seed={config.seed}"]
-    return re.sub(r"[^\w.,=+-]", "-", ",".join(parts).replace(", ", "-"))[:120]
+    return re.sub(r"[^\w.,=+-]", "-", ",".join(parts))[:120]
 
 
 def run_dir(config: TrainConfig, label: str) -> Path:

@@ -97,7 +97,7 @@ def draw_plan(
     return EpochPlan(
         order=torch.from_numpy(stream("order").permutation(n)),
         partner=torch.from_numpy(draw_partner(stream("partner"), n, batch_size)),
-        lam=torch.from_numpy(draw_lam(stream("lam"), n, batch_size, alpha=alpha, lam_per=lam_per)),
+        lam=torch.from_numpy(draw_lam(stream("lam"), n, batch_size, alpha=alpha, lam_per=lam_per)).float(),
         crop=torch.from_numpy(stream("crop").integers(0, 2 * crop_padding + 1, (n, 2))),
         flip=torch.from_numpy(flips),
         batch_size=batch_size,
@@ -110,12 +110,12 @@ def draw_partner(rng: np.random.Generator, n: int, batch_size: int) -> np.ndarra
 
 
 def draw_lam(rng: np.random.Generator, n: int, batch_size: int, *, alpha: float, lam_per: str) -> np.ndarray:
-    """lambda ~ Beta(alpha, alpha), one a batch (repeated over it) or one an example. Returns (n,) float32."""
+    """lambda ~ Beta(alpha, alpha), one a batch (repeated over it) or one an example. Returns (n,) float64."""
     if alpha == 0:
-        return np.ones(n, np.float32)
+        return np.ones(n)
     if lam_per == "example":
-        return rng.beta(alpha, alpha, n).astype(np.float32)
-    each = rng.beta(alpha, alpha, num_steps(n, batch_size)).astype(np.float32)
+        return rng.beta(alpha, alpha, n)
+    each = rng.beta(alpha, alpha, num_steps(n, batch_size))
     return np.repeat(each, [size for _, size in batches(n, batch_size)])
 
 

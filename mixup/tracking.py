@@ -1,22 +1,25 @@
 """Weights & Biases as a mirror of metrics.jsonl, in a process of its own.
 
 The run writes its metrics to disk, which is the truth. A child process follows that file and repeats it to W&B; the run
-itself never imports wandb. So a missing package, an outage or a client that hangs costs one warning and no time. What
-W&B has missed can be sent later: `python -m mixup.tracking RUN_DIR` repeats a run's whole file.
+itself never imports wandb. So a missing package, an outage or a client that hangs costs one warning, and at most the time
+that `Mirror.close` is given. What W&B has missed can be sent later: `python -m mixup.tracking RUN_DIR` repeats all of a run.
 
-Names: `train_loss` on disk is `train/loss` there, so that W&B groups its charts. Curves run over epochs.
+Every start repeats the file from its first line under the run's one id. W&B drops a step that is not beyond its last one,
+so a resumed run continues its curves there. Names: `train_loss` on disk is `train/loss` there, which groups its charts.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import secrets
-import select
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,8 @@ def resolve_mode(mode: str) -> str:
 
 
 class Mirror:
-    """The child process that follows one run. Every method returns at once, but `close`, which waits a bounded time."""
+    """The child process that follows one run. No method raises; every one returns at once, but `close`, which waits a
+    bounded time. `warn` is called at most once."""
 
     def __init__(self, run_dir: Path, *, mode: str, project: str, entity: str | None, warn: Callable[[str], None]) -> None:
         self.run_dir = run_dir
@@ -42,126 +46,127 @@ class Mirror:
         self.child: subprocess.Popen[bytes] | None = None
         if mode == "disabled":
             return
-        settings = {"mode": mode, "project": project, "entity": entity, "id": run_id(run_dir)}
-        write_json(run_dir / "wandb.json", {**read_address(run_dir), **settings})
-        self.start()
-
-    def start(self) -> None:
-        root = Path(__file__).resolve().parent.parent
-        paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         try:
-            with open(self.run_dir / "wandb.log", "ab") as log:
-                self.child = subprocess.Popen(
-                    [sys.executable, "-m", "mixup.tracking", str(self.run_dir.resolve()), "--follow"],
-                    stdin=subprocess.PIPE,  # its end of file tells the child that the run has ended, however it did
-                    stdout=log,
-                    stderr=log,
-                    env=environ,
-                    start_new_session=True,  # Ctrl-C is for the run; the child still sends what there is
-                )
+            write_address(run_dir, mode=mode, project=project, entity=entity)
+            self.child = start_child(run_dir)
         except OSError as error:
             self.give_up(str(error))
 
     def check(self) -> None:
-        """Warns, once, where the child has ended before its time."""
+        """Warns where the child has ended before its time."""
         if self.child is not None and self.child.poll() is not None:
-            lines = (self.run_dir / "wandb.log").read_text(errors="replace").strip().splitlines()
-            self.give_up(lines[-1] if lines else f"it ended with status {self.child.returncode}")
+            self.give_up(last_words(self.run_dir, self.child.returncode))
 
     def close(self, timeout_seconds: float) -> None:
         """Tells the child that the run has ended, and waits for it to send the rest; leaves it behind after the time."""
-        if self.child is None or self.child.stdin is None:
+        if self.child is None:
             return
-        self.child.stdin.close()
         try:
-            status = self.child.wait(timeout_seconds)
+            # A byte, not only the end of file: a process forked from this one could hold the pipe open.
+            self.child.communicate(b"\n", timeout_seconds)
         except subprocess.TimeoutExpired:
             self.warn(
                 f"W&B has not finished after {timeout_seconds:.0f} s and is left to itself; if curves are missing there: "
                 f"python -m mixup.tracking {self.run_dir}"
             )
         else:
-            if status:
+            if self.child.returncode:
                 self.check()
         self.child = None
 
     def give_up(self, why: str) -> None:
-        self.warn(f"no W&B for this run, which goes on ({why}); to send it later: python -m mixup.tracking {self.run_dir}")
+        self.warn(
+            f"no W&B for this run, which needs none ({why}); to send it later: python -m mixup.tracking {self.run_dir}"
+        )
         self.child = None
 
 
-def run_id(run_dir: Path) -> str:
-    """The W&B id of a run: made once, kept in its directory, the same after every restart."""
-    return read_address(run_dir).get("id") or secrets.token_hex(4)
+def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
+    with open(run_dir / "wandb.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mixup.tracking", str(run_dir.resolve()), "--follow", str(LAST_SECONDS)],
+            stdin=subprocess.PIPE,  # its end tells the child that the run has ended, also where the run was killed
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).resolve().parent.parent,  # finds this package, and lets W&B note its commit
+            start_new_session=True,  # Ctrl-C is for the run; the child still sends what there is
+        )
+
+
+def last_words(run_dir: Path, status: int) -> str:
+    """Why the child has ended: the last line of its log where it failed by itself, else its exit status."""
+    try:
+        lines = (run_dir / "wandb.log").read_text(errors="replace").split("\n") if status == 1 else []
+    except OSError:
+        lines = []
+    return next((line for line in reversed(lines) if line.strip()), f"its process ended with status {status}")
 
 
 def read_address(run_dir: Path) -> dict[str, Any]:
-    """What is known of the run at W&B: id, mode, project, and `url` once it is online."""
+    """What is known of the run at W&B: id, mode, project, entity, and `url` once it has been online."""
     try:
-        return json.loads((run_dir / "wandb.json").read_text())
+        address = json.loads((run_dir / "wandb.json").read_text())
     except (OSError, ValueError):
         return {}
+    return address if isinstance(address, dict) else {}
+
+
+def write_address(run_dir: Path, **values: str | None) -> None:
+    """Updates wandb.json. The run's id is made at the first call and kept, so that every restart continues one run."""
+    write_json(run_dir / "wandb.json", {"id": secrets.token_hex(4), **read_address(run_dir), **values})
 
 
 # -- the child process ---------------------------------------------------------------------------------------------------
 
 
-def mirror(run_dir: Path, *, follow: bool) -> None:
-    """Repeats metrics.jsonl to W&B; with `follow`, until standard input ends."""
+def mirror(run_dir: Path, run_ended: threading.Event) -> str:
+    """Repeats metrics.jsonl to W&B until the run has ended; returns where it lies there, or here for want of a server."""
     import wandb
     import yaml
 
-    settings = read_address(run_dir)
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    address = read_address(run_dir)
     run = wandb.init(
         dir=run_dir,
-        name=run_dir.name,
+        name=run_dir.name[:128],  # W&B takes no more
         group=config["name"],
         config=config,
         resume="allow",
         settings=wandb.Settings(console="off", silent=True),
-        **{key: settings[key] for key in ("id", "mode", "project", "entity")},
+        **{key: address[key] for key in ("id", "mode", "project", "entity")},
     )
-    write_json(run_dir / "wandb.json", {**settings, "url": getattr(run, "url", None)})
+    url = None if run.offline else run.url
+    if url:
+        write_address(run_dir, url=url)
     run.define_metric("epoch")
     run.define_metric("*", step_metric="epoch")
-    position = 0
-    going = follow
-    while True:
-        ended = not going
-        if ended:
-            deadline(LAST_SECONDS)
+    for name in ("train/step_loss", "learning_rate"):  # also on lines without an epoch: over optimizer steps
+        run.define_metric(name)
+    position, last = 0, False
+    while not last:
+        last = run_ended.wait(POLL_SECONDS)
         position = send_new_lines(run, run_dir / "metrics.jsonl", position)
-        if ended:
-            break
-        readable, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
-        going = not readable  # nothing is ever written there: readable means closed
     record = run_dir / "record.json"
-    if record.exists():
+    finished = record.exists()
+    if finished:
         run.summary.update({key: value for key, value in json.loads(record.read_text()).items() if key != "config"})
-    run.finish(exit_code=0 if record.exists() else 1)
-
-
-def deadline(seconds: float) -> None:
-    """Ends this process after that time, whatever it hangs in: nobody waits for it any more."""
-    timer = threading.Timer(seconds, os._exit, [1])
-    timer.daemon = True
-    timer.start()
+    run.finish(exit_code=0 if finished else 1)
+    return url or f"{Path(run.dir).parent}, which `wandb sync` uploads"
 
 
 def send_new_lines(run: Any, file: Path, position: int) -> int:
-    """Logs the whole lines after byte `position`; returns where they end. A file cut by a restart is read on from there."""
+    """Logs the whole lines after byte `position`; returns where they end. A line still being written waits."""
     if not file.exists():
         return position
     with open(file, "rb") as stream:
-        stream.seek(min(position, file.stat().st_size))
+        stream.seek(position)
         for line in stream:
             if not line.endswith(b"\n"):
                 break
             values = json.loads(line)
             step = values.pop("step")
-            run.log({chart_name(key): value for key, value in values.items()}, step=step)
+            # Without `commit`, W&B would show an epoch only when the next one is there.
+            run.log({chart_name(key): value for key, value in values.items()}, step=step, commit=True)
             position += len(line)
     return position
 
@@ -172,20 +177,49 @@ def chart_name(key: str) -> str:
     return f"{split}/{rest}" if split in ("train", "clean", "test", "validation") else key
 
 
-def main(arguments: list[str]) -> int:
-    follow = "--follow" in arguments
-    folders = [Path(argument) for argument in arguments if argument != "--follow"]
-    if len(folders) != 1 or (not follow and not (folders[0] / "metrics.jsonl").exists()):
-        print("usage: python -m mixup.tracking RUN_DIR, a directory with metrics.jsonl", file=sys.stderr)
-        return 2
-    os.nice(5)  # the training comes first
+def await_end(run_ended: threading.Event, last_seconds: float) -> None:
+    """Sets `run_ended` when standard input says so or ends; ends this process `last_seconds` later, whatever it hangs in."""
+    os.read(sys.stdin.fileno(), 1)
+    run_ended.set()
+    time.sleep(last_seconds)
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mixup.tracking", description="Sends a run to Weights & Biases.")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory with config.yaml and metrics.jsonl")
+    follow = "as a run starts it: until standard input ends, and so many seconds after that at most"
+    parser.add_argument("--follow", type=float, metavar="SECONDS", help=follow)
+    options = parser.parse_args(arguments)
+    run_ended = threading.Event()
     try:
-        mirror(folders[0], follow=follow)
-    except Exception as error:  # the last line of the log is what the run quotes in its warning
-        print(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}", file=sys.stderr)
+        if options.follow is None:
+            run_ended.set()
+            prepare_sending(options.run_dir)
+        else:
+            os.nice(5)  # the training comes first
+            # A cluster stops a job with SIGTERM to all of its processes. This one, and W&B's own, which inherits the mask,
+            # go on to send what the run has written: they end because the run does.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            threading.Thread(target=await_end, args=(run_ended, options.follow), daemon=True).start()
+        print(mirror(options.run_dir, run_ended), flush=True)
+    except Exception as error:  # what the run quotes in its warning
+        print(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
+def prepare_sending(run_dir: Path) -> None:
+    """Chooses the mode anew, for a run that may have been offline, or not tracked at all."""
+    import yaml
+
+    if not (run_dir / "metrics.jsonl").exists():
+        raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
+    tracking = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
+    write_address(run_dir, mode=resolve_mode("auto"), project=tracking["project"], entity=tracking["entity"])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status:
+        os._exit(status)  # W&B's exit handlers may hang where W&B has failed

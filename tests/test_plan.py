@@ -1,0 +1,121 @@
+"""Claims of the epoch plan: a function of seed and epoch, separate streams, and the law of lambda."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from mixup.plan import EpochPlan, draw_lam, draw_plan, generator, share, stream_seed
+
+
+def plan(seed: int = 0, epoch: int = 0, n: int = 300, **changes: object) -> EpochPlan:
+    settings: dict = {"batch_size": 64, "alpha": 1.0, "lam_per": "batch", "crop_padding": 4, "flip": True, **changes}
+    return draw_plan(seed, epoch, n, **settings)
+
+
+def tensors(drawn: EpochPlan) -> dict[str, torch.Tensor]:
+    return {field.name: getattr(drawn, field.name) for field in fields(drawn) if field.name != "batch_size"}
+
+
+def test_same_seed_and_epoch_give_the_same_plan_and_any_other_gives_another():
+    first = tensors(plan())
+    for name, tensor in tensors(plan()).items():
+        assert torch.equal(tensor, first[name]), name
+    for other in (plan(seed=1), plan(epoch=1)):
+        for name, tensor in tensors(other).items():
+            assert not torch.equal(tensor, first[name]), name
+
+
+def test_erm_and_mixup_share_everything_but_lambda():
+    erm, mixup = tensors(plan(alpha=0.0)), tensors(plan(alpha=1.0))
+    for name in ("order", "partner", "crop", "flip"):
+        assert torch.equal(erm[name], mixup[name]), name
+    assert (erm["lam"] == 1).all()
+    assert (mixup["lam"] < 1).all()
+
+
+def test_global_generators_are_neither_read_nor_moved():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    before = torch.get_rng_state(), np.random.get_state()[1]
+    first = tensors(plan())
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    torch.manual_seed(7)
+    np.random.seed(7)
+    for name, tensor in tensors(plan()).items():
+        assert torch.equal(tensor, first[name]), name
+
+
+def test_order_is_a_permutation_and_partners_permute_each_batch():
+    drawn = plan(n=300)
+    assert sorted(drawn.order.tolist()) == list(range(300))
+    for first in range(0, 300, 64):
+        positions = range(first, min(first + 64, 300))
+        assert sorted(drawn.partner[first : first + 64].tolist()) == list(positions)
+
+
+def test_partner_permutations_are_uniform():
+    """Position 0 of a batch of 4 meets each position equally often, itself included."""
+    partners = [plan(epoch=epoch, n=4, batch_size=4).partner[0].item() for epoch in range(2000)]
+    assert stats.chisquare(np.bincount(partners, minlength=4)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.4, 1.0, 8.0, 32.0])
+@pytest.mark.parametrize("lam_per", ["batch", "example"])
+def test_lambda_follows_its_beta_law(alpha, lam_per):
+    size = 64 if lam_per == "batch" else 1
+    lam = draw_lam(generator(3, f"{alpha}"), 20_000 * size, 64, alpha=alpha, lam_per=lam_per)[::size]
+    assert stats.kstest(lam, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert stats.kstest(lam, stats.beta(1.3 * alpha, 1.3 * alpha).cdf).pvalue < 1e-6, "the test cannot tell laws apart"
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 1e-3, 1e4])
+def test_lambda_is_a_number_in_the_unit_interval_at_extreme_alpha(alpha):
+    lam = draw_lam(generator(0, "lam"), 10_000, 1, alpha=alpha, lam_per="example")
+    assert np.isfinite(lam).all()
+    assert ((lam >= 0) & (lam <= 1)).all()
+    assert 0.45 < lam.mean() < 0.55
+
+
+def test_one_lambda_a_batch_or_one_an_example():
+    assert [len(set(plan(n=128, lam_per="batch").lam[i : i + 64].tolist())) for i in (0, 64)] == [1, 1]
+    assert len(set(plan(n=128, lam_per="example").lam.tolist())) == 128
+
+
+def test_crops_cover_every_offset_and_flips_half():
+    drawn = plan(n=20_000)
+    assert drawn.crop.unique().tolist() == list(range(9))
+    assert stats.chisquare(np.bincount(drawn.crop.flatten())).pvalue > 1e-3
+    assert abs(drawn.flip.float().mean() - 0.5) < 0.02
+    plain = plan(crop_padding=0, flip=False)
+    assert not plain.crop.any()
+    assert not plain.flip.any()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 101, 300])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+def test_ranks_share_every_position_of_every_step_once(n, world_size):
+    drawn = plan(n=n)
+    seen = []
+    for step in range(drawn.num_steps):
+        parts = [drawn.positions(step, rank=rank, world_size=world_size) for rank in range(world_size)]
+        sizes = [part.stop - part.start for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+        assert sizes[0] >= 1, "rank 0 must never be idle"
+        assert sum(sizes) == drawn.batch_count(step)
+        seen += [position for part in parts for position in range(part.start, part.stop)]
+    assert seen == list(range(n))
+
+
+def test_share_deals_out_contiguously():
+    assert [list(share(7, rank=rank, world_size=3)) for rank in range(3)] == [[0, 1, 2], [3, 4], [5, 6]]
+
+
+def test_streams_at_neighbouring_positions_are_unrelated():
+    seeds = [stream_seed(seed, name, epoch) for seed in range(5) for name in ("order", "lam") for epoch in range(20)]
+    assert len(set(seeds)) == len(seeds)
+    a, b = (generator(0, "lam", epoch).random(5000) for epoch in (0, 1))
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.05

@@ -1,0 +1,30 @@
+"""The paper's schedules, at the epochs where an off-by-one would show."""
+
+import pytest
+
+from mixup.command_line import configuration
+from mixup.schedules import step_schedule
+
+
+def rate(progress: float, *overrides: str) -> float:
+    optim = configuration(overrides).optim
+    return step_schedule(progress, lr=optim.lr, milestones=optim.milestones, decay=optim.decay)
+
+
+@pytest.mark.parametrize("model", ["preact_resnet18"])
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_cifar_is_divided_by_ten_after_100_and_150_epochs(data, model):
+    expected = {0: 0.1, 99: 0.1, 99 + 390 / 391: 0.1, 100: 0.01, 149 + 390 / 391: 0.01, 150: 0.001, 199: 0.001}
+    for progress, value in expected.items():
+        assert rate(progress, f"data={data}", f"model={model}") == pytest.approx(value, rel=1e-12), progress
+
+
+@pytest.mark.parametrize("data", ["cifar10", "cifar100"])
+def test_wide_resnets_are_divided_after_60_120_and_180_epochs(data):
+    expected = {59: 0.1, 60: 0.01, 119: 0.01, 120: 0.001, 179: 0.001, 180: 0.0001}
+    for progress, value in expected.items():
+        assert rate(progress, f"data={data}", "model=wrn28") == pytest.approx(value, rel=1e-12), progress
+
+
+def test_no_milestones_is_constant():
+    assert {step_schedule(epoch, lr=0.3, milestones=[], decay=0.1) for epoch in range(500)} == {0.3}
