@@ -70,6 +70,9 @@ def main() -> int:
         if leads:
             print(explain(error), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `train.py --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130

@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mixup.errors import UserError
+
 
 @dataclass(frozen=True)
 class Group:
@@ -33,6 +35,11 @@ def join_group(device: str) -> Group:
     if not dist.is_initialized():
         on_gpu = device != "cpu" and torch.cuda.is_available()
         if on_gpu:
+            if group.local_rank >= torch.cuda.device_count():
+                raise UserError(
+                    f"{torch.cuda.device_count()} GPUs here, and a process for GPU {group.local_rank}: start torchrun with "
+                    f"--nproc-per-node={torch.cuda.device_count()}, or with trainer.device=cpu"
+                )
             torch.cuda.set_device(group.local_rank)
         dist.init_process_group("nccl" if on_gpu else "gloo")
     return group

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import Any
 
 from mixup.files import write_json
 
+SEND = "python -m mixup.tracking"
 POLL_SECONDS = 1.0
 LAST_SECONDS = 600.0  # for sending the rest after the run has ended
 
@@ -65,19 +65,15 @@ class Mirror:
             # A byte, not only the end of file: a process forked from this one could hold the pipe open.
             self.child.communicate(b"\n", timeout_seconds)
         except subprocess.TimeoutExpired:
-            self.warn(
-                f"W&B has not finished after {timeout_seconds:.0f} s and is left to itself; if curves are missing there: "
-                f"python -m mixup.tracking {self.run_dir}"
-            )
+            waited = f"W&B has not finished after {timeout_seconds:.0f} s and is left to itself"
+            self.warn(f"{waited}; if curves are missing there: {SEND} {self.run_dir}")
         else:
             if self.child.returncode:
                 self.check()
         self.child = None
 
     def give_up(self, why: str) -> None:
-        self.warn(
-            f"no W&B for this run, which needs none ({why}); to send it later: python -m mixup.tracking {self.run_dir}"
-        )
+        self.warn(f"no W&B for this run, which needs none ({why}); to send it later: {SEND} {self.run_dir}")
         self.child = None
 
 
@@ -186,7 +182,7 @@ def await_end(run_ended: threading.Event, last_seconds: float) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mixup.tracking", description="Sends a run to Weights & Biases.")
+    parser = argparse.ArgumentParser(prog=SEND, description="Sends a run to Weights & Biases.")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory with config.yaml and metrics.jsonl")
     follow = "as a run starts it: until standard input ends, and so many seconds after that at most"
     parser.add_argument("--follow", type=float, metavar="SECONDS", help=follow)
@@ -198,9 +194,6 @@ def main(arguments: Sequence[str]) -> int:
             prepare_sending(options.run_dir)
         else:
             os.nice(5)  # the training comes first
-            # A cluster stops a job with SIGTERM to all of its processes. This one, and W&B's own, which inherits the mask,
-            # go on to send what the run has written: they end because the run does.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             threading.Thread(target=await_end, args=(run_ended, options.follow), daemon=True).start()
         print(mirror(options.run_dir, run_ended), flush=True)
     except Exception as error:  # what the run quotes in its warning
@@ -215,8 +208,8 @@ def prepare_sending(run_dir: Path) -> None:
 
     if not (run_dir / "metrics.jsonl").exists():
         raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
-    tracking = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
-    write_address(run_dir, mode=resolve_mode("auto"), project=tracking["project"], entity=tracking["entity"])
+    asked = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
+    write_address(run_dir, mode=resolve_mode("auto"), project=asked["project"], entity=asked["entity"])
 
 
 if __name__ == "__main__":

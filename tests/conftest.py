@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
+
+torch.set_num_threads(1)  # the networks here are tiny: threads cost more than they give, above all on a busy machine
 
 ROOT = Path(__file__).resolve().parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -23,13 +27,38 @@ def command() -> Command:
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "WANDB_MODE": "disabled", **environ},
+            env={**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1", **environ},
             capture_output=True,
             text=True,
             timeout=timeout,
         )
 
     return run
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts `python ARGUMENTS` as `command` does, in a process group of its own that ends with the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: object, output: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                cwd=ROOT,
+                env={**os.environ, "WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture

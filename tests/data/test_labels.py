@@ -171,6 +171,18 @@ def test_noise_changes_the_labels_of_the_same_examples():
     assert not clean.train.corrupted.any()
 
 
+def test_each_draw_has_a_stream_of_its_own():
+    """Else the choice of one would follow from another's."""
+    names = []
+
+    def stream(name: str) -> np.random.Generator:
+        names.append(name)
+        return generator(0, name)
+
+    open_data("digits", root=None, download=False, train_size=100, validation=0.2, label_noise=0.2, stream=stream)
+    assert sorted(names) == ["label_noise", "subset", "validation"]
+
+
 def test_test_labels_stay_clean():
     data = opened(label_noise=1.0)
     np.testing.assert_array_equal(data.test.labels.numpy(), digits().test_labels)

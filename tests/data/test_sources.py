@@ -164,19 +164,17 @@ def test_second_opening_decodes_nothing(tmp_path, monkeypatch):
     assert_same(read(tmp_path), first)
 
 
-def touch(file: Path) -> None:
-    """A later time than any before, whatever the clock's resolution."""
-    later = file.stat().st_mtime_ns + 10**9
-    os.utime(file, ns=(later, later))
-
-
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_changed_file_is_decoded_again(tmp_path, part):
-    write_folder(tmp_path)
+@pytest.mark.parametrize(("ending", "seconds_later"), [("bmp", 1), ("png", 0)], ids=["by its time", "by its length"])
+def test_changed_file_is_decoded_again(tmp_path, part, ending, seconds_later):
+    write_folder(tmp_path, ending=ending)
     before = getattr(read(tmp_path), f"{part}_images")
-    file = tmp_path / "cifar10" / part / "ant" / "0.png"
+    file = tmp_path / "cifar10" / part / "ant" / f"0.{ending}"
+    old = file.stat()
     Image.new("RGB", SIZE[::-1], (1, 2, 3)).save(file)
-    touch(file)
+    time = old.st_mtime_ns + seconds_later * 10**9
+    os.utime(file, ns=(time, time))
+    assert (file.stat().st_size == old.st_size) == (ending == "bmp")
     after = getattr(read(tmp_path), f"{part}_images")
     assert (after[0] == (1, 2, 3)).all()
     np.testing.assert_array_equal(after[1:], before[1:])
@@ -439,10 +437,16 @@ def test_download_that_hangs_ends_and_the_time_limit_is_put_back(tmp_path, monke
 
     monkeypatch.setattr("urllib.request.urlopen", hang)
     before = socket.getdefaulttimeout()
-    assert_lists_the_ways_out(failure(tmp_path, download=True), tmp_path)
-    assert all(0 < limit <= 60 for limit in limits)
+    socket.setdefaulttimeout(1_000)
+    try:
+        message = failure(tmp_path, download=True)
+        after = socket.getdefaulttimeout()
+    finally:
+        socket.setdefaulttimeout(before)
+    assert_lists_the_ways_out(message, tmp_path)
     assert limits
-    assert socket.getdefaulttimeout() == before
+    assert all(0 < limit <= 60 for limit in limits)
+    assert after == 1_000
 
 
 def serve(content: bytes, monkeypatch) -> None:

@@ -1,0 +1,90 @@
+"""Runs under torchrun, started by test_distributed.py: what must hold on every rank of a real process group."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from test_engine import images, network, plan, train
+from torch.nn.parallel import DistributedDataParallel
+
+from mixup.distributed import buffers_from_leader, from_leader, gather_rows, join_group, leave_group, sum_over
+from mixup.engine import evaluate, finish_epoch, mixed_batch, start_epoch
+
+CPU = torch.device("cpu")
+
+
+def batches_of_all_ranks_are_one_process_batches(group, n: int) -> None:
+    data, drawn = images(n), plan(n)
+    for step in range(drawn.num_steps):
+        mine = mixed_batch(data, drawn, drawn.positions(step, rank=group.rank, world_size=group.world_size))
+        whole = mixed_batch(data, drawn, drawn.positions(step))
+        for name in ("inputs", "targets", "partner_targets", "lam"):
+            gathered = gather_rows(group, getattr(mine, name), total=drawn.batch_count(step))
+            if group.leads:
+                assert torch.equal(gathered, getattr(whole, name)), (name, n, step)
+
+
+def evaluation_is_exact(group, n: int) -> None:
+    data, model = images(n, padding=0), network().eval()
+    means, logits = evaluate(model, data, batch_size=4, autocast=contextlib.nullcontext, group=group)
+    with torch.no_grad():
+        expected = model(data.fetch(torch.arange(n)))
+    wrong = int((expected.argmax(1) != data.labels).sum())
+    assert means["count"] == n
+    assert abs(means["top1_error"] - 100 * wrong / n) < 1e-9, (means, wrong, n)
+    whole = gather_rows(group, logits, total=n)
+    if group.leads:
+        assert torch.allclose(whole, expected, atol=1e-5)
+
+
+def training_equals_one_process(group, n: int) -> None:
+    """Without BatchNorm and dropout, which see a rank's share, two ranks follow one process to rounding."""
+    data, drawn = images(n), plan(n)
+
+    def fresh() -> torch.nn.Module:
+        model = network()
+        model[1], model[3] = torch.nn.Identity(), torch.nn.Identity()
+        return model
+
+    alone, together = fresh(), fresh()
+    alone_progress = start_epoch(0, drawn.num_steps, CPU)
+    train(alone, data, drawn, alone_progress)
+    progress = start_epoch(0, drawn.num_steps, CPU)
+    train(DistributedDataParallel(together), data, drawn, progress, group=group)
+    for a, b in zip(alone.parameters(), together.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5), (n, (a - b).abs().max())
+    assert torch.allclose(sum_over(group, progress.losses.clone()), alone_progress.losses, atol=1e-5)
+    means = finish_epoch(progress, group)
+    if group.leads:
+        assert progress.totals.count == n
+        one = type(group)()
+        expected = finish_epoch(alone_progress, one)
+        assert all(abs(means[name] - expected[name]) < 1e-3 for name in expected), (means, expected)
+    else:
+        assert progress.totals.count == 0
+
+
+def buffers_agree(group) -> None:
+    model = network()
+    model[1].running_mean.fill_(group.rank)
+    buffers_from_leader(group, model)
+    assert (model[1].running_mean == 0).all()
+    assert from_leader(group, group.rank) == 0
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    group = join_group("cpu")
+    for n in (1, 2, 3, 7, 101):
+        batches_of_all_ranks_are_one_process_batches(group, n)
+        evaluation_is_exact(group, n)
+        training_equals_one_process(group, n)
+    buffers_agree(group)
+    if group.leads:
+        print(f"all claims hold on {group.world_size} ranks")
+    leave_group()
+
+
+if __name__ == "__main__":
+    main()
