@@ -24,7 +24,9 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: i
 def brier_score(probabilities: Tensor, labels: Tensor) -> float:
     """Mean over examples of the squared distance to the one-hot label, summed over classes: 0 to 2 (Brier 1950).
 
-    probabilities: (N, C); labels: (N,) int64.
+    probabilities: (N, C); labels: (N,) int64. Raises ValueError for N = 0.
     """
+    if len(labels) == 0:
+        raise ValueError("the Brier score of no predictions is undefined")
     one_hot = torch.nn.functional.one_hot(labels, probabilities.shape[1]).double()
     return float((probabilities.double() - one_hot).square().sum(1).mean())

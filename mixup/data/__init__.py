@@ -22,8 +22,8 @@ DATASETS: dict[str, ImageFacts] = {
     "digits": ImageFacts(
         num_classes=10,
         input_shape=(1, 8, 8),
-        mean=(0.3053,),
-        std=(0.3760,),
+        mean=(0.3074,),
+        std=(0.3772,),
         white=16,
         train_count=898,
         test_count=899,
@@ -86,15 +86,25 @@ def open_data(
         arrays = digits()
     else:
         arrays = image_arrays(name, ARCHIVES[name], data_root(root), size=facts.input_shape[1:], download=download)
+    if len(arrays.classes) != facts.num_classes:
+        raise UserError(
+            f"{arrays.provenance} in {data_root(root)} has {len(arrays.classes)} classes, not {facts.num_classes}"
+        )
     train, held_out = as_split(arrays.train_images, arrays.train_labels), None
     if validation:
-        index = balanced_subset(train.labels.numpy(), round(validation * len(train)), stream("validation"))
+        held_out_count = round(validation * len(train))
+        if not held_out_count:
+            raise UserError(
+                f"data.validation={validation}: no example of {len(train):,} would be held out; use a larger share"
+            )
+        index = balanced_subset(train.labels.numpy(), held_out_count, stream("validation"))
         held_out = train.select(index)
         train = train.select(np.setdiff1d(np.arange(len(train)), index))
     if train_size is not None:
         if train_size > len(train):
             raise UserError(f"data.train_size={train_size}: {arrays.provenance} has {len(train):,} examples to train on")
-        train = train.select(balanced_subset(train.labels.numpy(), train_size, stream("subset")))
+        if train_size < len(train):
+            train = train.select(balanced_subset(train.labels.numpy(), train_size, stream("subset")))
     if label_noise:
         noisy, replaced = corrupt(train.labels.numpy(), facts.num_classes, label_noise, stream("label_noise"))
         train = Split(train.images, torch.from_numpy(noisy), torch.from_numpy(replaced))

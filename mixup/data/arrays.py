@@ -32,6 +32,18 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
+class Arrays:
+    """images: (N, H, W, C) uint8; labels: (N,) int64; of the training and the test set."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: tuple[str, ...]
+    provenance: str
+
+
+@dataclass(frozen=True)
 class Split:
     """images: (N, H, W, C) uint8. labels: (N,) int64, as trained on. corrupted: (N,) bool, label replaced by noise."""
 
@@ -62,7 +74,7 @@ class ImageData:
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
             if split is not None:
-                digest.update(split.images.numpy().data)
+                digest.update(split.images.contiguous().numpy().data)
                 digest.update(split.labels.numpy().data)
         return digest.hexdigest()
 

@@ -12,9 +12,12 @@ def balanced_subset(labels: np.ndarray, size: int, rng: np.random.Generator) -> 
 
     labels: (N,) int. Raises UserError where a class has too few examples.
     """
-    classes = np.unique(labels)
+    classes, counts = np.unique(labels, return_counts=True)
     quota = np.full(len(classes), size // len(classes))
-    quota[rng.permutation(len(classes))[: size % len(classes)]] += 1
+    order = rng.permutation(len(classes))
+    # The remainder goes to classes that have one to spare, before those that have not.
+    order = order[np.argsort(counts[order] <= quota[order], kind="stable")]
+    quota[order[: size % len(classes)]] += 1
     chosen = []
     for label, count in zip(classes, quota):
         members = np.flatnonzero(labels == label)

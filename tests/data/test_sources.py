@@ -17,8 +17,9 @@ import pytest
 import torchvision
 from PIL import Image
 
-from mixup.data import ARCHIVES, DATASETS, data_root, facts_of, open_data, sources
-from mixup.data.sources import Arrays, digits, image_arrays
+from mixup.data import ARCHIVES, DATASETS, data_root, facts_of, folders, open_data
+from mixup.data.arrays import Arrays
+from mixup.data.sources import digits, image_arrays
 from mixup.errors import UserError
 from mixup.plan import generator
 
@@ -154,7 +155,7 @@ def forbid_decoding(monkeypatch) -> None:
     def fail(*args, **kwargs):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(sources, "decode", fail)
+    monkeypatch.setattr(folders, "decode", fail)
 
 
 def test_second_opening_decodes_nothing(tmp_path, monkeypatch):
@@ -213,7 +214,7 @@ def test_full_disk_costs_only_time_and_leaves_no_rubbish(tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     written = write_folder(tmp_path)
-    monkeypatch.setattr(sources, "save_file", fill_the_disk)
+    monkeypatch.setattr(folders, "save_file", fill_the_disk)
     ours = read(tmp_path)
     np.testing.assert_array_equal(ours.test_images, written["test"])
     assert "No space left on device" in capsys.readouterr().out
