@@ -26,8 +26,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup import records
-from mixup.config import TrainConfig, eval_config, from_omegaconf, run_dir, run_label, schema_defaults
+from mixup.config import TrainConfig, eval_config, from_omegaconf, schema_defaults
 from mixup.errors import UserError, suggestion
+from mixup.naming import run_dir, run_label
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 GROUPS = ("data", "model", "recipe", "recipe_for", "experiment")  # not mixup: its presets differ in what a label shows
@@ -170,9 +171,10 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
         except run.Stopped as stop:
             print(stop, file=sys.stderr, flush=True)
             raise SystemExit(128 + stop.signal) from None
-    except UserError as error:
+    except (UserError, OSError) as error:
         if leads:
-            print(error, file=sys.stderr, flush=True)
+            remedy = "" if isinstance(error, UserError) else "; mend it and start again: what is done is kept"
+            print(f"{error}{remedy}", file=sys.stderr, flush=True)
         if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all
             raise SystemExit(2) from None
         return 2

@@ -1,4 +1,4 @@
-"""What a run may vary: the typed schema of `configs/`, its checks, and the run's directory as a function of it.
+"""What a run may vary: the typed schema of `configs/`, and its checks.
 
 A misspelt key or a wrong type is an error on the command line and inside a YAML file alike, because `TrainConfig` is the
 first default of `configs/train.yaml`. Facts of a data set (classes, channel statistics, sizes) stand beside its code.
@@ -7,13 +7,10 @@ first default of `configs/train.yaml`. Facts of a data set (classes, channel sta
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -210,21 +207,6 @@ def from_dict(values: dict[str, Any]) -> TrainConfig:
     return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
 
 
-def plain(config: TrainConfig) -> dict[str, Any]:
-    """As nested plain values, for files. It holds no secret: keys for W&B are read from the environment alone."""
-    return dataclasses.asdict(config)
-
-
-# -- the run's directory -------------------------------------------------------------------------------------------------
-
-# What cannot change the numbers, and so is no part of a run's identity.
-BYSTANDERS = (
-    *("name", "runs_dir", "dry_run", "data.root", "data.download"),
-    *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
-    *("tracking.wandb", "tracking.project", "tracking.entity"),
-)
-
-
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every dotted key of a configuration with its value."""
     for item in dataclasses.fields(config):
@@ -245,32 +227,6 @@ def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> Iterator[tu
             yield prefix + item.name, item.default
 
 
-def identity(config: TrainConfig) -> dict[str, Any]:
-    """What can change the numbers. Keys at the schema's default are left out, so that a key added later, with a default
-    that changes nothing, leaves the directories of earlier runs as they are."""
-    defaults = dict(schema_defaults())
-    return {key: value for key, value in leaves(config) if key not in BYSTANDERS and value != defaults[key]}
-
-
-def config_hash(config: TrainConfig) -> str:
-    """Eight hexadecimal digits of the identity's SHA-256."""
-    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
-
-
-def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
-    """`alpha=1.0,seed=0`, preceded by every other value in which the run differs from `baseline`."""
-    before = dict(leaves(baseline or config))
-    names = [key.rsplit(".", 1)[-1] for key in before]
-    parts = []
-    for key, value in leaves(config):
-        if value != before[key] and key not in (*BYSTANDERS, "mixup.alpha", "seed"):
-            last = key.rsplit(".", 1)[-1]
-            value = "-".join(map(str, value)) if isinstance(value, list) else value
-            parts.append(f"{last if names.count(last) == 1 else key}={value}")
-    parts += [f"alpha={config.mixup.alpha}", f"seed={config.seed}"]
-    return re.sub(r"[^\w.,=+-]", "-", ",".join(parts))[:120]
-
-
-def run_dir(config: TrainConfig, label: str) -> Path:
-    """`<runs_dir>/<name>/<label>-<hash8>`: the same for every process and every restart of one configuration."""
-    return Path(config.runs_dir) / config.name / f"{label}-{config_hash(config)}"
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """As nested plain values, for files. It holds no secret: keys for W&B are read from the environment alone."""
+    return dataclasses.asdict(config)

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mixup import checkpoint, records, tracking
 from mixup.assembly import Run, build
-from mixup.config import config_hash, plain
+from mixup.config import plain
 from mixup.cost import flops_per_image, parameter_count
 from mixup.data import ImageData
 from mixup.distributed import gather_rows
 from mixup.files import write_atomic
+from mixup.naming import config_hash
 
 
 def write_results(run: Run, label: str) -> records.Record:

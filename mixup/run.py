@@ -47,9 +47,12 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
         )
         try:
             train_epochs(run, progress, shown, mirror)
-            return from_leader(group, write_results(run, label))
+            record = from_leader(group, write_results(run, label))
         finally:
             mirror.close(WANDB_SECONDS)
+        if url := tracking.read_address(folder).get("url"):
+            shown.say(f"W&B: {url}")
+    return record
 
 
 def display(run: Run) -> Display:

@@ -7,10 +7,11 @@ import pytest
 from hydra.errors import ConfigCompositionException
 
 from mixup.command_line import CONFIGS, configuration, explain, planned
-from mixup.config import config_hash, from_dict, leaves, plain, schema_defaults
+from mixup.config import from_dict, leaves, plain, schema_defaults
 from mixup.data import DATASETS
 from mixup.errors import UserError
 from mixup.models import MODELS
+from mixup.naming import config_hash
 
 
 def names(group: str) -> list[str]:

@@ -12,7 +12,7 @@ LAYERS = {
     -1: {"errors", "files"},
     0: {"plan", "mixing", "models", "data", "schedules", "metrics", "distributed", "checkpoint", "records", "tracking"}
     | {"config", "cost"},
-    1: {"engine", "analysis", "display"},
+    1: {"engine", "analysis", "display", "naming"},
     2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run"},
     3: {"command_line"},
 }
