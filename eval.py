@@ -1,6 +1,6 @@
 """Evaluates a finished run again from its own configuration and weights.
 
-python eval.py run=runs/digits-lenet/alpha=1.0,seed=0-6fa277c3
+python eval.py run=runs/digits-lenet/alpha=1.0,seed=0-ce03fdc7
 python eval.py run=DIR root=DATA_ROOT device=cpu
 """
 

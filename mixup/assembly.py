@@ -63,6 +63,7 @@ class Run:
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
     device = choose_device(config.trainer.device, group)
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32; for speed there is bfloat16
     # The first process of each machine decodes or downloads, the others then find it done.
     if group.local_rank == 0:
         data = load(config)
@@ -73,7 +74,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     padding = data.facts.crop_padding if config.data.augment else 0
 
     def resident(split: Split, padding: int = 0) -> ResidentImages:
-        return ResidentImages(split, data.facts, padding=padding, device=device)
+        return ResidentImages(split, data.facts, padding=padding, channels_last=config.trainer.channels_last, device=device)
 
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.facts), device)
@@ -139,6 +140,10 @@ def choose_device(wanted: str, group: Group) -> torch.device:
     """`auto` is this process's GPU where there is one."""
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"trainer.device={wanted}: torch finds no GPU here; use trainer.device=cpu or auto")
+    if ":" in wanted and group.world_size > 1:
+        raise UserError(f"trainer.device={wanted}: each process of a group has a GPU of its own; use trainer.device=cuda")
+    if ":" in wanted and int(wanted.split(":")[1]) >= torch.cuda.device_count():
+        raise UserError(f"trainer.device={wanted}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
@@ -153,3 +158,10 @@ def learning_rate(config: TrainConfig, epochs_done: float) -> float:
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.trainer.precision == "bfloat16")
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware, as a record names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

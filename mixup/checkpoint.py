@@ -29,23 +29,29 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
     write_atomic(checksum_of(file), f"{digest}  {file.name}\n".encode())
     write_atomic(file, buffer.getbuffer())
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink()
-        checksum_of(old).unlink(missing_ok=True)
+    found = checkpoints(folder)
+    here = found.index(file)
+    # What is newer was passed over as damaged when this run resumed: kept, it would crowd out the good ones.
+    for other in [*found[: max(0, here + 1 - KEPT)], *found[here + 1 :]]:
+        other.unlink()
+        checksum_of(other).unlink(missing_ok=True)
     return file
 
 
 def load_newest(folder: Path, *, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest undamaged state, on the CPU; None where there is none. A damaged one is named through `warn`."""
+    """The newest undamaged state, on the CPU; None where there is none. A damaged one is named through `warn`.
+
+    Raises OSError where a file is there and cannot be read: that may pass, and is no damage.
+    """
     for file in reversed(checkpoints(folder)):
+        content = file.read_bytes()
         try:
-            content = file.read_bytes()
             expected = checksum_of(file).read_text().split()[0]
             if hashlib.sha256(content).hexdigest() != expected:
                 raise ValueError("its checksum does not match")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # whatever is wrong with this one, an older one may be good
-            warn(f"checkpoint {file} is damaged ({error}): falling back to the one before it")
+            warn(f"checkpoint {file} is damaged ({error}): falling back to the one before it, or to the start")
     return None
 
 

@@ -31,7 +31,7 @@ from mixup.errors import UserError, suggestion
 from mixup.naming import run_dir, run_label
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-GROUPS = ("data", "model", "recipe", "recipe_for", "experiment")  # not mixup: its presets differ in what a label shows
+GROUPS = ("data", "model", "experiment")  # what a label need not spell out: the run's name says it
 
 ConfigStore.instance().store(name="schema", node=TrainConfig)
 
@@ -94,8 +94,8 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
         from mixup.report import report
 
         return 0 if report(wanted) else 1
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except (UserError, OmegaConfBaseException) as error:
+        print(explain(error), file=sys.stderr)
         return 2
 
 
@@ -135,12 +135,16 @@ def task_of(config: DictConfig) -> Task:
 
 def task(config: DictConfig, overrides: Sequence[str]) -> Task:
     """The label says in what the run differs from what its data, model and experiment stand for by themselves."""
-    chosen = [override for override in overrides if override.partition("=")[0].lstrip("+") in GROUPS]
+    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS]
     baseline = from_omegaconf(compose("train", chosen))
     whole = from_omegaconf(config)
-    experiment = any(override.startswith(("experiment=", "+experiment=")) for override in chosen)
-    groups = [override for override in chosen if override.startswith(("data=", "model="))] if experiment else []
-    label = ",".join([*groups, run_label(whole, baseline)])
+    parts = [run_label(whole, baseline)]
+    experiment = [override for override in chosen if override.startswith("experiment=")]
+    if experiment and len(chosen) > 1:
+        usual = from_omegaconf(compose("train", experiment))
+        pairs = {"data": (whole.data.name, usual.data.name), "model": (whole.model.name, usual.model.name)}
+        parts[:0] = [f"{group}={name}" for group, (name, before) in pairs.items() if name != before]
+    label = ",".join(parts)
     return Task(whole, label, run_dir(whole, label))
 
 
@@ -162,7 +166,8 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
         record = records.read_record(task.folder)
         if record is not None:
             if leads:
-                print(f"already finished: test error {record['test']['top1_error']['last']:.2f} %", flush=True)
+                error, provenance = record["test"]["top1_error"]["last"], record["data"]["provenance"]
+                print(f"already finished: test error {error:.2f} % on {provenance}, {record['device']}", flush=True)
             return 0
         from mixup import run
 

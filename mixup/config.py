@@ -77,9 +77,10 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         check_choice("optim.name", self.name, ["sgd"])
-        check("optim.lr", self.lr, self.lr > 0, "a positive number")
+        check("optim.lr", self.lr, 0 < self.lr < math.inf, "a positive number")
         check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
-        check("optim.weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or a positive number")
+        check("optim.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or a positive number")
+        check("optim.decay", self.decay, 0 < self.decay < math.inf, "a positive number such as 0.1")
         check("optim.milestones", self.milestones, sorted(set(self.milestones)) == self.milestones, "rising epochs")
 
 

@@ -60,10 +60,10 @@ class Display:
 
     def epoch(self, line: dict[str, Any]) -> None:
         """After every epoch; `line` as it stands in metrics.jsonl."""
+        train_error = f"train error {line['clean_top1_error']:5.2f} %  " if "clean_top1_error" in line else ""
         text = (
             f"epoch {line['epoch']:>3}/{self.epochs}  lr {line['learning_rate']:<7.4g} loss {line['train_loss']:.4f}  "
-            f"train error {line['clean_top1_error']:5.2f} %  test error {line['test_top1_error']:5.2f} %  "
-            f"{line['images_per_second']:,.0f} images/s"
+            f"{train_error}test error {line['test_top1_error']:5.2f} %  {line['images_per_second']:,.0f} images/s"
         )
         self.epochs_shown += 1
         left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.begun) / self.epochs_shown

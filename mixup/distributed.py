@@ -28,7 +28,7 @@ class Group:
 
 def join_group(device: str) -> Group:
     """The group that torchrun's environment describes, joined on first call: NCCL on GPUs, gloo on CPUs."""
-    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    world_size = int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
     if world_size == 1:
         return Group()
     group = Group(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), world_size)

@@ -94,7 +94,7 @@ def train_epoch(
 
         # forward
         with autocast():
-            logits = model(batch.inputs)
+            logits = forward(model, batch.inputs)
         losses = mixed_cross_entropy(logits, batch)
         loss = losses.sum() * (0 if idle else 1 / plan.batch_count(step))
 
@@ -111,6 +111,19 @@ def train_epoch(
         progress.losses[step] = loss.detach()
         progress.step = step + 1
         after_step(progress)
+
+
+def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The logits; UserError where BatchNorm is left with a single value to normalise, as torch refuses."""
+    try:
+        return model(inputs)
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(
+            "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise a single value: "
+            "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
+        ) from error
 
 
 def finish_epoch(progress: Progress, group: Group) -> dict[str, float]:
@@ -163,14 +176,13 @@ def evaluate(
     batch_size: int,
     autocast: Callable[[], contextlib.AbstractContextManager[object]],
     group: Group,
-    limit: int | None = None,
 ) -> tuple[dict[str, float], Tensor]:
     """Errors in percent and negative log-likelihood in nats over every example once, without padding, on every rank.
 
-    limit: the first so many examples alone. Returns the means with `count`, and this rank's share of the logits.
+    Returns the means with `count`, and this rank's share of the logits.
     """
     model.eval()
-    total = len(data) if limit is None else min(limit, len(data))
+    total = len(data)
     mine = share(total, rank=group.rank, world_size=group.world_size)
     totals = Totals.zero("top1_error", "top5_error", "nll", device=data.labels.device)
     rows = []

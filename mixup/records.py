@@ -34,7 +34,7 @@ def read_record(run_dir: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise UserError(f"{file} is not readable ({error}): remove it, and the run resumes from its checkpoint") from error
+        raise UserError(f"{file} is not readable ({error}): remove the run's directory and run it again") from error
 
 
 def write_record(run_dir: Path, record: Record) -> None:
@@ -48,6 +48,8 @@ def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
     """Adds JSON lines. Each has `step`, the optimizer steps done; a line with `epoch` closes that epoch."""
     with open(run_dir / "metrics.jsonl", "a") as stream:
         stream.write("".join(json.dumps(line) + "\n" for line in lines))
+        stream.flush()
+        os.fsync(stream.fileno())  # before the checkpoint that follows: a checkpoint must not be ahead of its metrics
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

@@ -7,12 +7,11 @@ import io
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from mixup import checkpoint, records, tracking
-from mixup.assembly import Run, build
+from mixup.assembly import Run, build, device_name
 from mixup.config import plain
 from mixup.cost import flops_per_image, parameter_count
 from mixup.data import ImageData
@@ -84,9 +83,3 @@ def noise_errors(logits: Tensor, data: ImageData) -> dict[str, float]:
     wrong = (logits.argmax(1) != data.train.labels).double()
     parts = {"real_label_error": ~corrupted, "corrupted_label_error": corrupted}
     return {name: 100 * float(wrong[mask].mean()) for name, mask in parts.items() if bool(mask.any())}
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

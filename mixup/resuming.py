@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mixup import checkpoint, records
-from mixup.assembly import Run
+from mixup.assembly import Run, device_name
 from mixup.display import Display
 from mixup.distributed import Group
 from mixup.engine import Progress, reduce_progress, start_epoch
@@ -36,8 +36,12 @@ class Stops:
     def __enter__(self) -> Stops:
         with contextlib.suppress(ValueError):  # only the main thread receives signals
             for number in self.numbers:
-                self.before[number] = signal.signal(number, lambda received, frame: self.received.append(received))
+                self.before[number] = signal.signal(number, self.note)
         return self
+
+    def note(self, received: int, frame: object) -> None:
+        self.received.append(received)
+        signal.signal(received, signal.SIG_DFL)  # a second one does not wait for the step to end
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self.before.items():
@@ -70,8 +74,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "count": progress.totals.count,
         "seconds": progress.seconds(),
         "fingerprint": run.fingerprint,
-        "device": run.device.type,
-        "world_size": run.group.world_size,
+        **machine(run),
     }
     try:
         checkpoint.save(run.folder / "checkpoint", run.steps_done(progress), state)
@@ -80,6 +83,11 @@ def save_state(run: Run, progress: Progress) -> None:
             f"no checkpoint could be written in {run.folder} ({error}): make room or mend it, and start again; "
             "the run resumes from the checkpoint before"
         ) from error
+
+
+def machine(run: Run) -> dict[str, str | int]:
+    """What must stay for a resumed run to end with the same bits."""
+    return {"device": device_name(run.device), "torch": str(torch.__version__), "world_size": run.group.world_size}
 
 
 def restore(run: Run, shown: Display) -> dict[str, Any] | None:
@@ -91,10 +99,11 @@ def restore(run: Run, shown: Display) -> dict[str, Any] | None:
         raise UserError(
             f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
         )
-    for key, now in (("device", run.device.type), ("world_size", run.group.world_size)):
+    for key, now in machine(run).items():
         if state and state[key] != now:
             shown.warn(f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit")
-    records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch + state["step"] if state else 0)
+    # An epoch's lines are written when it ends, so those of the epoch at hand are all written anew.
+    records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
     return state
 
 

@@ -35,6 +35,10 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
     if group.leads:
         folder.mkdir(parents=True, exist_ok=True)
     with records.sole_writer(folder) if group.leads else contextlib.nullcontext(), display(run) as shown:
+        # Another process may have finished this run while this one was waiting or loading.
+        finished = from_leader(group, records.read_record(folder) if group.leads else None)
+        if finished is not None:
+            return finished
         if group.leads:
             write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
         progress = resume(run, from_leader(group, restore(run, shown)), shown)
@@ -105,6 +109,8 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
             if due or epoch + 1 == trainer.epochs:
                 save_state(run, progress)
                 saved_at = time.monotonic()
+            if epoch + 1 < trainer.epochs:
+                stops.obey(run, progress)
 
 
 def epoch_plan(run: Run, epoch: int) -> EpochPlan:

@@ -33,7 +33,7 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     device = choose_device(trainer.device, group)
     split = generated_images(facts, trainer.batch_size)
     padding = facts.crop_padding if config.data.augment else 0
-    data = ResidentImages(split, facts, padding=padding, device=device)
+    data = ResidentImages(split, facts, padding=padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, facts), device)
     wrapped = wrap(config, model, group, device)
     optimizer = build_optimizer(config, model)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mixup.command_line import planned
 from mixup.records import Cell, Record, cells, read_metrics, read_record
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,13 +21,17 @@ COLOURS = {"ERM": "#c2571a", "mixup": "#1a6fc2"}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path, nargs="?", default=ROOT / "runs" / "quickstart", help="the sweep's directory")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="as runs_dir of the sweep (default runs)")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="where the table and the picture go")
     options = parser.parse_args()
-    found = {folder: read_record(folder) for folder in sorted(options.runs.glob("*"))}
+    tasks = planned(["experiment=quickstart", f"runs_dir={options.runs}"], multirun=True)
+    found = {task.folder: read_record(task.folder) for task in tasks}
     records = {folder: record for folder, record in found.items() if record is not None}
     if not records:
-        print(f"no finished run in {options.runs}: first python train.py -m experiment=quickstart", file=sys.stderr)
+        print(
+            f"no finished run of the quick start in {options.runs}: first python train.py -m experiment=quickstart",
+            file=sys.stderr,
+        )
         return 2
     options.out.mkdir(exist_ok=True)
     (options.out / "quickstart.md").write_text(table(list(records.values())))

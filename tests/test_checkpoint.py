@@ -117,3 +117,22 @@ def test_remove_leaves_no_folder(folder):
     checkpoint.remove(folder)
     assert not folder.exists()
     checkpoint.remove(folder)
+
+
+def test_damaged_newer_checkpoints_do_not_crowd_out_a_good_one(folder):
+    """A run that fell back to the start must keep what it saves, though its steps are smaller than the damaged ones'."""
+    for file in folder.glob("*.pt"):
+        file.write_bytes(b"")
+    checkpoint.save(folder, 2, state(2))
+    found, warnings = load(folder)
+    assert found["step"] == 2
+    assert warnings == []
+
+
+def test_a_file_that_cannot_be_read_now_is_no_damage(folder, monkeypatch):
+    def stale(file):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", stale)
+    with pytest.raises(OSError, match="Stale"):
+        load(folder)

@@ -104,6 +104,7 @@ def test_the_hash_knows_what_changes_numbers_and_nothing_else():
     base = config_hash(configuration([]))
     for same in (
         "runs_dir=elsewhere",
+        "trainer.device=cpu",
         "data.root=/data",
         "tracking.wandb=offline",
         "trainer.log_every_steps=7",
@@ -143,4 +144,11 @@ def test_the_directory_is_a_function_of_the_resolved_configuration():
 
 def test_in_an_experiment_the_label_names_the_net_and_the_data():
     tasks = planned(["experiment=quickstart", "model=lenet,preact_resnet18", "seed=0"], multirun=True)
-    assert {task.label.split(",")[0] for task in tasks} == {"model=lenet", "model=preact_resnet18"}
+    shown = {task.config.model.name: "model=" in task.label for task in tasks}
+    assert shown == {"lenet": False, "preact_resnet18": True}, "what is the experiment's own needs no saying"
+    spelt_out = planned(["experiment=quickstart", "data=digits", "seed=0"], multirun=True)
+    assert {task.folder for task in spelt_out} < {task.folder for task in tasks}
+
+
+def test_another_recipe_shows_in_the_label():
+    assert "lr=0.1,milestones=100-150" in folder("recipe=cifar10").name

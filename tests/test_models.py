@@ -70,6 +70,14 @@ def test_preact_resnet_has_a_plain_stem_and_no_last_batchnorm():
     assert len(norms) == 2 * 8, "two a block and none beside"
 
 
+def test_preact_batchnorm_weights_start_as_in_the_authors_framework():
+    weights = torch.cat(
+        [module.weight for module in small("preact_resnet18").modules() if isinstance(module, nn.BatchNorm2d)]
+    )
+    assert 0 <= weights.min() < 0.1 < 0.9 < weights.max() <= 1
+    assert abs(weights.mean() - 0.5) < 0.05
+
+
 @pytest.mark.parametrize("name", ["preact_resnet18", "wrn28"])
 def test_dropout_lies_between_the_convolutions_of_every_block(name):
     """At drop probability near 1 only the shortcuts of a block are left, in training alone."""

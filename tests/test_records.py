@@ -47,7 +47,7 @@ def test_a_record_is_absent_present_or_named_as_damaged(tmp_path):
     records.write_record(tmp_path, {"a": 1.5})
     assert records.read_record(tmp_path) == {"a": 1.5}
     (tmp_path / "record.json").write_text("{")
-    with pytest.raises(UserError, match="remove it"):
+    with pytest.raises(UserError, match="remove the run"):
         records.read_record(tmp_path)
     with pytest.raises(ValueError, match="JSON"):
         records.write_record(tmp_path, {"a": float("nan")})

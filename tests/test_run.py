@@ -176,9 +176,11 @@ def test_a_damaged_newest_checkpoint_costs_a_warning_and_no_bit(finished, tmp_pa
 
 def test_a_diverging_run_ends_with_epoch_and_step_and_keeps_good_checkpoints(tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(UserError, match=r"epoch \d+, step \d+ .*smaller optim.lr"):
-        run.train(settings("optim.lr=1e30", "trainer.checkpoint_every_minutes=0"), folder, "")
+    overrides = ("optim.milestones=[1]", "optim.decay=1e32", "trainer.checkpoint_every_minutes=0")
+    with pytest.raises(UserError, match=r"epoch [12], step \d+ .*smaller optim.lr"):
+        run.train(settings(*overrides), folder, "")
     assert not (folder / "record.json").exists()
+    assert len(list((folder / "checkpoint").glob("*.pt"))) >= 1
     for file in (folder / "checkpoint").glob("*.pt"):
         state = torch.load(file, weights_only=True)
         assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
@@ -240,3 +242,55 @@ def test_the_record_and_the_configuration_hold_no_key(tmp_path, monkeypatch):
 
 def test_the_record_is_json_that_any_reader_takes(finished):
     json.loads((finished / "record.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_a_kill_after_a_stop_at_an_epochs_end_repeats_no_line(finished, tmp_path, monkeypatch):
+    """The stop saves the epoch before its lines are written; a kill then falls back to that checkpoint once more."""
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Stops, "obey", interrupt_after(2 * STEPS))
+        with pytest.raises(run.Stopped):
+            run.train(settings(*NORMED), folder, "")
+
+    class Kill(BaseException):
+        pass
+
+    def kill(stops: Stops, r: Run, progress: Progress) -> None:
+        if r.steps_done(progress) == 2 * STEPS + 1:
+            raise Kill
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stops, "obey", kill)
+        with pytest.raises(Kill):
+            run.train(settings(*NORMED), folder, "")
+    run.train(settings(*NORMED), folder, "")
+    assert_same_run(finished, folder)
+
+
+def test_a_stop_during_the_evaluation_after_an_epoch_is_obeyed_before_the_next(tmp_path, monkeypatch):
+    real = run.epoch_line
+
+    def epoch_line(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(run, "epoch_line", epoch_line)
+    with pytest.raises(run.Stopped, match=f"after step {STEPS}"):
+        run.train(settings(), tmp_path / "run", "")
+
+
+def test_a_run_finished_by_another_process_meanwhile_is_left_alone(finished):
+    before = {file.name: file.read_bytes() for file in finished.iterdir() if file.name != "lock"}
+    record = run.train(settings(*NORMED), finished, "")
+    assert record == records.read_record(finished)
+    assert {file.name: file.read_bytes() for file in finished.iterdir() if file.name != "lock"} == before
+
+
+def test_without_a_clean_slice_the_run_goes_on(tmp_path):
+    record = run.train(settings("trainer.clean_slice=0", "trainer.epochs=1"), tmp_path / "run", "")
+    assert record["epochs"] == 1
+
+
+def test_a_last_batch_that_batchnorm_cannot_normalise_is_explained(tmp_path):
+    with pytest.raises(UserError, match=r"change trainer.batch_size"):
+        run.train(settings(*NORMED, "data.train_size=65"), tmp_path / "run", "")

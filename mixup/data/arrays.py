@@ -82,7 +82,10 @@ class ImageData:
 class ResidentImages:
     """One split on the device, served by index. Padded once, so that a crop is a gather and not a copy of its own."""
 
-    def __init__(self, split: Split, facts: ImageFacts, *, padding: int, device: torch.device) -> None:
+    def __init__(
+        self, split: Split, facts: ImageFacts, *, padding: int, device: torch.device, channels_last: bool = True
+    ) -> None:
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         # Zero padding of the raw pixels, before normalisation: black, as torchvision's RandomCrop in the authors' code.
         padded = F.pad(split.images, (0, 0, padding, padding, padding, padding))
         self.images = padded.to(device)
@@ -100,7 +103,7 @@ class ResidentImages:
         return len(self.labels)
 
     def fetch(self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
-        """Normalised images (B, C, H, W) float32, in channels-last memory.
+        """Normalised images (B, C, H, W) float32, in channels-last memory unless asked otherwise.
 
         index: (B,) int64. crop: (B, 2) int64, top and left corner in the padded image; None for the centre.
         flip: (B,) bool; None for no flip.
@@ -113,4 +116,4 @@ class ResidentImages:
         rows = (crop[:, :1] + self.rows)[:, :, None]
         columns = (crop[:, 1:] + columns)[:, None, :]
         pixels = self.images[index[:, None, None], rows, columns]
-        return (pixels * self.scale).add_(self.shift).permute(0, 3, 1, 2)
+        return (pixels * self.scale).add_(self.shift).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
