@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,7 @@ def join_group(device: str) -> Group:
 def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():
+        gc.collect()  # a DistributedDataParallel that outlives its group aborts the process now and then
         dist.destroy_process_group()
 
 

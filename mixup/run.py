@@ -13,7 +13,7 @@ from mixup import records, tracking
 from mixup.assembly import Run, assemble, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.display import Display
-from mixup.distributed import buffers_from_leader, from_leader, join_group
+from mixup.distributed import buffers_from_leader, from_leader, join_group, wait_for_all
 from mixup.engine import Progress, finish_epoch, start_epoch, train_epoch
 from mixup.files import write_atomic
 from mixup.plan import EpochPlan, draw_plan
@@ -56,6 +56,7 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
             mirror.close(WANDB_SECONDS)
         if url := tracking.read_address(folder).get("url"):
             shown.say(f"W&B: {url}")
+    wait_for_all(group)  # a rank that leaves while another still writes would end the job as failed
     return record
 
 
