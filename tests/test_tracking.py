@@ -658,7 +658,7 @@ def test_a_killed_and_resumed_run_is_one_run_at_wandb(tmp_path: Path, capsys: py
 
     more = ["tracking.wandb=offline", "trainer.epochs=12", "trainer.checkpoint_every_minutes=0"]
     command = [sys.executable, "train.py", *overrides(tmp_path / "runs", *more)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL) as run:
         try:
             wait_until(lambda: list(tmp_path.glob("runs/*/*/checkpoint/step-*.pt")))
         finally:
