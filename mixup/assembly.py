@@ -18,7 +18,7 @@ from mixup.distributed import Group, wait_for_all
 from mixup.engine import Progress, evaluate
 from mixup.errors import UserError
 from mixup.models import build_model
-from mixup.plan import generator, num_steps, stream_seed
+from mixup.plan import EpochPlan, draw_plan, generator, num_steps, stream_seed
 from mixup.schedules import step_schedule
 
 
@@ -71,7 +71,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     if group.local_rank != 0:
         data = load(config)
     slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
-    padding = data.facts.crop_padding if config.data.augment else 0
+    padding = crop_padding(config, data.facts)
 
     def resident(split: Split, padding: int = 0) -> ResidentImages:
         return ResidentImages(split, data.facts, padding=padding, channels_last=config.trainer.channels_last, device=device)
@@ -147,6 +147,25 @@ def choose_device(wanted: str, group: Group) -> torch.device:
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
+
+
+def crop_padding(config: TrainConfig, facts: ImageFacts) -> int:
+    """Pixels of zeros around a training image; none where augmentation is off."""
+    return facts.crop_padding if config.data.augment else 0
+
+
+def epoch_plan(config: TrainConfig, facts: ImageFacts, epoch: int, n: int) -> EpochPlan:
+    """The configured plan of one epoch over n examples, on the CPU."""
+    return draw_plan(
+        config.seed,
+        epoch,
+        n,
+        batch_size=config.trainer.batch_size,
+        alpha=config.mixup.alpha,
+        lam_per=config.mixup.lam_per,
+        crop_padding=crop_padding(config, facts),
+        flip=facts.flip and config.data.augment,
+    )
 
 
 def learning_rate(config: TrainConfig, epochs_done: float) -> float:

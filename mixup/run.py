@@ -10,13 +10,12 @@ from typing import Any
 import yaml
 
 from mixup import records, tracking
-from mixup.assembly import Run, assemble, learning_rate
+from mixup.assembly import Run, assemble, epoch_plan, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.display import Display
 from mixup.distributed import buffers_from_leader, from_leader, join_group, wait_for_all
 from mixup.engine import Progress, finish_epoch, start_epoch, train_epoch
 from mixup.files import write_atomic
-from mixup.plan import EpochPlan, draw_plan
 from mixup.results import write_results
 from mixup.resuming import Stopped, Stops, restore, resume, save_state
 
@@ -84,7 +83,7 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 save_state(run, progress)
 
         for epoch in range(progress.epoch, trainer.epochs):
-            plan = epoch_plan(run, epoch)
+            plan = epoch_plan(run.config, run.data.facts, epoch, len(run.train)).to(run.device)
             progress.resume_clock()
             train_epoch(
                 run.trained,
@@ -112,22 +111,6 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 saved_at = time.monotonic()
             if epoch + 1 < trainer.epochs:
                 stops.obey(run, progress)
-
-
-def epoch_plan(run: Run, epoch: int) -> EpochPlan:
-    """The epoch's plan on the run's device."""
-    config, facts = run.config, run.data.facts
-    plan = draw_plan(
-        config.seed,
-        epoch,
-        len(run.train),
-        batch_size=config.trainer.batch_size,
-        alpha=config.mixup.alpha,
-        lam_per=config.mixup.lam_per,
-        crop_padding=run.train.padding,
-        flip=facts.flip and config.data.augment,
-    )
-    return plan.to(run.device)
 
 
 def epoch_line(run: Run, epoch: int, train_means: dict[str, float], seconds: float) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mixup.assembly import autocast, build, build_optimizer, choose_device, place, wrap
+from mixup.assembly import autocast, build, build_optimizer, choose_device, crop_padding, epoch_plan, place, wrap
 from mixup.config import TrainConfig
 from mixup.data import ImageFacts, ResidentImages, Split, facts_of
 from mixup.distributed import Group
 from mixup.engine import start_epoch, train_epoch
-from mixup.plan import draw_plan
 
 
 def generated_images(facts: ImageFacts, count: int) -> Split:
@@ -32,21 +31,12 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     facts, trainer, group = facts_of(config.data.name), config.trainer, Group()
     device = choose_device(trainer.device, group)
     split = generated_images(facts, trainer.batch_size)
-    padding = facts.crop_padding if config.data.augment else 0
+    padding = crop_padding(config, facts)
     data = ResidentImages(split, facts, padding=padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, facts), device)
     wrapped = wrap(config, model, group, device)
     optimizer = build_optimizer(config, model)
-    plan = draw_plan(
-        config.seed,
-        0,
-        trainer.batch_size,
-        batch_size=trainer.batch_size,
-        alpha=config.mixup.alpha,
-        lam_per=config.mixup.lam_per,
-        crop_padding=padding,
-        flip=facts.flip and config.data.augment,
-    ).to(device)
+    plan = epoch_plan(config, facts, 0, trainer.batch_size).to(device)
 
     def step() -> None:
         train_epoch(
