@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup.config import TrainConfig
-from mixup.data import ImageData, ImageFacts, ResidentImages, Split, open_data
+from mixup.data import Data, Examples, Facts, Split, StreamedImages, open_data, serve
 from mixup.distributed import Group, wait_for_all
 from mixup.engine import Progress, evaluate
 from mixup.errors import UserError
@@ -27,19 +29,20 @@ class Run:
     """One run's parts, put together by `assemble`.
 
     model: the network itself. trained: the same wrapped for many processes or compiled; they share their weights.
-    clean: a fixed, unmixed slice of the training set, evaluated after every epoch.
+    clean: a fixed, unmixed slice of the training set, evaluated after every epoch; clean_split is the same as data.
     """
 
     config: TrainConfig
     folder: Path
     group: Group
     device: torch.device
-    data: ImageData
+    data: Data
     fingerprint: str
-    train: ResidentImages
-    clean: ResidentImages
-    test: ResidentImages
-    validation: ResidentImages | None
+    train: Examples
+    clean: Examples
+    clean_split: Split
+    test: Examples
+    validation: Examples | None
     model: nn.Module
     trained: nn.Module
     optimizer: torch.optim.Optimizer
@@ -48,6 +51,11 @@ class Run:
     def steps_per_epoch(self) -> int:
         return num_steps(len(self.train), self.config.trainer.batch_size)
 
+    @property
+    def streams(self) -> bool:
+        """Whether training images are decoded as they are needed."""
+        return isinstance(self.train, StreamedImages)
+
     def steps_done(self, progress: Progress) -> int:
         """Optimizer steps since the start of the run."""
         return progress.epoch * self.steps_per_epoch + progress.step
@@ -55,7 +63,7 @@ class Run:
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         return autocast(self.config, self.device)
 
-    def evaluate(self, data: ResidentImages) -> tuple[dict[str, float], Tensor]:
+    def evaluate(self, data: Examples) -> tuple[dict[str, float], Tensor]:
         size = self.config.trainer.eval_batch_size
         return evaluate(self.model, data, batch_size=size, autocast=self.autocast, group=self.group)
 
@@ -66,15 +74,24 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32; for speed there is bfloat16
     # The first process of each machine decodes or downloads, the others then find it done.
     if group.local_rank == 0:
-        data = load(config)
+        data = load(config, device)
     wait_for_all(group)
     if group.local_rank != 0:
-        data = load(config)
+        data = load(config, device)
     slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
+    clean_split = data.train.select(np.sort(slice_rows))
     padding = crop_padding(config, data.facts)
 
-    def resident(split: Split, padding: int = 0) -> ResidentImages:
-        return ResidentImages(split, data.facts, padding=padding, channels_last=config.trainer.channels_last, device=device)
+    def served(split: Split, padding: int = 0) -> Examples:
+        return serve(
+            split,
+            data.facts,
+            device=device,
+            padding=padding,
+            channels_last=config.trainer.channels_last,
+            workers=loader_workers(config),
+            on_error=config.data.on_error,
+        )
 
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.facts), device)
@@ -85,18 +102,22 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         device=device,
         data=data,
         fingerprint=data.fingerprint(),
-        train=resident(data.train, padding),
-        clean=resident(data.train.select(np.sort(slice_rows))),
-        test=resident(data.test),
-        validation=resident(data.validation) if data.validation else None,
+        train=served(data.train, padding),
+        clean=served(clean_split),
+        clean_split=clean_split,
+        test=served(data.test),
+        validation=served(data.validation) if data.validation else None,
         model=model,
         trained=wrap(config, model, group, device),
         optimizer=build_optimizer(config, model),
     )
 
 
-def load(config: TrainConfig) -> ImageData:
-    """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table see the same data."""
+def load(config: TrainConfig, device: torch.device) -> Data:
+    """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table see the same data.
+
+    device: where spectrograms are computed.
+    """
     data = config.data
     return open_data(
         data.name,
@@ -106,10 +127,20 @@ def load(config: TrainConfig) -> ImageData:
         validation=data.validation,
         label_noise=data.label_noise,
         stream=lambda name: generator(data.seed, name),
+        resident=data.resident,
+        device=device,
     )
 
 
-def build(config: TrainConfig, facts: ImageFacts) -> nn.Module:
+def loader_workers(config: TrainConfig) -> int:
+    """Processes that decode images for this rank."""
+    if config.data.workers is not None:
+        return config.data.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+
+
+def build(config: TrainConfig, facts: Facts) -> nn.Module:
     options = {key: value for key, value in vars(config.model).items() if key != "name"}
     return build_model(config.model.name, num_classes=facts.num_classes, input_shape=facts.input_shape, **options)
 
@@ -129,11 +160,19 @@ def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.devi
 
 
 def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD; weight decay on every parameter, BatchNorm and biases included, as in both of the authors' codes."""
+    """SGD or Adam. Weight decay falls on every parameter, BatchNorm and biases included, as in both of the authors' codes;
+    for ImageNet not on BatchNorm's (Goyal et al. 2017, section 5.1)."""
     o = config.optim
-    return torch.optim.SGD(
-        model.parameters(), lr=o.lr, momentum=o.momentum, nesterov=o.nesterov, weight_decay=o.weight_decay, fused=True
-    )
+    norms = {id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters()}
+    spared = [p for p in model.parameters() if id(p) in norms and not o.decay_batchnorm]
+    decayed = [p for p in model.parameters() if id(p) not in norms or o.decay_batchnorm]
+    groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
+    if o.name == "adam":
+        return torch.optim.Adam(groups, lr=o.lr, fused=True)
+    assert o.momentum is not None
+    assert o.nesterov is not None
+    return torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=o.nesterov, fused=True)
 
 
 def choose_device(wanted: str, group: Group) -> torch.device:
@@ -149,29 +188,38 @@ def choose_device(wanted: str, group: Group) -> torch.device:
     return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
 
 
-def crop_padding(config: TrainConfig, facts: ImageFacts) -> int:
+def crop_padding(config: TrainConfig, facts: Facts) -> int:
     """Pixels of zeros around a training image; none where augmentation is off."""
     return facts.crop_padding if config.data.augment else 0
 
 
-def epoch_plan(config: TrainConfig, facts: ImageFacts, epoch: int, n: int) -> EpochPlan:
-    """The configured plan of one epoch over n examples, on the CPU."""
+def epoch_plan(config: TrainConfig, facts: Facts, epoch: int, n: int, *, shards: int = 1) -> EpochPlan:
+    """The configured plan of one epoch over n examples, on the CPU. shards: parts of a batch that are mixed apart."""
     return draw_plan(
         config.seed,
         epoch,
         n,
         batch_size=config.trainer.batch_size,
-        alpha=config.mixup.alpha,
+        alpha=0.0 if epoch < config.mixup.warmup_epochs else config.mixup.alpha,
         lam_per=config.mixup.lam_per,
         crop_padding=crop_padding(config, facts),
         flip=facts.flip and config.data.augment,
+        resized_crop=facts.resized_crop and config.data.augment,
+        shards=shards,
     )
 
 
 def learning_rate(config: TrainConfig, epochs_done: float) -> float:
     """The configured schedule."""
-    optim = config.optim
-    return step_schedule(epochs_done, lr=optim.lr, milestones=optim.milestones, decay=optim.decay)
+    o = config.optim
+    return step_schedule(
+        epochs_done,
+        lr=o.lr,
+        milestones=o.milestones,
+        decay=o.decay,
+        warmup_epochs=o.warmup_epochs,
+        warmup_lr=o.warmup_lr or 0.0,
+    )
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -28,13 +28,18 @@ class DataConfig:
     train_size: int | None = None  # a class-balanced subset of the training set
     validation: float = 0.0  # share of the training set held out, class-balanced, never trained on
     label_noise: float = 0.0  # share of training labels replaced by a uniform draw over all classes (section 3.4)
-    augment: bool = True  # pad-and-crop and flip, where the data set has them
+    augment: bool = True  # crops and flips, where the data set has them
     seed: int = 0
+    resident: bool | None = None  # images in folders: decoded into memory, or streamed; null goes by their size
+    workers: int | None = None  # processes that decode streamed images; null: one a core, shared by this machine's ranks
+    on_error: str = "raise"  # at a streamed image that cannot be read; `skip` leaves its pairs out and counts it
 
     def __post_init__(self) -> None:
         check("data.train_size", self.train_size, self.train_size is None or self.train_size >= 1, "at least 1, or null")
         check("data.validation", self.validation, 0 <= self.validation < 1, "a share in [0, 1)")
         check("data.label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a share in [0, 1]")
+        check("data.workers", self.workers, self.workers is None or self.workers >= 0, "0 or more, or null")
+        check_choice("data.on_error", self.on_error, ["raise", "skip"])
 
 
 @dataclass
@@ -42,12 +47,17 @@ class ModelConfig:
     """Which network. An option left at null takes the network's own default; one it does not have is an error."""
 
     name: str = MISSING
+    arch: str | None = None  # which of timm's networks
     depth: int | None = None
     width: int | None = None
+    growth: int | None = None
     dropout: float | None = None
+    memory_efficient: bool | None = None
 
     def __post_init__(self) -> None:
-        check("model.width", self.width, self.width is None or self.width >= 1, "at least 1")
+        for name in ("depth", "width", "growth"):
+            value = getattr(self, name)
+            check(f"model.{name}", value, value is None or value >= 1, "at least 1")
         check("model.dropout", self.dropout, self.dropout is None or 0 <= self.dropout < 1, "a probability in [0, 1)")
 
 
@@ -57,28 +67,43 @@ class MixupConfig:
 
     alpha: float = MISSING
     lam_per: str = "batch"  # one lambda a minibatch (figure 1a), or one an example
+    warmup_epochs: int = 0  # first epochs on unmixed examples (section 3.3)
 
     def __post_init__(self) -> None:
         check("mixup.alpha", self.alpha, 0 <= self.alpha < math.inf, "0 for ERM, or a positive number such as 0.2 or 1")
         check_choice("mixup.lam_per", self.lam_per, ["batch", "example"])
+        check("mixup.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
 
 
 @dataclass
 class OptimConfig:
-    """Stochastic gradient descent with a step schedule (section 3.2)."""
+    """SGD (sections 3.1, 3.2) or Adam at torch's other defaults (3.3, 3.6), with a step schedule."""
 
     name: str = MISSING
     lr: float = MISSING
-    momentum: float = MISSING
-    nesterov: bool = MISSING
+    momentum: float | None = None  # of SGD
+    nesterov: bool | None = None
     weight_decay: float = MISSING
+    decay_batchnorm: bool = True  # weight decay on BatchNorm's weights and biases too
     milestones: list[int] = MISSING  # epochs after which the learning rate is multiplied by `decay`
     decay: float = MISSING
+    warmup_epochs: int = 0  # a linear rise from `warmup_lr` to `lr`, step by step
+    warmup_lr: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("optim.name", self.name, ["sgd"])
+        check_choice("optim.name", self.name, ["sgd", "adam"])
         check("optim.lr", self.lr, 0 < self.lr < math.inf, "a positive number")
-        check("optim.momentum", self.momentum, 0 <= self.momentum < 1, "a number in [0, 1)")
+        of_sgd = self.name == "sgd"
+        for name in ("momentum", "nesterov"):
+            given = getattr(self, name) is not None
+            check(
+                f"optim.{name}", getattr(self, name), given == of_sgd, f"{'a value' if of_sgd else 'null'} with {self.name}"
+            )
+        check("optim.momentum", self.momentum, 0 <= (self.momentum or 0) < 1, "a number in [0, 1)")
+        rises = self.warmup_epochs > 0
+        check("optim.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
+        start = -1 if self.warmup_lr is None else self.warmup_lr
+        check("optim.warmup_lr", self.warmup_lr, not rises or 0 <= start < math.inf, "a learning rate to rise from")
         check("optim.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or a positive number")
         check("optim.decay", self.decay, 0 < self.decay < math.inf, "a positive number such as 0.1")
         check("optim.milestones", self.milestones, sorted(set(self.milestones)) == self.milestones, "rising epochs")

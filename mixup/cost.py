@@ -15,7 +15,7 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, int, int]) -> int:
+def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one image's forward pass, two for each multiply-add, without doing any of them."""
     with torch.device("meta"):
         model = build().eval()

@@ -86,6 +86,15 @@ def gather_rows(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
     return whole
 
 
+def merged(group: Group, values: dict[int, str]) -> dict[int, str]:
+    """The dictionaries of all ranks as one, on every rank."""
+    if group.world_size == 1:
+        return values
+    parts: list[Any] = [None] * group.world_size
+    dist.all_gather_object(parts, values)
+    return {key: value for part in parts for key, value in part.items()}
+
+
 def buffers_from_leader(group: Group, module: nn.Module) -> None:
     """Rank 0's BatchNorm statistics on every rank, so that all evaluate the same network."""
     if group.world_size > 1:

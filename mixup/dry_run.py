@@ -7,7 +7,7 @@ import yaml
 from mixup.assembly import build, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.cost import flops_per_image, parameter_count, seconds_per_step
-from mixup.data import ImageFacts, facts_of
+from mixup.data import Facts, facts_of
 from mixup.display import duration
 from mixup.plan import num_steps
 from mixup.speed import training_step
@@ -42,13 +42,13 @@ def changes(config: TrainConfig) -> list[int]:
     return [epoch for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]]
 
 
-def train_count(config: TrainConfig, facts: ImageFacts) -> int:
+def train_count(config: TrainConfig, facts: Facts) -> int:
     """How many examples the run trains on."""
     left = facts.train_count - round(config.data.validation * facts.train_count)
     return min(config.data.train_size or left, left)
 
 
-def run_seconds(config: TrainConfig, facts: ImageFacts, step_seconds: float) -> float:
+def run_seconds(config: TrainConfig, facts: Facts, step_seconds: float) -> float:
     """The whole run's time from one step's."""
     trainer, count = config.trainer, train_count(config, facts)
     validation_count = round(config.data.validation * facts.train_count)

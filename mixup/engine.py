@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from mixup.data import ResidentImages
+from mixup.data import Examples, Visit
 from mixup.distributed import Group, sum_over
 from mixup.errors import UserError
 from mixup.metrics import Totals, negative_log_likelihood, topk_errors
@@ -45,26 +45,30 @@ def start_epoch(epoch: int, num_steps: int, device: torch.device) -> Progress:
     return Progress(epoch, 0, totals, torch.zeros(num_steps, device=device))
 
 
-def mixed_batch(data: ResidentImages, plan: EpochPlan, positions: slice) -> MixedBatch:
-    """The mixed examples at some positions of the plan. A partner is fetched by index, so it may be another rank's."""
-    partner = plan.partner[positions]
-    index, partner_index = plan.order[positions], plan.order[partner]
+def mixed_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor) -> MixedBatch:
+    """The mixed examples at some positions of the plan, of what a step can see. labels: (N,) of the whole training set."""
+    partner, lam = plan.partner[positions], plan.lam[positions]
     return MixedBatch(
-        inputs=mix(
-            data.fetch(index, plan.crop[positions], plan.flip[positions]),
-            data.fetch(partner_index, plan.crop[partner], plan.flip[partner]),
-            plan.lam[positions],
-        ),
-        targets=data.labels[index],
-        partner_targets=data.labels[partner_index],
-        lam=plan.lam[positions],
+        inputs=mix(visit.at(positions), visit.at(partner), lam),
+        targets=labels[plan.order[positions]],
+        partner_targets=labels[plan.order[partner]],
+        lam=lam,
     )
+
+
+def shares(plan: EpochPlan, first_step: int, group: Group) -> Iterator[tuple[slice, bool]]:
+    """A rank's positions in each step from `first_step` on, and whether they are idle: with more ranks than examples it
+    takes part with a stand-in, at a loss of weight 0."""
+    for step in range(first_step, plan.num_steps):
+        mine = plan.positions(step, rank=group.rank, world_size=group.world_size)
+        idle = mine.start == mine.stop
+        yield slice(mine.start - idle, mine.stop), idle
 
 
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data: ResidentImages,
+    data: Examples,
     plan: EpochPlan,
     progress: Progress,
     *,
@@ -80,17 +84,15 @@ def train_epoch(
     progress after every step. No statement of the loop waits for the device.
     """
     model.train()
-    for step in range(progress.step, plan.num_steps):
+    mine = list(shares(plan, progress.step, group))
+    visits = data.visits(plan, [positions for positions, _ in mine])
+    for step, (_, idle), (visit, positions) in zip(range(progress.step, plan.num_steps), mine, visits):
         # Dropout draws from torch's global generator: seeded by position, a restart needs no generator state.
         torch.manual_seed(stream_seed(seed, "dropout", progress.epoch, step, group.rank))
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate(progress.epoch + step / plan.num_steps)
 
-        # fetch and mix
-        positions = plan.positions(step, rank=group.rank, world_size=group.world_size)
-        count = positions.stop - positions.start
-        idle = count == 0  # more ranks than examples: this one takes part with a loss of weight 0
-        batch = mixed_batch(data, plan, slice(positions.start - 1, positions.start) if idle else positions)
+        batch = mixed_batch(visit, data.labels, plan, positions)
 
         # forward
         with autocast():
@@ -107,7 +109,7 @@ def train_epoch(
         if not idle:
             detached = logits.detach()
             accuracies = lam_accuracy(detached, batch), dominant_accuracy(detached, batch)
-            progress.totals.add(losses, target_entropy(batch), *accuracies, count=count)
+            progress.totals.add(losses, target_entropy(batch), *accuracies, count=len(losses))
         progress.losses[step] = loss.detach()
         progress.step = step + 1
         after_step(progress)
@@ -171,7 +173,7 @@ def require_finite(progress: Progress) -> None:
 @torch.inference_mode()
 def evaluate(
     model: nn.Module,
-    data: ResidentImages,
+    data: Examples,
     *,
     batch_size: int,
     autocast: Callable[[], contextlib.AbstractContextManager[object]],
@@ -179,24 +181,26 @@ def evaluate(
 ) -> tuple[dict[str, float], Tensor]:
     """Errors in percent and negative log-likelihood in nats over every example once, without padding, on every rank.
 
-    Returns the means with `count`, and this rank's share of the logits.
+    Returns the means with `count`, and this rank's share of the logits; those of an unreadable example are not a number.
     """
     model.eval()
-    total = len(data)
-    mine = share(total, rank=group.rank, world_size=group.world_size)
+    mine = share(len(data), rank=group.rank, world_size=group.world_size)
+    chunks = [slice(first, min(first + batch_size, mine.stop)) for first in range(mine.start, mine.stop, batch_size)]
     totals = Totals.zero("top1_error", "top5_error", "nll", device=data.labels.device)
-    rows = []
-    for first in range(mine.start, mine.stop, batch_size):
-        index = torch.arange(first, min(first + batch_size, mine.stop), device=data.labels.device)
+    rows = torch.zeros(0)
+    for index, inputs in data.in_order(chunks):
         labels = data.labels[index]
         with autocast():
-            logits = model(data.fetch(index)).float()
+            logits = model(inputs).float()
         totals.add(
             *(topk_errors(logits, labels, k) for k in (1, 5)), negative_log_likelihood(logits, labels), count=len(index)
         )
-        rows.append(logits)
+        if not len(rows):
+            rows = logits.new_full((len(mine), logits.shape[1]), float("nan"))
+        rows[index - mine.start] = logits
+    count = torch.tensor([totals.count], device=data.labels.device)
+    totals.count = int(sum_over(group, count))
     sum_over(group, totals.sums)
-    totals.count = total
     means = totals.means()
     errors = {name: 100 * means[name] for name in ("top1_error", "top5_error")}
-    return {**errors, "nll": means["nll"], "count": total}, torch.cat(rows) if rows else torch.zeros(0)
+    return {**errors, "nll": means["nll"], "count": totals.count}, rows

@@ -8,7 +8,8 @@ What the paper leaves open, or says in a footnote of its code, is decided here (
 
 * partner: one minibatch is mixed with a uniform random permutation of itself, so an example may meet itself;
 * lambda: one Beta(alpha, alpha) draw a minibatch, or one an example; not folded to max(lambda, 1 - lambda);
-* the partner appears with the crop and flip it has as an example of its own, since one augmented batch is mixed.
+* the partner appears with the crop and flip it has as an example of its own, since one augmented batch is mixed;
+* data that is streamed is mixed inside each process's part of the batch, since no process decodes another's images.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +44,7 @@ class EpochPlan:
     lam: (n,) float32 in [0, 1], the weight of the position's own example; 1 - lam is the partner's.
     crop: (n, 2) int64, top and left corner in the padded image, 0 to 2 * padding.
     flip: (n,) bool, mirrored left to right.
+    crop_seed: (n,) int64, what each random resized crop is drawn from once the image's size is known; None for no such crop.
     """
 
     order: Tensor
@@ -50,6 +53,7 @@ class EpochPlan:
     crop: Tensor
     flip: Tensor
     batch_size: int
+    crop_seed: Tensor | None = None
 
     @property
     def num_steps(self) -> int:
@@ -67,10 +71,11 @@ class EpochPlan:
         return min(self.batch_size, len(self.order) - step * self.batch_size)
 
     def to(self, device: torch.device) -> EpochPlan:
-        on_device = {
-            field.name: getattr(self, field.name).to(device) for field in fields(self) if field.name != "batch_size"
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value for name, value in values.items()
         }
-        return replace(self, **on_device)
+        return replace(self, **moved)
 
 
 def num_steps(n: int, batch_size: int) -> int:
@@ -86,9 +91,22 @@ def share(total: int, *, rank: int, world_size: int) -> range:
 
 
 def draw_plan(
-    seed: int, epoch: int, n: int, *, batch_size: int, alpha: float, lam_per: str, crop_padding: int, flip: bool
+    seed: int,
+    epoch: int,
+    n: int,
+    *,
+    batch_size: int,
+    alpha: float,
+    lam_per: str,
+    crop_padding: int = 0,
+    flip: bool = False,
+    resized_crop: bool = False,
+    shards: int = 1,
 ) -> EpochPlan:
-    """Draws the plan of one epoch over n examples. alpha 0 gives lambda = 1, which is ERM; nothing else changes."""
+    """Draws the plan of one epoch over n examples. alpha 0 gives lambda = 1, which is ERM; nothing else changes.
+
+    shards: in how many parts each batch is mixed, each in itself; the number of processes where data is streamed.
+    """
 
     def stream(name: str) -> np.random.Generator:
         return generator(seed, name, epoch)
@@ -96,17 +114,23 @@ def draw_plan(
     flips = stream("flip").random(n) < 0.5 if flip else np.zeros(n, bool)
     return EpochPlan(
         order=torch.from_numpy(stream("order").permutation(n)),
-        partner=torch.from_numpy(draw_partner(stream("partner"), n, batch_size)),
+        partner=torch.from_numpy(draw_partner(stream("partner"), n, batch_size, shards)),
         lam=torch.from_numpy(draw_lam(stream("lam"), n, batch_size, alpha=alpha, lam_per=lam_per)).float(),
         crop=torch.from_numpy(stream("crop").integers(0, 2 * crop_padding + 1, (n, 2))),
         flip=torch.from_numpy(flips),
         batch_size=batch_size,
+        crop_seed=torch.from_numpy(stream("resized_crop").integers(2**63, size=n)) if resized_crop else None,
     )
 
 
-def draw_partner(rng: np.random.Generator, n: int, batch_size: int) -> np.ndarray:
-    """A uniform random permutation inside each batch. Returns (n,) int64 positions."""
-    return np.concatenate([first + rng.permutation(size) for first, size in batches(n, batch_size)])
+def draw_partner(rng: np.random.Generator, n: int, batch_size: int, shards: int = 1) -> np.ndarray:
+    """A uniform random permutation inside each batch, or inside each rank's share of it. Returns (n,) int64 positions."""
+    parts = [
+        first + part.start + rng.permutation(len(part))
+        for first, size in batches(n, batch_size)
+        for part in (share(size, rank=rank, world_size=shards) for rank in range(shards))
+    ]
+    return np.concatenate(parts)
 
 
 def draw_lam(rng: np.random.Generator, n: int, batch_size: int, *, alpha: float, lam_per: str) -> np.ndarray:

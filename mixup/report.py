@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from mixup import records
 from mixup.analysis.calibration import brier_score, expected_calibration_error
-from mixup.assembly import autocast, build, choose_device, load, place
+from mixup.assembly import autocast, build, choose_device, load, loader_workers, place
 from mixup.config import EvalConfig, TrainConfig, from_dict
-from mixup.data import ResidentImages
+from mixup.data import serve
 from mixup.distributed import Group
 from mixup.engine import evaluate
 from mixup.errors import UserError
@@ -53,13 +53,13 @@ def what_is_missing(folder: Path) -> str:
 
 def measure(config: TrainConfig, folder: Path, device: torch.device) -> tuple[dict[str, float], str]:
     """Test metrics from the saved weights, and the fingerprint of the data."""
-    data = load(config)
+    data = load(config, device)
     model = place(config, build(config, data.facts), device)
     try:
         model.load_state_dict(load_file(folder / "weights.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
-    test = ResidentImages(data.test, data.facts, padding=0, device=device)
+    test = serve(data.test, data.facts, device=device, workers=loader_workers(config), on_error=config.data.on_error)
     means, logits = evaluate(
         model,
         test,

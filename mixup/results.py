@@ -14,8 +14,8 @@ from mixup import checkpoint, records, tracking
 from mixup.assembly import Run, build, device_name
 from mixup.config import plain
 from mixup.cost import flops_per_image, parameter_count
-from mixup.data import ImageData
-from mixup.distributed import gather_rows
+from mixup.data import Split
+from mixup.distributed import gather_rows, merged
 from mixup.files import write_atomic
 from mixup.naming import config_hash
 
@@ -24,8 +24,11 @@ def write_results(run: Run, label: str) -> records.Record:
     """Predictions, weights and, last, the record; on every rank, since evaluation takes them all."""
     test, logits = run.evaluate(run.test)
     rows = gather_rows(run.group, logits, total=len(run.test))
-    train, train_logits = run.evaluate(run.train)
-    train_rows = gather_rows(run.group, train_logits, total=len(run.train))
+    # All of a training set that is streamed would take as long as a third of an epoch: a fixed slice of it, then.
+    measured, split = (run.clean, run.clean_split) if run.streams else (run.train, run.data.train)
+    train, train_logits = run.evaluate(measured)
+    train_rows = gather_rows(run.group, train_logits, total=len(measured))
+    unreadable = {name: merged(run.group, part.unreadable) for name, part in (("train", run.train), ("test", run.test))}
     if not run.group.leads or rows is None or train_rows is None:
         return {}
     config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
@@ -33,6 +36,9 @@ def write_results(run: Run, label: str) -> records.Record:
     np.savez(predictions, logits=rows.numpy(), labels=run.data.test.labels.numpy())
     write_atomic(run.folder / "predictions.npz", predictions.getvalue())
     write_atomic(run.folder / "weights.safetensors", save({k: v.contiguous() for k, v in run.model.state_dict().items()}))
+    if any(unreadable.values()):
+        names = [f"{part}\t{why}" for part, files in unreadable.items() for why in files.values()]
+        write_atomic(run.folder / "unreadable.txt", ("\n".join(sorted(names)) + "\n").encode())
     seconds = sum(line["seconds"] for line in lines)
     record = {
         "name": config.name,
@@ -49,10 +55,12 @@ def write_results(run: Run, label: str) -> records.Record:
             "validation_count": len(run.validation) if run.validation else 0,
             "test_count": len(run.test),
             "corrupted_count": int(run.data.train.corrupted.sum()),
+            "absent": dict(run.data.absent),
+            "unreadable": {part: len(files) for part, files in unreadable.items()},
         },
         "test": summarised(lines, "test", test),
         "validation": summarised(lines, "validation", {}) if run.validation else None,
-        "train": {**train, **noise_errors(train_rows, run.data)},
+        "train": {**train, **noise_errors(train_rows, split)},
         "epochs": config.trainer.epochs,
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
@@ -74,12 +82,12 @@ def summarised(lines: list[dict[str, Any]], split: str, final: dict[str, float])
     return {"top1_error": errors, **{key: value for key, value in final.items() if key != "top1_error"}}
 
 
-def noise_errors(logits: Tensor, data: ImageData) -> dict[str, float]:
+def noise_errors(logits: Tensor, split: Split) -> dict[str, float]:
     """Train error in percent apart for labels left alone and labels replaced by noise, both against the labels trained on,
     in evaluation mode and without augmentation (section 3.4, the last two columns of table 2)."""
-    corrupted = data.train.corrupted
+    corrupted, readable = split.corrupted, ~logits.isnan().any(1)
     if not bool(corrupted.any()):
         return {}
-    wrong = (logits.argmax(1) != data.train.labels).double()
-    parts = {"real_label_error": ~corrupted, "corrupted_label_error": corrupted}
+    wrong = (logits.argmax(1) != split.labels).double()
+    parts = {"real_label_error": ~corrupted & readable, "corrupted_label_error": corrupted & readable}
     return {name: 100 * float(wrong[mask].mean()) for name, mask in parts.items() if bool(mask.any())}

@@ -11,7 +11,7 @@ import torch
 from mixup import checkpoint, records
 from mixup.assembly import Run, device_name
 from mixup.display import Display
-from mixup.distributed import Group
+from mixup.distributed import Group, merged
 from mixup.engine import Progress, reduce_progress, start_epoch
 from mixup.errors import UserError
 
@@ -57,6 +57,7 @@ class Stops:
 def save_state(run: Run, progress: Progress) -> None:
     """A checkpoint of everything a restart needs; weights that are not finite are refused, so the last one stays good."""
     reduce_progress(progress, run.group)
+    unreadable = merged(run.group, run.train.unreadable)
     if not run.group.leads:
         return
     if not all(bool(torch.isfinite(parameter).all()) for parameter in run.model.parameters()):
@@ -73,6 +74,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "sums": progress.totals.sums,
         "count": progress.totals.count,
         "seconds": progress.seconds(),
+        "unreadable": unreadable,
         "fingerprint": run.fingerprint,
         **machine(run),
     }
@@ -120,5 +122,6 @@ def resume(run: Run, state: dict[str, Any] | None, shown: Display) -> Progress:
         progress.losses += state["losses"].to(run.device)
         progress.totals.sums += state["sums"].to(run.device)
         progress.totals.count = state["count"]
+        run.train.unreadable |= state["unreadable"]
     shown.say(f"resumed at epoch {state['epoch'] + 1}, step {state['step']}")
     return progress

@@ -13,7 +13,7 @@ from mixup import records, tracking
 from mixup.assembly import Run, assemble, epoch_plan, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.display import Display
-from mixup.distributed import buffers_from_leader, from_leader, join_group, wait_for_all
+from mixup.distributed import buffers_from_leader, from_leader, join_group, merged, wait_for_all
 from mixup.engine import Progress, finish_epoch, start_epoch, train_epoch
 from mixup.files import write_atomic
 from mixup.results import write_results
@@ -83,7 +83,8 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 save_state(run, progress)
 
         for epoch in range(progress.epoch, trainer.epochs):
-            plan = epoch_plan(run.config, run.data.facts, epoch, len(run.train)).to(run.device)
+            shards = run.group.world_size if run.streams else 1
+            plan = epoch_plan(run.config, run.data.facts, epoch, len(run.train), shards=shards).to(run.device)
             progress.resume_clock()
             train_epoch(
                 run.trained,
@@ -104,6 +105,8 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 records.append_metrics(run.folder, [*step_lines(run, progress), line])
                 mirror.check()
             shown.epoch(line)
+            if line.get("train_unreadable"):
+                shown.warn(f"{line['train_unreadable']} training images cannot be read and are left out, with their pairs")
             progress = start_epoch(epoch + 1, run.steps_per_epoch, run.device)
             due = from_leader(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
             if due or epoch + 1 == trainer.epochs:
@@ -126,6 +129,7 @@ def epoch_line(run: Run, epoch: int, train_means: dict[str, float], seconds: flo
         **{f"{split}_{name}": value for split, means in evaluated.items() for name, value in means.items()},
         "seconds": seconds,
         "images_per_second": len(run.train) / seconds,
+        **({"train_unreadable": len(merged(run.group, run.train.unreadable))} if run.streams else {}),
     }
 
 

@@ -9,30 +9,32 @@ import torch
 
 from mixup.assembly import autocast, build, build_optimizer, choose_device, crop_padding, epoch_plan, place, wrap
 from mixup.config import TrainConfig
-from mixup.data import ImageFacts, ResidentImages, Split, facts_of
+from mixup.data import Facts, Split, facts_of, serve, split_of
 from mixup.distributed import Group
 from mixup.engine import start_epoch, train_epoch
 
 
-def generated_images(facts: ImageFacts, count: int) -> Split:
-    """Uniform noise with random labels, in the data set's shape."""
+def generated(facts: Facts, count: int) -> Split:
+    """Noise with random labels, in the data set's shape."""
     rng = np.random.default_rng(0)
+    labels = rng.integers(0, facts.num_classes, count)
+    if not facts.mean:
+        return split_of(rng.standard_normal((count, *facts.input_shape), dtype=np.float32), labels)
     channels, height, width = facts.input_shape
-    images = rng.integers(0, facts.white, (count, height, width, channels), dtype=np.uint8)
-    labels = torch.from_numpy(rng.integers(0, facts.num_classes, count))
-    return Split(torch.from_numpy(images), labels, torch.zeros(count, dtype=torch.bool))
+    return split_of(rng.integers(0, facts.white, (count, height, width, channels), dtype=np.uint8), labels)
 
 
 def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device]:
     """One step of the very loop that trains, as a function to call again and again, and the device it runs on.
 
-    One batch is fetched, cropped, flipped, mixed, trained on. The learning rate is 0: noise teaches nothing.
+    One batch is fetched, cropped, flipped, mixed, trained on; it is in memory, even where the data set is streamed. The
+    learning rate is 0: noise teaches nothing.
     """
     facts, trainer, group = facts_of(config.data.name), config.trainer, Group()
     device = choose_device(trainer.device, group)
-    split = generated_images(facts, trainer.batch_size)
+    split = generated(facts, trainer.batch_size)
     padding = crop_padding(config, facts)
-    data = ResidentImages(split, facts, padding=padding, channels_last=trainer.channels_last, device=device)
+    data = serve(split, facts, padding=padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, facts), device)
     wrapped = wrap(config, model, group, device)
     optimizer = build_optimizer(config, model)

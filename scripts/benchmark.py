@@ -2,51 +2,65 @@
 
     python scripts/benchmark.py mixing        a training step with mixing, as ERM, and with no mixing code at all
     python scripts/benchmark.py throughput    our loop against the plain loop that a user would write
+    python scripts/benchmark.py loader        images in files to normalised batches on the device, against timm's loader
 
-Both take overrides of train.yaml, as `model.width=16` or `trainer.precision=bfloat16`. Data is generated.
+They take overrides of train.yaml, as `model.width=16` or `trainer.precision=bfloat16`. Data is generated, but for `loader`,
+which reads data=tiny_imagenet as it is and enlarged to the size of ImageNet's files.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mixup import engine
-from mixup.assembly import build
+from mixup.assembly import build, choose_device, load
 from mixup.command_line import configuration
 from mixup.config import TrainConfig
 from mixup.cost import synchronize
-from mixup.data import ImageFacts, ResidentImages, facts_of
+from mixup.data import Data, Facts, Visit, facts_of, serve, split_of
+from mixup.data.files import Files
+from mixup.distributed import Group
 from mixup.mixing import MixedBatch
-from mixup.plan import EpochPlan
-from mixup.speed import generated_images, training_step
+from mixup.plan import EpochPlan, draw_plan
+from mixup.speed import generated, training_step
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["mixing", "throughput"])
+    parser.add_argument("what", choices=["mixing", "throughput", "loader"])
     parser.add_argument("overrides", nargs="*", help="settings of train.yaml")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default 15)")
-    parser.add_argument("--workers", type=int, default=2, help="DataLoader workers of the plain loop (default 2)")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="worker processes of the plain loop and the loaders (default 2)"
+    )
     options = parser.parse_args()
     base = ["data=cifar10", "model=preact_resnet18", *options.overrides]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
     if options.what == "mixing":
         mixing(base, options.rounds)
-    else:
+    elif options.what == "throughput":
         throughput(base, options.rounds, options.workers)
+    else:
+        loader(["data=tiny_imagenet", "data.resident=false", *options.overrides], options.rounds, options.workers)
 
 
 # -- the cost of mixing --------------------------------------------------------------------------------------------------
@@ -69,11 +83,10 @@ def mixing(overrides: list[str], rounds: int) -> None:
     report(times, "s a step", ratios=[("alpha=1", "alpha=0"), ("alpha=1", "no mixing code")])
 
 
-def plain_batch(data: ResidentImages, plan: EpochPlan, positions: slice) -> MixedBatch:
+def plain_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor) -> MixedBatch:
     """ERM as one would write it without the method: fetch, no partner, no sum."""
-    index = plan.order[positions]
-    inputs = data.fetch(index, plan.crop[positions], plan.flip[positions])
-    return MixedBatch(inputs, data.labels[index], data.labels[index], plan.lam[positions])
+    targets = labels[plan.order[positions]]
+    return MixedBatch(visit.at(positions), targets, targets, plan.lam[positions])
 
 
 def plain_loss(logits: Tensor, batch: MixedBatch) -> Tensor:
@@ -105,11 +118,11 @@ def throughput(overrides: list[str], rounds: int, workers: int) -> None:
 class PilImages(Dataset[tuple[Tensor, int]]):
     """An array of images served one by one through PIL, as torchvision's CIFAR10 does."""
 
-    def __init__(self, facts: ImageFacts, count: int) -> None:
+    def __init__(self, facts: Facts, count: int) -> None:
         from torchvision import transforms
 
-        split = generated_images(facts, count)
-        self.images, self.labels = split.images.numpy(), split.labels.tolist()
+        split = generated(facts, count)
+        self.images, self.labels = split.inputs.numpy(), split.labels.tolist()
         size = facts.input_shape[1]
         self.transform = transforms.Compose(
             [
@@ -124,8 +137,6 @@ class PilImages(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        from PIL import Image
-
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
@@ -162,6 +173,105 @@ def plain_loop(config: TrainConfig, device: torch.device, workers: int) -> Calla
         return time.perf_counter() - start
 
     return block
+
+
+# -- reading files -------------------------------------------------------------------------------------------------------
+
+
+def loader(overrides: list[str], rounds: int, workers: int) -> None:
+    """Whole passes over the training images, ours and timm's, at the size they have and at ImageNet's."""
+    config = configuration(overrides)
+    device = choose_device(config.trainer.device, Group())
+    small = load(config, device)
+    assert isinstance(small.train.inputs, Files)
+    with tempfile.TemporaryDirectory() as folder:
+        large = enlarged(small, Path(folder))
+        for name, data in (("64x64 files", small), ("500x375 files to 224x224", large)):
+            print(f"\n{name}: {len(data.train):,} images, batch 128, {workers} workers, to {device}")
+            ours, theirs = our_pass(config, data, device, workers), timm_pass(data, device, workers)
+            times = take_turns({"ours": ours, "timm": theirs}, rounds, device)
+            per_image = {who: [seconds / len(data.train) for seconds in spent] for who, spent in times.items()}
+            report(per_image, "s an image", ratios=[("timm", "ours")])
+            decode = decode_seconds(data.train.inputs)
+            for who, spent in per_image.items():
+                each = statistics.median(spent)
+                cores = min(workers, len(os.sched_getaffinity(0))) or 1
+                print(f"{who}: {1 / each:,.0f} images/s; decoding alone is {100 * decode / cores / each:.0f} % of it")
+
+
+def enlarged(small: Data, folder: Path, count: int = 1500) -> Data:
+    """Photos of the usual size of ImageNet's, as JPEG at quality 90: some of the small ones, enlarged."""
+    files = small.train.inputs
+    assert isinstance(files, Files)
+    rows = np.linspace(0, len(files) - 1, count).astype(int)
+    names = []
+    for row in rows:
+        with Image.open(io.BytesIO(files.read(row))) as image:
+            names.append(f"{row}.jpg")
+            image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(folder / names[-1], quality=90)
+    split = split_of(Files(folder, np.array([name.encode() for name in names])), np.zeros(count, np.int64))
+    return replace(small, facts=facts_of("imagenet"), train=split)
+
+
+def our_pass(config: TrainConfig, data: Data, device: torch.device, workers: int) -> Callable[[], None]:
+    examples = serve(data.train, data.facts, device=device, workers=workers)
+    plan = draw_plan(0, 0, len(data.train), batch_size=128, alpha=1.0, lam_per="batch", flip=True, resized_crop=True)
+    steps = [plan.positions(step) for step in range(plan.num_steps)]
+
+    def run() -> None:
+        for visit, positions in examples.visits(plan, steps):
+            visit.at(positions)
+
+    return run
+
+
+def timm_pass(data: Data, device: torch.device, workers: int) -> Callable[[], None]:
+    """timm's loader with its prefetcher: bytes to the device, normalisation there. Same files, augmentation and batch."""
+    from timm.data import create_loader
+
+    files, size = data.train.inputs, data.facts.input_shape
+    assert isinstance(files, Files)
+
+    class Photos(Dataset[tuple[object, int]]):
+        transform: Callable[[object], object] | None = None
+
+        def __len__(self) -> int:
+            return len(files)
+
+        def __getitem__(self, row: int) -> tuple[object, int]:
+            image: object = Image.open(files.path(row)).convert("RGB")  # as timm's own ImageDataset does
+            return (self.transform(image) if self.transform else image), 0
+
+    batches = create_loader(
+        Photos(),
+        input_size=size,
+        batch_size=128,
+        is_training=True,
+        color_jitter=None,
+        interpolation="bilinear",
+        mean=data.facts.mean,
+        std=data.facts.std,
+        num_workers=workers,
+        device=device,
+        pin_memory=device.type == "cuda",
+        persistent_workers=True,
+    )
+
+    def run() -> None:
+        for _ in batches:
+            pass
+
+    return run
+
+
+def decode_seconds(files: Files, count: int = 1000) -> float:
+    """Of one image: opening and decoding it, nothing else, in one process."""
+    rows = np.linspace(0, len(files) - 1, count).astype(int)
+    start = time.perf_counter()
+    for row in rows:
+        with Image.open(io.BytesIO(files.read(row))) as image:
+            image.load()
+    return (time.perf_counter() - start) / count
 
 
 # -- taking turns --------------------------------------------------------------------------------------------------------

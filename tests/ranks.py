@@ -17,8 +17,13 @@ CPU = torch.device("cpu")
 def batches_of_all_ranks_are_one_process_batches(group, n: int) -> None:
     data, drawn = images(n), plan(n)
     for step in range(drawn.num_steps):
-        mine = mixed_batch(data, drawn, drawn.positions(step, rank=group.rank, world_size=group.world_size))
-        whole = mixed_batch(data, drawn, drawn.positions(step))
+        mine, whole = (
+            mixed_batch(visit, data.labels, drawn, positions)
+            for visit, positions in data.visits(
+                drawn,
+                [drawn.positions(step, rank=group.rank, world_size=group.world_size), drawn.positions(step)],
+            )
+        )
         for name in ("inputs", "targets", "partner_targets", "lam"):
             gathered = gather_rows(group, getattr(mine, name), total=drawn.batch_count(step))
             if group.leads:

@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mixup.data import ImageFacts, ResidentImages, Split
+from mixup.data import Facts, ResidentImages, Split
 from mixup.distributed import Group
 from mixup.engine import Progress, evaluate, finish_epoch, mixed_batch, start_epoch, train_epoch
 from mixup.errors import UserError
+from mixup.mixing import MixedBatch
 from mixup.plan import EpochPlan, draw_plan
 
 CPU = torch.device("cpu")
-FACTS = ImageFacts(3, (3, 8, 8), (0.5, 0.4, 0.3), (0.2, 0.2, 0.3), train_count=1, test_count=1, crop_padding=2, flip=True)
+FACTS = Facts(3, (3, 8, 8), (0.5, 0.4, 0.3), (0.2, 0.2, 0.3), train_count=1, test_count=1, crop_padding=2, flip=True)
 
 
 def images(n: int, *, seed: int = 0, padding: int = 2) -> ResidentImages:
@@ -33,6 +34,11 @@ def plan(n: int, *, epoch: int = 0, alpha: float = 1.0, batch_size: int = 16, la
 def network(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(144, 3))
+
+
+def mixed(data: ResidentImages, drawn: EpochPlan, positions: slice) -> MixedBatch:
+    ((visit, seen),) = data.visits(drawn, [positions])
+    return mixed_batch(visit, data.labels, drawn, seen)
 
 
 def train(model: nn.Module, data: ResidentImages, drawn: EpochPlan, progress: Progress, **changes: object) -> None:
@@ -53,15 +59,15 @@ def train(model: nn.Module, data: ResidentImages, drawn: EpochPlan, progress: Pr
 def test_the_batches_of_all_ranks_are_the_batch_of_one_process_bit_for_bit(n, world_size):
     data, drawn = images(n), plan(n)
     for step in range(drawn.num_steps):
-        whole = mixed_batch(data, drawn, drawn.positions(step))
-        parts = [mixed_batch(data, drawn, drawn.positions(step, rank=r, world_size=world_size)) for r in range(world_size)]
+        whole = mixed(data, drawn, drawn.positions(step))
+        parts = [mixed(data, drawn, drawn.positions(step, rank=r, world_size=world_size)) for r in range(world_size)]
         for name in ("inputs", "targets", "partner_targets", "lam"):
             assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)), (name, step)
 
 
 def test_a_mixed_example_is_made_of_the_two_augmented_examples():
     data, drawn = images(16), plan(16)
-    whole = mixed_batch(data, drawn, slice(0, 16))
+    whole = mixed(data, drawn, slice(0, 16))
     augmented = data.fetch(drawn.order, drawn.crop, drawn.flip)
     for position in range(16):
         partner, lam = drawn.partner[position], drawn.lam[position]

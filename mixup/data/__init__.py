@@ -4,62 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mixup.data.arrays import ImageData, ImageFacts, ResidentImages, Split
+from mixup.data.arrays import Arrays, Examples, ResidentFeatures, ResidentImages, Visit
+from mixup.data.facts import DATASETS, Facts, facts_of
+from mixup.data.imagenet import imagenet_data
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.sources import Archive, digits, image_arrays
-from mixup.errors import UserError, suggestion
+from mixup.data.splits import Data, Split, split_of
+from mixup.data.streaming import StreamedImages
+from mixup.errors import UserError
 
-__all__ = ["DATASETS", "ImageData", "ImageFacts", "ResidentImages", "Split", "open_data"]
+__all__ = ["DATASETS", "Data", "Examples", "Facts", "ResidentFeatures", "ResidentImages", "Split", "StreamedImages"]
+__all__ += ["Visit", "data_root", "facts_of", "open_data", "serve", "split_of"]
 
-# Means and deviations of CIFAR-10 as both of the authors' codes have them; its deviations are means of per-image ones.
-# The paper is silent on CIFAR-100: the values in common use.
-DATASETS: dict[str, ImageFacts] = {
-    "digits": ImageFacts(
-        num_classes=10,
-        input_shape=(1, 8, 8),
-        mean=(0.3074,),
-        std=(0.3772,),
-        white=16,
-        train_count=898,
-        test_count=899,
-    ),
-    "cifar10": ImageFacts(
-        num_classes=10,
-        input_shape=(3, 32, 32),
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
-        crop_padding=4,
-        flip=True,
-        train_count=50_000,
-        test_count=10_000,
-    ),
-    "cifar100": ImageFacts(
-        num_classes=100,
-        input_shape=(3, 32, 32),
-        mean=(0.5071, 0.4867, 0.4408),
-        std=(0.2675, 0.2565, 0.2761),
-        crop_padding=4,
-        flip=True,
-        train_count=50_000,
-        test_count=10_000,
-    ),
-}
 ARCHIVES = {
     "cifar10": Archive("CIFAR-10", "CIFAR10", "cifar-10-python.tar.gz", "cifar-10-batches-py", megabytes=170),
     "cifar100": Archive("CIFAR-100", "CIFAR100", "cifar-100-python.tar.gz", "cifar-100-python", megabytes=169),
 }
-
-
-def facts_of(name: str) -> ImageFacts:
-    """What is known of a data set without opening it. UserError for an unknown name."""
-    if name not in DATASETS:
-        raise UserError(f"data.name={name}: no such data set{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")
-    return DATASETS[name]
 
 
 def data_root(root: str | None) -> Path:
@@ -76,22 +42,19 @@ def open_data(
     validation: float,
     label_noise: float,
     stream: Callable[[str], np.random.Generator],
-) -> ImageData:
+    resident: bool | None = None,
+    device: torch.device | None = None,
+) -> Data:
     """A data set with its held-out split, subset and label noise, in that order.
 
-    stream: a random generator by name; each of the three draws has one of its own. Validation and test labels stay clean.
+    stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
+    resident: whether images in folders are kept in memory; None goes by size. device: where spectrograms are computed.
     """
-    facts = facts_of(name)
-    if name == "digits":
-        arrays = digits()
-    else:
-        arrays = image_arrays(name, ARCHIVES[name], data_root(root), size=facts.input_shape[1:], download=download)
-    if len(arrays.classes) != facts.num_classes:
-        raise UserError(
-            f"{arrays.provenance} in {data_root(root)} has {len(arrays.classes)} classes, not {facts.num_classes}"
-        )
-    train, held_out = as_split(arrays.train_images, arrays.train_labels), None
+    data = found(name, data_root(root), download=download, resident=resident, stream=stream, device=device)
+    train, held_out = data.train, data.validation
     if validation:
+        if held_out is not None:
+            raise UserError(f"data.validation={validation}: {data.provenance} has an official validation set; leave it at 0")
         held_out_count = round(validation * len(train))
         if not held_out_count:
             raise UserError(
@@ -102,21 +65,67 @@ def open_data(
         train = train.select(np.setdiff1d(np.arange(len(train)), index))
     if train_size is not None:
         if train_size > len(train):
-            raise UserError(f"data.train_size={train_size}: {arrays.provenance} has {len(train):,} examples to train on")
+            raise UserError(f"data.train_size={train_size}: {data.provenance} has {len(train):,} examples to train on")
         if train_size < len(train):
             train = train.select(balanced_subset(train.labels.numpy(), train_size, stream("subset")))
     if label_noise:
-        noisy, replaced = corrupt(train.labels.numpy(), facts.num_classes, label_noise, stream("label_noise"))
-        train = Split(train.images, torch.from_numpy(noisy), torch.from_numpy(replaced))
-    return ImageData(
-        facts=facts,
-        train=train,
-        validation=held_out,
-        test=as_split(arrays.test_images, arrays.test_labels),
-        provenance=arrays.provenance,
-        classes=arrays.classes,
-    )
+        noisy, replaced = corrupt(train.labels.numpy(), data.facts.num_classes, label_noise, stream("label_noise"))
+        train = replace(train, labels=torch.from_numpy(noisy), corrupted=torch.from_numpy(replaced))
+    return replace(data, train=train, validation=held_out)
 
 
-def as_split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(torch.from_numpy(images), torch.from_numpy(labels), torch.zeros(len(labels), dtype=torch.bool))
+def found(
+    name: str,
+    root: Path,
+    *,
+    download: bool,
+    resident: bool | None,
+    stream: Callable[[str], np.random.Generator],
+    device: torch.device | None,
+) -> Data:
+    """The data set as it lies below the root, or comes with scikit-learn."""
+    facts = facts_of(name)
+    if name in ("imagenet", "tiny_imagenet"):
+        return imagenet_data(name, root=root, resident=resident)
+    if resident is False:
+        raise UserError(f"data.resident=false: {name} is always kept in memory; leave data.resident at null")
+    if name == "digits":
+        return as_data(facts, digits(), root)
+    if name in ARCHIVES:
+        _, height, width = facts.input_shape
+        return as_data(facts, image_arrays(name, ARCHIVES[name], root, size=(height, width), download=download), root)
+    if name.startswith("speech_commands"):
+        from mixup.data.speech import speech_commands
+
+        return speech_commands(name, root=root, download=download, device=device or torch.device("cpu"))
+    from mixup.data.tabular import table_data
+
+    return table_data(name, root=root, download=download, split=stream("split"))
+
+
+def as_data(facts: Facts, arrays: Arrays, root: Path) -> Data:
+    if len(arrays.classes) != facts.num_classes:
+        raise UserError(f"{arrays.provenance} in {root} has {len(arrays.classes)} classes, not {facts.num_classes}")
+    train = split_of(arrays.train_images, arrays.train_labels)
+    return Data(facts, train, None, split_of(arrays.test_images, arrays.test_labels), arrays.provenance, arrays.classes)
+
+
+def serve(
+    split: Split,
+    facts: Facts,
+    *,
+    device: torch.device,
+    padding: int = 0,
+    channels_last: bool = True,
+    workers: int = 0,
+    on_error: str = "raise",
+) -> Examples:
+    """A split ready to be trained on or evaluated: on the device where its inputs are in memory, else streamed.
+
+    padding: pixels of zeros around resident images. workers, on_error: of streaming, see `StreamedImages`.
+    """
+    if not isinstance(split.inputs, torch.Tensor):
+        return StreamedImages(split, facts, device=device, workers=workers, on_error=on_error, channels_last=channels_last)
+    if split.inputs.dtype == torch.uint8:
+        return ResidentImages(split, facts, padding=padding, device=device, channels_last=channels_last)
+    return ResidentFeatures(split, device=device)

@@ -1,34 +1,19 @@
-"""Images that fit in memory: uint8 on the device, cropped, flipped and normalised there, a batch at a time."""
+"""Inputs that fit in memory: on the device, augmented and normalised there, a batch at a time."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What is true of a data set whatever a run does with it.
-
-    input_shape: (channels, height, width). mean, std: per channel, on the scale 0 to 1.
-    white: the pixel value that stands for 1. crop_padding, flip: the augmentation of the paper; 0 and False for none.
-    train_count, test_count: examples of the official split, for estimates without the data.
-    """
-
-    num_classes: int
-    input_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    train_count: int
-    test_count: int
-    crop_padding: int = 0
-    flip: bool = False
-    white: int = 255
+from mixup.data.crops import cut_resident, random_resized_crop
+from mixup.data.facts import Facts
+from mixup.data.splits import Split
 
 
 @dataclass(frozen=True)
@@ -43,71 +28,95 @@ class Arrays:
     provenance: str
 
 
-@dataclass(frozen=True)
-class Split:
-    """images: (N, H, W, C) uint8. labels: (N,) int64, as trained on. corrupted: (N,) bool, label replaced by noise."""
+class Views(Protocol):
+    """What data needs of an epoch's plan (`plan.EpochPlan`): which example at each position, and how it is augmented."""
 
-    images: Tensor
+    @property
+    def order(self) -> Tensor: ...
+    @property
+    def partner(self) -> Tensor: ...
+    @property
+    def crop(self) -> Tensor: ...
+    @property
+    def flip(self) -> Tensor: ...
+    @property
+    def crop_seed(self) -> Tensor | None: ...
+
+
+class Visit(Protocol):
+    """What one training step can see of the data, by position in the epoch."""
+
+    def at(self, positions: slice | Tensor) -> Tensor:
+        """The augmented, normalised inputs at some positions, (B, *input_shape) float32."""
+
+
+class Examples(Protocol):
+    """One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
+
+    labels: (N,) int64 on the device. unreadable: example -> why, for files that `data.on_error=skip` left out.
+    """
+
     labels: Tensor
-    corrupted: Tensor
+    unreadable: dict[int, str]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    def __len__(self) -> int: ...
 
-    def select(self, index: np.ndarray) -> Split:
-        rows = torch.from_numpy(index)
-        return Split(self.images[rows], self.labels[rows], self.corrupted[rows])
+    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[Visit, slice | Tensor]]:
+        """For each step's positions, what it sees and those of the positions that can be trained on."""
+
+    def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each chunk of examples, the index of those that can be read and their inputs, without augmentation."""
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """A data set ready to train on. `provenance` says what it is, `fingerprint` is a SHA-256 over all that is used of it."""
+class Normalise:
+    """(x / white - mean) / std as one multiplication and one addition; (B, H, W, C) to (B, C, H, W) float32."""
 
-    facts: ImageFacts
-    train: Split
-    validation: Split | None
-    test: Split
-    provenance: str
-    classes: tuple[str, ...]
+    def __init__(self, facts: Facts, *, device: torch.device, channels_last: bool) -> None:
+        _, height, width = facts.input_shape
+        std = torch.tensor(facts.std, device=device)
+        # One value a pixel and channel: to run along three channels takes a CPU twice as long.
+        self.scale = (1 / (facts.white * std)).repeat(height * width)
+        self.shift = (-torch.tensor(facts.mean, device=device) / std).repeat(height * width)
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            if split is not None:
-                digest.update(split.images.contiguous().numpy().data)
-                digest.update(split.labels.numpy().data)
-        return digest.hexdigest()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        values = pixels.float()
+        values.view(len(values), self.scale.numel()).mul_(self.scale).add_(self.shift)
+        return values.permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
 
 
 class ResidentImages:
-    """One split on the device, served by index. Padded once, so that a crop is a gather and not a copy of its own."""
+    """One split of images of one size, served by index. Padded once, so that a crop is a gather and no copy of its own."""
 
     def __init__(
-        self, split: Split, facts: ImageFacts, *, padding: int, device: torch.device, channels_last: bool = True
+        self, split: Split, facts: Facts, *, padding: int, device: torch.device, channels_last: bool = True
     ) -> None:
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        assert isinstance(split.inputs, Tensor)
         # Zero padding of the raw pixels, before normalisation: black, as torchvision's RandomCrop in the authors' code.
-        padded = F.pad(split.images, (0, 0, padding, padding, padding, padding))
+        padded = F.pad(split.inputs, (0, 0, padding, padding, padding, padding))
         self.images = padded.to(device)
         self.labels = split.labels.to(device)
+        self.unreadable: dict[int, str] = {}
         self.padding = padding
-        _, height, width = facts.input_shape
-        self.rows = torch.arange(height, device=device)
-        self.columns = torch.arange(width, device=device)
-        # (x / white - mean) / std as one multiplication and one addition.
-        std = torch.tensor(facts.std, device=device)
-        self.scale = 1 / (facts.white * std)
-        self.shift = -torch.tensor(facts.mean, device=device) / std
+        _, self.height, self.width = facts.input_shape
+        self.rows = torch.arange(self.height, device=device)
+        self.columns = torch.arange(self.width, device=device)
+        self.normalise = Normalise(facts, device=device, channels_last=channels_last)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def fetch(self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+    def fetch(
+        self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None, box: Tensor | None = None
+    ) -> Tensor:
         """Normalised images (B, C, H, W) float32, in channels-last memory unless asked otherwise.
 
         index: (B,) int64. crop: (B, 2) int64, top and left corner in the padded image; None for the centre.
-        flip: (B,) bool; None for no flip.
+        flip: (B,) bool; None for no flip. box: (B, 4) int64, a part to be enlarged to the whole, instead of a crop.
         """
+        if box is not None:
+            assert flip is not None
+            return self.normalise(cut_resident(self.images, index, box, flip))
         if crop is None:
             crop = torch.full((len(index), 2), self.padding, device=index.device)
         columns = self.columns.expand(len(index), -1)
@@ -115,5 +124,63 @@ class ResidentImages:
             columns = torch.where(flip[:, None], columns.flip(1), columns)
         rows = (crop[:, :1] + self.rows)[:, :, None]
         columns = (crop[:, 1:] + columns)[:, None, :]
-        pixels = self.images[index[:, None, None], rows, columns]
-        return (pixels * self.scale).add_(self.shift).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
+        return self.normalise(self.images[index[:, None, None], rows, columns])
+
+    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[ResidentVisit, slice]]:
+        boxes = None
+        if plan.crop_seed is not None:
+            size = np.full(len(plan.crop_seed), self.height), np.full(len(plan.crop_seed), self.width)
+            boxes = torch.from_numpy(random_resized_crop(plan.crop_seed.cpu().numpy(), *size)).to(self.labels.device)
+        visit = ResidentVisit(self, plan, boxes)
+        for positions in steps:
+            yield visit, positions
+
+    def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        for chunk in chunks:
+            index = torch.arange(chunk.start, chunk.stop, device=self.labels.device)
+            yield index, self.fetch(index)
+
+
+@dataclass(frozen=True)
+class ResidentVisit:
+    """Every step can see all of the data: a partner is fetched by index, so it may be another rank's."""
+
+    images: ResidentImages
+    plan: Views
+    boxes: Tensor | None
+
+    def at(self, positions: slice | Tensor) -> Tensor:
+        plan = self.plan
+        box = None if self.boxes is None else self.boxes[positions]
+        return self.images.fetch(plan.order[positions], plan.crop[positions], plan.flip[positions], box)
+
+
+class ResidentFeatures:
+    """One split of features that come normalised, such as spectrograms and tables: nothing is done to them but mixing."""
+
+    def __init__(self, split: Split, *, device: torch.device) -> None:
+        assert isinstance(split.inputs, Tensor)
+        self.features = split.inputs.to(device)
+        self.labels = split.labels.to(device)
+        self.unreadable: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[FeatureVisit, slice]]:
+        visit = FeatureVisit(self.features, plan.order)
+        for positions in steps:
+            yield visit, positions
+
+    def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
+        for chunk in chunks:
+            yield torch.arange(chunk.start, chunk.stop, device=self.labels.device), self.features[chunk]
+
+
+@dataclass(frozen=True)
+class FeatureVisit:
+    features: Tensor
+    order: Tensor
+
+    def at(self, positions: slice | Tensor) -> Tensor:
+        return self.features[self.order[positions]]

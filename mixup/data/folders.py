@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,45 +18,90 @@ from safetensors.numpy import save_file
 from mixup.data.arrays import Arrays
 from mixup.errors import UserError
 
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Images in folders. train, test: names below `folder`, in the order of class and name, with labels (N,) int64."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    train: list[str]
+    train_labels: np.ndarray
+    test: list[str]
+    test_labels: np.ndarray
+
 
 def folder_arrays(name: str, title: str, root: Path, size: tuple[int, int]) -> Arrays:
     """`<root>/<name>/{train,test|val}/<class>/*`, decoded once and kept as one file below `<root>/.mixup-cache`."""
-    folder = root / name
-    test_name = next((part for part in ("test", "val") if (folder / part).is_dir()), None)
-    if test_name is None:
-        raise UserError(f"{folder} has train/ but neither test/ nor val/: put the test images there, one folder a class")
-    listings = {part: list_images(folder / part) for part in ("train", test_name)}
-    classes = sorted(listings["train"])
-    if sorted(listings[test_name]) != classes:
-        odd = sorted(set(classes) ^ set(listings[test_name]))
-        raise UserError(f"{folder}/train and {folder}/{test_name} have different classes: {', '.join(odd[:5])} in one alone")
-    suffixes = sorted({Path(f).suffix.lower().lstrip(".") for files in listings["train"].values() for f, *_ in files})
+    listing = list_folder(root / name, ("test", "val"))
+    suffixes = sorted({Path(file).suffix.lower().lstrip(".") for file in listing.train})
     kind = "JPEG copy" if set(suffixes) & {"jpg", "jpeg"} else f"folder of {'/'.join(suffixes)}"
-
-    cache = cache_file(root, name, listings)
-    arrays = read_cache(cache)
-    if arrays is None:
-        arrays = {}
-        for part, key in (("train", "train"), (test_name, "test")):
-            files = [folder / part / label / file for label in classes for file, *_ in listings[part][label]]
-            arrays[f"{key}_images"] = decode(files, size, f"decoding {len(files):,} images of {folder / part}, once")
-            counts = [len(listings[part][label]) for label in classes]
-            arrays[f"{key}_labels"] = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
-        write_cache(cache, arrays)
-    return Arrays(**arrays, classes=tuple(classes), provenance=f"{title} ({kind})")
+    return decoded_arrays(listing, name, root, size, provenance=f"{title} ({kind})")
 
 
-def list_images(folder: Path) -> dict[str, list[tuple[str, int, int]]]:
-    """Class -> (file name, bytes, modification time in ns), in name order."""
-    endings = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
-    listing = {}
+def list_folder(folder: Path, test_parts: tuple[str, ...]) -> Listing:
+    """`<folder>/train/<class>/*` and the first of the test parts that is there. UserError for another layout."""
+    test = next((part for part in test_parts if (folder / part).is_dir()), None)
+    if test is None:
+        missing = " nor ".join(f"{part}/" for part in test_parts)
+        raise UserError(
+            f"{folder} has train/ but {'neither ' if len(test_parts) > 1 else 'no '}{missing}: put the test images there, "
+            "one folder a class"
+        )
+    images = {part: list_images(folder / part) for part in ("train", test)}
+    classes = sorted(images["train"])
+    if sorted(images[test]) != classes:
+        odd = sorted(set(classes) ^ set(images[test]))
+        raise UserError(f"{folder}/train and {folder}/{test} have different classes: {', '.join(odd[:5])} in one alone")
+    names = {part: [f"{part}/{file}" for label in classes for file in images[part][label]] for part in images}
+    labels = {
+        part: np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[part][label]) for label in classes])
+        for part in images
+    }
+    return Listing(folder, tuple(classes), names["train"], labels["train"], names[test], labels[test])
+
+
+def list_images(folder: Path) -> dict[str, list[str]]:
+    """Class -> names below `folder`, in order. Besides `<class>/*` the two layouts of Tiny ImageNet as it is published:
+    `<class>/images/*`, and one folder `images/` with the classes in `val_annotations.txt`."""
+    listing: dict[str, list[str]] = {}
+    annotations = folder / "val_annotations.txt"
+    if annotations.is_file():
+        for line in annotations.read_text().splitlines():
+            file, label = line.split("\t")[:2]
+            listing.setdefault(label, []).append(f"images/{file}")
+        return {label: sorted(files) for label, files in listing.items()}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir() and not entry.name.startswith("."):
-            files = [f for f in os.scandir(entry.path) if f.name.lower().endswith(endings)]
-            listing[entry.name] = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files)
+            inside = f"{entry.name}/images" if (folder / entry.name / "images").is_dir() else entry.name
+            files = (file.name for file in os.scandir(folder / inside))
+            listing[entry.name] = sorted(f"{inside}/{file}" for file in files if file.lower().endswith(IMAGE_ENDINGS))
     if not any(listing.values()):
         raise UserError(f"{folder} holds no images: expected {folder}/<class>/*.png or .jpg")
     return listing
+
+
+def decoded_arrays(listing: Listing, name: str, root: Path, size: tuple[int, int], *, provenance: str) -> Arrays:
+    """All images in memory; kept in a cache that is named after what lies in the folder, so that a change is seen."""
+    files = {part: [listing.folder / file for file in getattr(listing, part)] for part in ("train", "test")}
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for part in files.values() for file in part]
+    cache = cache_file(root, name, stats)
+    arrays = read_cache(cache)
+    if arrays is None:
+        arrays = {
+            f"{part}_images": decode(files[part], size, f"decoding {len(files[part]):,} images of {listing.folder}, once")
+            for part in files
+        }
+        write_cache(cache, arrays)
+    return Arrays(
+        **arrays,
+        train_labels=listing.train_labels,
+        test_labels=listing.test_labels,
+        classes=listing.classes,
+        provenance=provenance,
+    )
 
 
 def decode(files: Sequence[Path], size: tuple[int, int], description: str) -> np.ndarray:

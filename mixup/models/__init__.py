@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from mixup.errors import UserError, suggestion
-from mixup.models.lenet import lenet
+from mixup.models.densenet import densenet
+from mixup.models.from_timm import imagenet_resnet, timm_model
+from mixup.models.lenet import lenet, speech_lenet
+from mixup.models.mlp import mlp
 from mixup.models.preact_resnet import preact_resnet18
+from mixup.models.vgg import vgg11
 from mixup.models.wide_resnet import wide_resnet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet": lenet,
     "preact_resnet18": preact_resnet18,
     "wrn28": wide_resnet,
+    "densenet": densenet,
+    "vgg11": vgg11,
+    "speech_lenet": speech_lenet,
+    "mlp": mlp,
+    "resnet50": partial(imagenet_resnet, "resnet50"),
+    "resnet101": partial(imagenet_resnet, "resnet101"),
+    "resnext101_32x4d": partial(imagenet_resnet, "resnext101_32x4d"),
+    "resnext101_64x4d": partial(imagenet_resnet, "resnext101_64x4d"),
+    "timm": timm_model,
 }
 
 
-def build_model(name: str, *, num_classes: int, input_shape: tuple[int, int, int], **options: Any) -> nn.Module:
+def build_model(name: str, *, num_classes: int, input_shape: tuple[int, ...], **options: Any) -> nn.Module:
     """A network with fresh weights from torch's global generator, for inputs (B, *input_shape), channels first.
 
     options: `depth`, `width`, `dropout`, ... as the network's function takes them; None takes its default.
-    Raises UserError for an unknown name, or an option that the network does not have.
+    Raises UserError for an unknown name, an option that the network does not have, or inputs it cannot take.
     """
     if name not in MODELS:
         raise UserError(f"model.name={name}: no such network{suggestion(name, MODELS)}; there are {', '.join(MODELS)}")
@@ -33,4 +47,6 @@ def build_model(name: str, *, num_classes: int, input_shape: tuple[int, int, int
     for option in chosen.keys() - known:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise UserError(f"model.{option}={chosen[option]}: {name} has no such option; {has}")
+    if len(input_shape) != 3 and name != "mlp":
+        raise UserError(f"model.name={name} takes images, and one input is of shape {list(input_shape)}: use model=mlp")
     return MODELS[name](num_classes=num_classes, input_shape=input_shape, **chosen)

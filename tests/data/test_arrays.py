@@ -8,14 +8,15 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from mixup.data import DATASETS, ImageData, ImageFacts, ResidentImages, Split, open_data
+from mixup.data import DATASETS, Data, Facts, ResidentImages, Split, open_data
 from mixup.plan import generator
 
 CIFAR, DIGITS = DATASETS["cifar10"], DATASETS["digits"]
 CPU = torch.device("cpu")
+TENSORS = ("inputs", "labels", "corrupted")
 
 
-def split_of(count: int, facts: ImageFacts, seed: int = 0) -> Split:
+def split_of(count: int, facts: Facts, seed: int = 0) -> Split:
     source = torch.Generator().manual_seed(seed)
     channels, height, width = facts.input_shape
     images = torch.randint(0, facts.white + 1, (count, height, width, channels), dtype=torch.uint8, generator=source)
@@ -23,7 +24,7 @@ def split_of(count: int, facts: ImageFacts, seed: int = 0) -> Split:
     return Split(images, labels, torch.zeros(count, dtype=torch.bool))
 
 
-def normalised(image: torch.Tensor, facts: ImageFacts) -> torch.Tensor:
+def normalised(image: torch.Tensor, facts: Facts) -> torch.Tensor:
     """torchvision's ToTensor and Normalize. image: (C, H, W) uint8."""
     return reference.normalize(image.float() / facts.white, list(facts.mean), list(facts.std))
 
@@ -43,7 +44,7 @@ def test_every_crop_and_flip_is_torchvisions(facts):
     ours = ResidentImages(split, facts, padding=padding, device=CPU).fetch(index, crop, flips)
     theirs = []
     for example, (top, left, flip) in zip(index, draws):
-        image = reference.pad(split.images[example].permute(2, 0, 1), [padding])
+        image = reference.pad(split.inputs[example].permute(2, 0, 1), [padding])
         image = reference.crop(image, top, left, height, width)
         theirs.append(normalised(reference.horizontal_flip(image) if flip else image, facts))
     torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-6, atol=1e-6)
@@ -55,14 +56,14 @@ def test_without_crop_and_flip_the_whole_image_is_fetched(facts, padding):
     split = split_of(7, facts)
     index = torch.tensor([6, 0, 0, 3])
     ours = ResidentImages(split, facts, padding=padding, device=CPU).fetch(index)
-    theirs = torch.stack([normalised(split.images[example].permute(2, 0, 1), facts) for example in index])
+    theirs = torch.stack([normalised(split.inputs[example].permute(2, 0, 1), facts) for example in index])
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_border_is_black_before_normalisation():
     facts = CIFAR
     split = split_of(1, facts)
-    white = replace(split, images=torch.full_like(split.images, 255))
+    white = replace(split, inputs=torch.full_like(split.inputs, 255))
     corner = ResidentImages(white, facts, padding=4, device=CPU).fetch(torch.tensor([0]), torch.tensor([[0, 8]]))[0]
     mean, std = torch.tensor(facts.mean)[:, None, None], torch.tensor(facts.std)[:, None, None]
     outside = torch.zeros(32, 32, dtype=torch.bool)
@@ -101,9 +102,9 @@ def test_labels_are_those_trained_on():
 # What a data set is
 
 
-def data_of(facts: ImageFacts = CIFAR) -> ImageData:
+def data_of(facts: Facts = CIFAR) -> Data:
     train, validation, test = (split_of(count, facts, seed) for seed, count in enumerate((6, 2, 3)))
-    return ImageData(facts, train, validation, test, "made up", ())
+    return Data(facts, train, validation, test, "made up", ())
 
 
 def test_fingerprint_is_that_of_the_same_data():
@@ -115,12 +116,12 @@ def test_fingerprint_is_that_of_the_same_data():
 def test_fingerprint_changes_with_one_pixel_and_with_one_label(part):
     data = data_of()
     split = getattr(data, part)
-    images, labels = split.images.clone(), split.labels.clone()
+    images, labels = split.inputs.clone(), split.labels.clone()
     images[-1, -1, -1, -1] ^= 1
     labels[-1] = (labels[-1] + 1) % 10
     seen = {
         data.fingerprint(),
-        replace(data, **{part: replace(split, images=images)}).fingerprint(),
+        replace(data, **{part: replace(split, inputs=images)}).fingerprint(),
         replace(data, **{part: replace(split, labels=labels)}).fingerprint(),
     }
     assert len(seen) == 3
@@ -128,26 +129,26 @@ def test_fingerprint_changes_with_one_pixel_and_with_one_label(part):
 
 def test_fingerprint_tells_held_out_examples_from_trained_on():
     data = data_of()
-    joined = Split(*(torch.cat([getattr(s, name) for s in (data.train, data.validation)]) for name in vars(data.train)))
+    joined = Split(*(torch.cat([getattr(s, name) for s in (data.train, data.validation)]) for name in TENSORS))
     assert replace(data, train=joined, validation=None).fingerprint() != data.fingerprint()
 
 
 def test_fingerprint_does_not_depend_on_the_memory_layout():
     """torchvision hands CIFAR out as a transposed view."""
     data = data_of()
-    view = data.train.images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+    view = data.train.inputs.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     assert not view.is_contiguous()
-    assert replace(data, train=replace(data.train, images=view)).fingerprint() == data.fingerprint()
+    assert replace(data, train=replace(data.train, inputs=view)).fingerprint() == data.fingerprint()
 
 
 def test_resident_images_do_not_depend_on_the_memory_layout():
     split = split_of(5, CIFAR)
-    view = replace(split, images=split.images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1))
+    view = replace(split, inputs=split.inputs.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1))
     ours, theirs = (ResidentImages(s, CIFAR, padding=4, device=CPU).fetch(torch.arange(5)) for s in (view, split))
     assert torch.equal(ours, theirs)
 
 
-def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> ImageData:
+def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> Data:
     return open_data(
         "digits",
         root=None,
@@ -166,8 +167,8 @@ def test_opened_data_says_what_it_is():
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (808, 90, 899)
     for split in (data.train, data.validation, data.test):
-        assert split.images.shape == (len(split), 8, 8, 1)
-        assert (split.images.dtype, split.labels.dtype, split.corrupted.dtype) == (torch.uint8, torch.int64, torch.bool)
+        assert split.inputs.shape == (len(split), 8, 8, 1)
+        assert (split.inputs.dtype, split.labels.dtype, split.corrupted.dtype) == (torch.uint8, torch.int64, torch.bool)
         assert split.labels.shape == split.corrupted.shape == (len(split),)
 
 

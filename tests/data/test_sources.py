@@ -362,7 +362,7 @@ def test_official_archive_is_preferred_to_a_folder_of_images(tmp_path, monkeypat
 def test_official_archive_opens_as_data_and_has_a_fingerprint(tmp_path, monkeypatch):
     expected = write_official(tmp_path, monkeypatch)
     data = open_by_name("cifar10", root=str(tmp_path))
-    np.testing.assert_array_equal(data.train.images.numpy(), expected.train_images)
+    np.testing.assert_array_equal(data.train.inputs.numpy(), expected.train_images)
     np.testing.assert_array_equal(data.test.labels.numpy(), expected.test_labels)
     assert len(data.fingerprint()) == 64
 
@@ -543,13 +543,13 @@ REAL = Path(os.environ.get("MIXUP_DATA") or "/nowhere")
 )
 def test_facts_of_cifar10_agree_with_the_data():
     facts, data = DATASETS["cifar10"], open_by_name("cifar10", root=str(REAL))
-    assert tuple(data.train.images.shape) == (facts.train_count, 32, 32, 3)
-    assert tuple(data.test.images.shape) == (facts.test_count, 32, 32, 3)
+    assert tuple(data.train.inputs.shape) == (facts.train_count, 32, 32, 3)
+    assert tuple(data.test.inputs.shape) == (facts.test_count, 32, 32, 3)
     assert data.train.labels.bincount().tolist() == [5_000] * 10
     assert data.test.labels.bincount().tolist() == [1_000] * 10
     assert " ".join(data.classes) == "airplane automobile bird cat deer dog frog horse ship truck"
     assert "CIFAR-10 (" in data.provenance
-    images = data.train.images.numpy().reshape(50_000, -1, 3)
+    images = data.train.inputs.numpy().reshape(50_000, -1, 3)
     mean, std = np.zeros(3), np.zeros(3)
     for part in np.array_split(images, 50):
         scaled = part.astype(np.float32) / 255
