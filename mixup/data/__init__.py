@@ -15,8 +15,10 @@ from mixup.data.facts import DATASETS, Facts, facts_of
 from mixup.data.imagenet import imagenet_data
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.sources import Archive, digits, image_arrays
+from mixup.data.speech import speech_commands
 from mixup.data.splits import Data, Split, split_of
 from mixup.data.streaming import StreamedImages
+from mixup.data.tabular import table_data
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Data", "Examples", "Facts", "ResidentFeatures", "ResidentImages", "Split", "StreamedImages"]
@@ -95,11 +97,7 @@ def found(
         _, height, width = facts.input_shape
         return as_data(facts, image_arrays(name, ARCHIVES[name], root, size=(height, width), download=download), root)
     if name.startswith("speech_commands"):
-        from mixup.data.speech import speech_commands
-
         return speech_commands(name, root=root, download=download, device=device or torch.device("cpu"))
-    from mixup.data.tabular import table_data
-
     return table_data(name, root=root, download=download, split=stream("split"))
 
 

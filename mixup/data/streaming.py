@@ -141,7 +141,7 @@ class StreamedImages:
             usable = ((row >= 0) & (row[beside] >= 0)).nonzero()[:, 0] + positions.start
             if not len(usable):
                 raise UserError(
-                    f"no pair of a process's whole batch is left, since {next(iter(batch.unreadable.values()))}; restore the "
+                    f"no pair of a process's whole batch is left: {next(iter(batch.unreadable.values()))}; restore the "
                     "files, or change trainer.batch_size where a batch is as small as that"
                 )
             yield StreamedVisit(inputs, positions, row.to(inputs.device)), usable.to(inputs.device)
