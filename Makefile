@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint benchmark clean
+.PHONY: help setup run test test-slow lint verify-data benchmark clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: setup ## format check, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+verify-data: setup ## check every data set below the data root: layout, counts, checksums, damage, duplicates
+	$(BIN)/python scripts/verify_data.py
 
 benchmark: setup ## the cost of mixing, and our loop against a plain one
 	$(BIN)/python scripts/benchmark.py mixing

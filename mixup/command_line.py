@@ -184,9 +184,10 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
             raise SystemExit(2) from None
         return 2
     if leads:
-        errors = record["test"]["top1_error"]
+        errors, held_out = record["test"]["top1_error"], record["validation"]
         print(
             f"test error {errors['last']:.2f} % after the last epoch, median of the last ten {errors['last10_median']:.2f} %"
+            + (f"; validation error {held_out['top1_error']['last']:.2f} %" if held_out else "")
         )
     return 0
 

@@ -60,10 +60,11 @@ class Display:
 
     def epoch(self, line: dict[str, Any]) -> None:
         """After every epoch; `line` as it stands in metrics.jsonl."""
-        train_error = f"train error {line['clean_top1_error']:5.2f} %  " if "clean_top1_error" in line else ""
+        names = {"train": "clean_top1_error", "validation": "validation_top1_error", "test": "test_top1_error"}
+        errors = "".join(f"{name} error {line[key]:5.2f} %  " for name, key in names.items() if key in line)
         text = (
             f"epoch {line['epoch']:>3}/{self.epochs}  lr {line['learning_rate']:<7.4g} loss {line['train_loss']:.4f}  "
-            f"{train_error}test error {line['test_top1_error']:5.2f} %  {line['images_per_second']:,.0f} images/s"
+            f"{errors}{line['images_per_second']:,.0f} images/s"
         )
         self.epochs_shown += 1
         left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.begun) / self.epochs_shown

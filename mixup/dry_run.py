@@ -31,7 +31,7 @@ def dry_run(config: TrainConfig) -> None:
     step, device = training_step(config)
     seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS)
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
-    count = train_count(config, facts)
+    count, _ = counts(config, facts)
     whole = run_seconds(config, facts, seconds)
     print(f"time           about {duration(whole)} for {trainer.epochs} epochs of {count:,} images, evaluation included")
 
@@ -42,16 +42,16 @@ def changes(config: TrainConfig) -> list[int]:
     return [epoch for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]]
 
 
-def train_count(config: TrainConfig, facts: Facts) -> int:
-    """How many examples the run trains on."""
-    left = facts.train_count - round(config.data.validation * facts.train_count)
-    return min(config.data.train_size or left, left)
+def counts(config: TrainConfig, facts: Facts) -> tuple[int, int]:
+    """How many examples the run trains on, and how many it evaluates after every epoch."""
+    held_out = round(config.data.validation * facts.train_count)
+    left = facts.train_count - held_out
+    train = min(config.data.train_size or left, left)
+    return train, facts.test_count + facts.validation_count + held_out + min(config.trainer.clean_slice, train)
 
 
 def run_seconds(config: TrainConfig, facts: Facts, step_seconds: float) -> float:
     """The whole run's time from one step's."""
-    trainer, count = config.trainer, train_count(config, facts)
-    validation_count = round(config.data.validation * facts.train_count)
-    evaluated = facts.test_count + validation_count + min(trainer.clean_slice, count)
-    steps = num_steps(count, trainer.batch_size) + EVALUATION * evaluated / trainer.batch_size
+    trainer, (train, evaluated) = config.trainer, counts(config, facts)
+    steps = num_steps(train, trainer.batch_size) + EVALUATION * evaluated / trainer.batch_size
     return trainer.epochs * steps * step_seconds

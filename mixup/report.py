@@ -15,7 +15,7 @@ from mixup import records
 from mixup.analysis.calibration import brier_score, expected_calibration_error
 from mixup.assembly import autocast, build, choose_device, load, loader_workers, place
 from mixup.config import EvalConfig, TrainConfig, from_dict
-from mixup.data import serve
+from mixup.data import Data, Split, serve
 from mixup.distributed import Group
 from mixup.engine import evaluate
 from mixup.errors import UserError
@@ -29,9 +29,11 @@ def report(wanted: EvalConfig) -> bool:
         raise UserError(f"run={folder}: {what_is_missing(folder)}")
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
     config.data.root = wanted.root or config.data.root
-    metrics, fingerprint = measure(config, folder, choose_device(wanted.device, Group()))
-    if fingerprint != record["data"]["fingerprint"]:
+    device = choose_device(wanted.device, Group())
+    data = load(config, device)
+    if data.fingerprint() != record["data"]["fingerprint"]:
         raise UserError(f"the data here is not what {folder} was trained on ({record['data']['provenance']})")
+    metrics = measure(config, folder, data, device)
     recorded = record["test"]["top1_error"]["last"]
     same = metrics["top-1 error %"] == recorded
     print_report(folder, record, metrics)
@@ -51,31 +53,35 @@ def what_is_missing(folder: Path) -> str:
     return f"no run, but it holds some: {', '.join(inside[:3])}, ..." if inside else "no run lies here"
 
 
-def measure(config: TrainConfig, folder: Path, device: torch.device) -> tuple[dict[str, float], str]:
-    """Test metrics from the saved weights, and the fingerprint of the data."""
-    data = load(config, device)
+def measure(config: TrainConfig, folder: Path, data: Data, device: torch.device) -> dict[str, float]:
+    """Test metrics from the saved weights, and the validation error where there is a validation split."""
     model = place(config, build(config, data.facts), device)
     try:
         model.load_state_dict(load_file(folder / "weights.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
-    test = serve(data.test, data.facts, device=device, workers=loader_workers(config), on_error=config.data.on_error)
-    means, logits = evaluate(
-        model,
-        test,
-        batch_size=config.trainer.eval_batch_size,
-        autocast=lambda: autocast(config, device),
-        group=Group(),
-    )
-    probabilities = torch.softmax(logits.double(), 1).cpu()
-    labels = data.test.labels
+
+    def evaluated(split: Split) -> tuple[dict[str, float], torch.Tensor]:
+        return evaluate(
+            model,
+            serve(split, data.facts, device=device, workers=loader_workers(config), on_error=config.data.on_error),
+            batch_size=config.trainer.eval_batch_size,
+            autocast=lambda: autocast(config, device),
+            group=Group(),
+        )
+
+    means, logits = evaluated(data.test)
+    readable = ~logits.isnan().any(1).cpu()
+    probabilities, labels = torch.softmax(logits.double(), 1).cpu()[readable], data.test.labels[readable]
+    validation = {"validation top-1 error %": evaluated(data.validation)[0]["top1_error"]} if data.validation else {}
     return {
         "top-1 error %": means["top1_error"],
         "top-5 error %": means["top5_error"],
         "negative log-likelihood (nats)": means["nll"],
         "calibration error % (ECE, 15 bins)": expected_calibration_error(probabilities, labels),
         "Brier score (0 to 2)": brier_score(probabilities, labels),
-    }, data.fingerprint()
+        **validation,
+    }
 
 
 def print_report(folder: Path, record: records.Record, metrics: dict[str, float]) -> None:

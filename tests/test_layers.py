@@ -13,7 +13,7 @@ LAYERS = {
     0: {"plan", "mixing", "models", "data", "schedules", "metrics", "distributed", "checkpoint", "records", "tracking"}
     | {"config", "cost"},
     1: {"engine", "analysis", "display", "naming"},
-    2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run"},
+    2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"},
     3: {"command_line"},
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}

@@ -2,13 +2,13 @@
 
 import pytest
 
+from mixup.assembly import learning_rate
 from mixup.command_line import configuration
 from mixup.schedules import step_schedule
 
 
 def rate(progress: float, *overrides: str) -> float:
-    optim = configuration(overrides).optim
-    return step_schedule(progress, lr=optim.lr, milestones=optim.milestones, decay=optim.decay)
+    return learning_rate(configuration(overrides), progress)
 
 
 @pytest.mark.parametrize("model", ["preact_resnet18"])
@@ -28,3 +28,16 @@ def test_wide_resnets_are_divided_after_60_120_and_180_epochs(data):
 
 def test_no_milestones_is_constant():
     assert {step_schedule(epoch, lr=0.3, milestones=[], decay=0.1) for epoch in range(500)} == {0.3}
+
+
+@pytest.mark.parametrize("recipe", ["imagenet", "imagenet_200"])
+def test_imagenet_rises_step_by_step_for_five_epochs(recipe):
+    """Section 3.1: linearly from 0.1 to 0.4."""
+    arguments = ("data=imagenet", "model=resnet50", f"recipe={recipe}")
+    for progress in (0, 1 / 1251, 1, 2.5, 4, 5 - 1 / 1251):
+        assert rate(progress, *arguments) == pytest.approx(0.1 + 0.3 * progress / 5, rel=1e-12), progress
+    assert rate(5, *arguments) == 0.4
+
+
+def test_without_a_warm_up_the_first_step_has_the_full_rate():
+    assert step_schedule(0, lr=0.3, milestones=[1], decay=0.1, warmup_epochs=0, warmup_lr=0.1) == 0.3

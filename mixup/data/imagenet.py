@@ -84,6 +84,8 @@ def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dic
         where = Files(folder, names, tuple(str(file.relative_to(folder)) for file in files), index["where"])
         splits[part] = split_of(where, index["labels"], identities(list(names)))
     numbers = np.unique(splits["train"].labels.numpy())
+    if numbers.min() < 0:
+        raise UserError(f"{folder}: a class is {numbers.min()}, and the classes of shards count from 0; fetch them again")
     missing = np.setdiff1d(np.union1d(np.arange(numbers.max() + 1), splits["val"].labels.numpy()), numbers)
     if len(missing):
         raise UserError(f"{folder}: no training shard holds class {missing[0]}; fetch the shards that are missing")
