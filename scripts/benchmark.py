@@ -49,9 +49,7 @@ def main() -> None:
     parser.add_argument("what", choices=["mixing", "throughput", "loader"])
     parser.add_argument("overrides", nargs="*", help="settings of train.yaml")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default 15)")
-    parser.add_argument(
-        "--workers", type=int, default=2, help="worker processes of the plain loop and the loaders (default 2)"
-    )
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of plain loop and loaders (default 2)")
     options = parser.parse_args()
     base = ["data=cifar10", "model=preact_resnet18", *options.overrides]
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}")
@@ -190,7 +188,8 @@ def loader(overrides: list[str], rounds: int, workers: int) -> None:
             print(f"\n{name}: {len(data.train):,} images, batch 128, {workers} workers, to {device}")
             ours, theirs = our_pass(config, data, device, workers), timm_pass(data, device, workers)
             times = take_turns({"ours": ours, "timm": theirs}, rounds, device)
-            per_image = {who: [seconds / len(data.train) for seconds in spent] for who, spent in times.items()}
+            images = {"ours": len(data.train), "timm": len(data.train) // 128 * 128}  # timm drops the last part of a batch
+            per_image = {who: [seconds / images[who] for seconds in spent] for who, spent in times.items()}
             report(per_image, "s an image", ratios=[("timm", "ours")])
             decode = decode_seconds(data.train.inputs)
             for who, spent in per_image.items():
@@ -199,7 +198,7 @@ def loader(overrides: list[str], rounds: int, workers: int) -> None:
                 print(f"{who}: {1 / each:,.0f} images/s; decoding alone is {100 * decode / cores / each:.0f} % of it")
 
 
-def enlarged(small: Data, folder: Path, count: int = 1500) -> Data:
+def enlarged(small: Data, folder: Path, count: int = 4000) -> Data:
     """Photos of the usual size of ImageNet's, as JPEG at quality 90: some of the small ones, enlarged."""
     files = small.train.inputs
     assert isinstance(files, Files)

@@ -16,7 +16,7 @@ RUNS = {
     "speech_lenet": ("speech_commands", ("data=speech_commands_v2", "model=lenet"), 35),
     "speech_vgg11": (
         "speech_commands",
-        ("data=speech_commands_v2", "model=vgg11", "model.width=16", "trainer.epochs=8", "mixup.warmup_epochs=2"),
+        ("data=speech_commands_v2", "model=vgg11", "model.width=16", "trainer.epochs=9", "optim.milestones=[8]"),
         60,
     ),
     "tiny_imagenet_resident": (

@@ -158,6 +158,9 @@ class StreamedImages:
     def decoded(self, tasks: Sequence[Task]) -> Iterator[Decoded]:
         """The tasks in their order, decoded ahead by the workers. Raises UserError at an unreadable file unless it is to be
         skipped."""
+        from PIL import Image
+
+        Image.preinit()  # its readers, imported here and not by every worker
         loader = DataLoader(
             Decoder(self.files, self.facts, tasks),
             batch_size=None,
