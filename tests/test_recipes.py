@@ -37,6 +37,8 @@ IMAGENET = Recipe(90, 1024, GOYAL, {**RISE, 29.99: 0.4, 30: 0.04, 59: 0.04, 60: 
 IMAGENET_X = Recipe(90, 1024, GOYAL, IMAGENET.rates, 0.4)
 LONG = {**RISE, 59.99: 0.4, 60: 0.04, 119: 0.04, 120: 0.004, 179: 0.004, 180: 4e-4}
 SPEECH = Recipe(30, 100, ADAM, {0: 3e-3, 9.99: 3e-3, 10: 3e-4, 19: 3e-4, 20: 3e-5, 29: 3e-5}, 0.1, unmixed_epochs=5)
+# Our deviation: the figure's LeNet dies at 3e-3 from the first step, so its rate rises over the first epoch.
+SPEECH_LENET = Recipe(30, 100, ADAM, {**SPEECH.rates, 0: 0.0, 0.5: 1.5e-3, 1: 3e-3}, 0.1, unmixed_epochs=5)
 UCI = Recipe(10, 16, ADAM, {0: 1e-3, 9: 1e-3}, 0.2)
 
 # Arguments, recipe, millions of parameters. Sizes: kuangliu/pytorch-cifar; Zagoruyko & Komodakis 2016, table 4; Huang et
@@ -55,7 +57,7 @@ CELLS: dict[str, tuple[Recipe, float | None]] = {
     "data=imagenet model=resnet50 recipe=imagenet_200": (Recipe(200, 1024, GOYAL, LONG, 0.2), 25.56),
     "data=imagenet model=resnet101 recipe=imagenet_200": (Recipe(200, 1024, GOYAL, LONG, 0.2), 44.55),
     "data=imagenet model=resnext101_32x4d recipe=imagenet_200": (Recipe(200, 1024, GOYAL, LONG, 0.4), 44.18),
-    "data=speech_commands model=lenet": (SPEECH, None),
+    "data=speech_commands model=lenet": (SPEECH_LENET, None),
     "data=speech_commands model=vgg11": (SPEECH, None),
     "data=abalone model=mlp": (UCI, None),
     "data=arcene model=mlp": (UCI, None),
