@@ -119,7 +119,7 @@ def load(config: TrainConfig, device: torch.device) -> Data:
     device: where spectrograms are computed.
     """
     data = config.data
-    return open_data(
+    opened = open_data(
         data.name,
         root=data.root,
         download=data.download,
@@ -130,6 +130,12 @@ def load(config: TrainConfig, device: torch.device) -> Data:
         resident=data.resident,
         device=device,
     )
+    if data.on_error == "skip" and isinstance(opened.train.inputs, Tensor):
+        raise UserError(
+            "data.on_error=skip: this data is kept in memory, and read whole before the first step; leave it at raise"
+            + (", or use data.resident=false" if opened.facts.resize else "")
+        )
+    return opened
 
 
 def loader_workers(config: TrainConfig) -> int:
@@ -137,7 +143,7 @@ def loader_workers(config: TrainConfig) -> int:
     if config.data.workers is not None:
         return config.data.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return min(16, max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def build(config: TrainConfig, facts: Facts) -> nn.Module:

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup import records
 from mixup.config import TrainConfig, eval_config, from_omegaconf, schema_defaults
-from mixup.errors import UserError, suggestion
+from mixup.errors import LocalError, UserError, suggestion
 from mixup.naming import run_dir, run_label
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -96,6 +96,9 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
         return 0 if report(wanted) else 1
     except (UserError, OmegaConfBaseException) as error:
         print(explain(error), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{error}: restore what is missing, or train the run again", file=sys.stderr)
         return 2
 
 
@@ -177,7 +180,7 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
             print(stop, file=sys.stderr, flush=True)
             raise SystemExit(128 + stop.signal) from None
     except (UserError, OSError) as error:
-        if leads:
+        if leads or isinstance(error, LocalError):
             remedy = "" if isinstance(error, UserError) else "; mend it and start again: what is done is kept"
             print(f"{error}{remedy}", file=sys.stderr, flush=True)
         if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all

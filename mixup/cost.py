@@ -18,7 +18,7 @@ def parameter_count(model: nn.Module) -> int:
 def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one image's forward pass, two for each multiply-add, without doing any of them."""
     with torch.device("meta"):
-        model = build().eval()
+        model = build().eval().requires_grad_(False)  # the counter trips over parameters with a gradient
         image = torch.empty(1, *input_shape)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(image)

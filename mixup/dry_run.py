@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import yaml
 
-from mixup.assembly import build, learning_rate
+from mixup.assembly import build, choose_device, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.cost import flops_per_image, parameter_count, seconds_per_step
 from mixup.data import Facts, facts_of
 from mixup.display import duration
+from mixup.distributed import Group
 from mixup.plan import num_steps
 from mixup.speed import training_step
 
 TIMED_STEPS = 5
+TIMED_ON_CPU = 32  # images a step
 TIMED_SECONDS = 20.0
 EVALUATION = 1 / 3  # of a training step's cost an image: a forward pass without its backward pass
 
@@ -27,13 +31,22 @@ def dry_run(config: TrainConfig) -> None:
     operations = flops_per_image(lambda: build(config, facts), facts.input_shape)
     print(f"parameters     {parameter_count(model):,} ({parameter_count(model) / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
-    print(f"speed          timing steps of {trainer.batch_size} generated images ...", flush=True)
-    step, device = training_step(config)
-    seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS)
+    print(f"speed          timing steps of {fitting(config).trainer.batch_size} generated images ...", flush=True)
+    step, device = training_step(fitting(config))
+    timed = fitting(config).trainer.batch_size
+    seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS) * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
     count, _ = counts(config, facts)
     whole = run_seconds(config, facts, seconds)
     print(f"time           about {duration(whole)} for {trainer.epochs} epochs of {count:,} images, evaluation included")
+
+
+def fitting(config: TrainConfig) -> TrainConfig:
+    """On a CPU a smaller batch, whose time is scaled: 1,024 images of ImageNet need more memory than most machines have."""
+    if choose_device(config.trainer.device, Group()).type != "cpu":
+        return config
+    size = min(config.trainer.batch_size, TIMED_ON_CPU)
+    return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, batch_size=size))
 
 
 def changes(config: TrainConfig) -> list[int]:

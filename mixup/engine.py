@@ -198,8 +198,10 @@ def evaluate(
         if not len(rows):
             rows = logits.new_full((len(mine), logits.shape[1]), float("nan"))
         rows[index - mine.start] = logits
-    count = torch.tensor([totals.count], device=data.labels.device)
-    totals.count = int(sum_over(group, count))
+    counts = torch.tensor([totals.count, len(mine) > 0 and not totals.count], device=data.labels.device)
+    totals.count, blind = sum_over(group, counts).tolist()
+    if blind:  # on every rank alike
+        raise UserError(f"not one of {len(mine):,} examples of a process's share to evaluate can be read: restore the files")
     sum_over(group, totals.sums)
     means = totals.means()
     errors = {name: 100 * means[name] for name in ("top1_error", "top5_error")}

@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class LocalError(UserError):
+    """A fault that one of many processes meets alone, such as a damaged file: that process must say it."""
+
+
 def suggestion(word: str, choices: Iterable[str]) -> str:
     """`; did you mean 'alpha'?` for the choice nearest to `word`, or an empty string."""
     near = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)

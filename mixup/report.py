@@ -64,7 +64,14 @@ def measure(config: TrainConfig, folder: Path, data: Data, device: torch.device)
     def evaluated(split: Split) -> tuple[dict[str, float], torch.Tensor]:
         return evaluate(
             model,
-            serve(split, data.facts, device=device, workers=loader_workers(config), on_error=config.data.on_error),
+            serve(
+                split,
+                data.facts,
+                device=device,
+                channels_last=config.trainer.channels_last,
+                workers=loader_workers(config),
+                on_error=config.data.on_error,
+            ),
             batch_size=config.trainer.eval_batch_size,
             autocast=lambda: autocast(config, device),
             group=Group(),

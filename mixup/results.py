@@ -28,7 +28,8 @@ def write_results(run: Run, label: str) -> records.Record:
     measured, split = (run.clean, run.clean_split) if run.streams else (run.train, run.data.train)
     train, train_logits = run.evaluate(measured)
     train_rows = gather_rows(run.group, train_logits, total=len(measured))
-    unreadable = {name: merged(run.group, part.unreadable) for name, part in (("train", run.train), ("test", run.test))}
+    splits = {"train": run.train, "validation": run.validation, "test": run.test}
+    unreadable = {name: merged(run.group, part.unreadable) for name, part in splits.items() if part is not None}
     if not run.group.leads or rows is None or train_rows is None:
         return {}
     config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
@@ -60,7 +61,7 @@ def write_results(run: Run, label: str) -> records.Record:
         },
         "test": summarised(lines, "test", test),
         "validation": summarised(lines, "validation", {}) if run.validation else None,
-        "train": {**train, **noise_errors(train_rows, split)},
+        "train": {**train, **noise_errors(train_rows, split)} if train["count"] else None,
         "epochs": config.trainer.epochs,
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
@@ -85,9 +86,10 @@ def summarised(lines: list[dict[str, Any]], split: str, final: dict[str, float])
 def noise_errors(logits: Tensor, split: Split) -> dict[str, float]:
     """Train error in percent apart for labels left alone and labels replaced by noise, both against the labels trained on,
     in evaluation mode and without augmentation (section 3.4, the last two columns of table 2)."""
-    corrupted, readable = split.corrupted, ~logits.isnan().any(1)
+    corrupted = split.corrupted
     if not bool(corrupted.any()):
         return {}
+    readable = ~logits.isnan().any(1)
     wrong = (logits.argmax(1) != split.labels).double()
     parts = {"real_label_error": ~corrupted & readable, "corrupted_label_error": corrupted & readable}
     return {name: 100 * float(wrong[mask].mean()) for name, mask in parts.items() if bool(mask.any())}

@@ -122,6 +122,6 @@ def resume(run: Run, state: dict[str, Any] | None, shown: Display) -> Progress:
         progress.losses += state["losses"].to(run.device)
         progress.totals.sums += state["sums"].to(run.device)
         progress.totals.count = state["count"]
-        run.train.unreadable |= state["unreadable"]
+        run.train.unreadable |= state.get("unreadable", {})
     shown.say(f"resumed at epoch {state['epoch'] + 1}, step {state['step']}")
     return progress

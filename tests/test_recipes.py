@@ -10,7 +10,7 @@ import torch
 from mixup.assembly import build, build_optimizer, epoch_plan, learning_rate
 from mixup.command_line import configuration
 from mixup.config import TrainConfig
-from mixup.cost import parameter_count
+from mixup.cost import flops_per_image, parameter_count
 from mixup.data import facts_of
 
 
@@ -135,3 +135,26 @@ def test_adam_has_torchs_other_defaults():
     config = configuration(["data=iris", "model=mlp"])
     (group,) = build_optimizer(config, build(config, facts_of("iris"))).param_groups
     assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (1e-3, (0.9, 0.999), 1e-8, 0.0)
+
+
+def test_the_speech_lenet_is_one_run_by_either_name():
+    first, second = (configuration(["data=speech_commands", f"model={name}"]) for name in ("lenet", "speech_lenet"))
+    assert first == second
+
+
+def test_operations_are_counted_where_a_parameter_passes_between_modules():
+    """As in several of timm's transformers."""
+
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.inner = torch.nn.Parameter(torch.ones(3, 4)), Product()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x, self.scale)
+
+    class Product(torch.nn.Module):
+        def forward(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            return x @ weight
+
+    assert flops_per_image(Scaled, (3,)) == 2 * 3 * 4

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +17,11 @@ from test_distributed import torchrun
 from test_run import assert_same_run, interrupt_after
 
 from mixup import records, run
+from mixup.assembly import epoch_plan
 from mixup.command_line import configuration
 from mixup.config import EvalConfig, TrainConfig
+from mixup.data import facts_of
+from mixup.errors import UserError
 from mixup.report import report
 from mixup.resuming import Stops
 
@@ -129,3 +135,51 @@ def test_the_record_measures_the_training_set_on_the_clean_slice(root, tmp_path)
     last = records.read_metrics(tmp_path / "run")[-1]
     assert record["train"]["top1_error"] == pytest.approx(last["clean_top1_error"])
     assert torch.isfinite(torch.tensor(record["train"]["nll"]))
+
+
+def test_without_a_clean_slice_nothing_is_said_of_the_training_set(root, tmp_path):
+    record = run.train(settings(root, "trainer.clean_slice=0"), tmp_path / "run", "")
+    assert record["train"] is None
+
+
+def test_sigterm_to_the_whole_group_saves_the_step_at_hand(root, background, tmp_path):
+    """As job managers send it, to the loader's workers too."""
+    options = (f"data.root={root}", f"runs_dir={tmp_path}", "data.workers=2", "trainer.epochs=400")
+    started = background("train.py", *ARGUMENTS, *options)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*/*/metrics.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    os.killpg(started.pid, signal.SIGTERM)
+    assert started.wait(60) == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("*/*/checkpoint/step-*.pt"))
+
+
+def test_not_one_readable_test_image_ends_the_run_with_a_message(damaged, tmp_path):
+    for file in (damaged / "tiny_imagenet/val").rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match="not one of 12 examples"):
+        run.train(settings(damaged, "data.on_error=skip", "trainer.epochs=1"), tmp_path / "run", "")
+
+
+def test_skipping_is_for_streamed_images_alone(root, tmp_path):
+    with pytest.raises(UserError, match=r"data\.resident=false"):
+        run.train(settings(root, "data.on_error=skip", "data.resident=true"), tmp_path / "run", "")
+
+
+def test_a_process_names_the_file_it_alone_met(root, command, tmp_path):
+    shutil.copytree(root, tmp_path / "data")
+    config = settings(tmp_path / "data", "trainer.batch_size=27", "trainer.epochs=1")
+    plan = epoch_plan(config, facts_of("tiny_imagenet"), 0, 27, shards=2)
+    files = sorted((tmp_path / "data/tiny_imagenet/train").rglob("*.png"))
+    victim = files[int(plan.order[20])]  # in the second process's share
+    victim.write_bytes(b"no image")
+    options = (
+        f"data.root={tmp_path / 'data'}",
+        f"runs_dir={tmp_path / 'runs'}",
+        "trainer.batch_size=27",
+        "trainer.epochs=1",
+    )
+    done = torchrun(command, 2, "train.py", *ARGUMENTS, *options, "trainer.clean_slice=0")
+    assert done.returncode != 0
+    assert f"{victim} cannot be read" in done.stderr

@@ -149,14 +149,13 @@ def test_class_absent_from_one_part_is_named(tmp_path):
     assert "cat in one alone" in only(finding.problems)
 
 
-def test_empty_class_is_a_problem_in_train_alone(tmp_path):
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_an_empty_class_is_a_problem(tmp_path, part):
     folder = write_images(tmp_path)
-    for file in (*folder.glob("train/cat/*"), *folder.glob("val/bee/*")):
+    for file in folder.glob(f"{part}/cat/*"):
         file.unlink()
     finding = verify(TINY, tmp_path, quick=False)
-    assert finding.problems == ["no train example of cat"]
-    assert finding.remarks == ["no test example of bee"]
-    assert finding.balance == (0, 2)
+    assert f"{folder}/{part}/cat holds no images" in only(finding.problems)
 
 
 @pytest.mark.parametrize("part", ["train", "val"])

@@ -58,9 +58,9 @@ def open_data(
         if held_out is not None:
             raise UserError(f"data.validation={validation}: {data.provenance} has an official validation set; leave it at 0")
         held_out_count = round(validation * len(train))
-        if not held_out_count:
+        if not 0 < held_out_count < len(train):
             raise UserError(
-                f"data.validation={validation}: no example of {len(train):,} would be held out; use a larger share"
+                f"data.validation={validation}: {held_out_count} of {len(train):,} examples held out; use another share"
             )
         index = balanced_subset(train.labels.numpy(), held_out_count, stream("validation"))
         held_out = train.select(index)

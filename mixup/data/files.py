@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Files:
 
     def path(self, row: int) -> str:
         """What to call the example in a message."""
-        name = self.names[row].decode()
+        name = os.fsdecode(self.names[row])
         if self.where is None:
             return str(self.root / name)
         return f"{self.root / self.shards[self.where[row, 0]]}: {name}"
@@ -36,7 +37,7 @@ class Files:
     def read(self, row: int) -> bytes:
         """The encoded image. Raises OSError."""
         if self.where is None:
-            with open(self.root / self.names[row].decode(), "rb") as file:
+            with open(self.root / os.fsdecode(self.names[row]), "rb") as file:
                 return file.read()
         shard, offset, length = self.where[row]
         with open(self.root / self.shards[shard], "rb", buffering=0) as file:

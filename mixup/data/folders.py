@@ -55,6 +55,9 @@ def list_folder(folder: Path, test_parts: tuple[str, ...]) -> Listing:
     if sorted(images[test]) != classes:
         odd = sorted(set(classes) ^ set(images[test]))
         raise UserError(f"{folder}/train and {folder}/{test} have different classes: {', '.join(odd[:5])} in one alone")
+    for part, listed in images.items():
+        if empty := next((label for label in classes if not listed[label]), None):
+            raise UserError(f"{folder / part / empty} holds no images: restore them, or remove that class from both parts")
     names = {part: [f"{part}/{file}" for label in classes for file in images[part][label]] for part in images}
     labels = {
         part: np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[part][label]) for label in classes])
@@ -69,7 +72,7 @@ def list_images(folder: Path) -> dict[str, list[str]]:
     listing: dict[str, list[str]] = {}
     annotations = folder / "val_annotations.txt"
     if annotations.is_file():
-        for line in annotations.read_text().splitlines():
+        for line in filter(str.strip, annotations.read_text().splitlines()):
             file, label = line.split("\t")[:2]
             listing.setdefault(label, []).append(f"images/{file}")
         return {label: sorted(files) for label, files in listing.items()}
@@ -77,10 +80,14 @@ def list_images(folder: Path) -> dict[str, list[str]]:
         if entry.is_dir() and not entry.name.startswith("."):
             inside = f"{entry.name}/images" if (folder / entry.name / "images").is_dir() else entry.name
             files = (file.name for file in os.scandir(folder / inside))
-            listing[entry.name] = sorted(f"{inside}/{file}" for file in files if file.lower().endswith(IMAGE_ENDINGS))
+            listing[entry.name] = sorted(f"{inside}/{file}" for file in files if is_image(file))
     if not any(listing.values()):
         raise UserError(f"{folder} holds no images: expected {folder}/<class>/*.png or .jpg")
     return listing
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")  # macOS leaves ._name beside a name
 
 
 def decoded_arrays(listing: Listing, name: str, root: Path, size: tuple[int, int], *, provenance: str) -> Arrays:

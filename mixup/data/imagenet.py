@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
     Raises UserError where it is not there, with the layout and the command that fetches it.
     """
     source, facts = SOURCES[name], DATASETS[name]
-    folder = next((root / place for place in source.folders if (root / place).is_dir()), root / source.folders[0])
+    places = [root / place for place in source.folders]
+    folder = next((place for place in places if (place / "train").is_dir() or shards_of(place, "train")), places[0])
     shards = {part: shards_of(folder, part) for part in ("train", "val")}
     if shards["train"]:
         if resident:
@@ -60,15 +62,18 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
         raise UserError(nothing_found(source, root))
     listing = list_folder(folder, ("val", "test") if name == "imagenet" else ("val",))
     facts = counted(facts, source, folder, listing.classes, len(listing.train), len(listing.test))
-    provenance = described(source.title, name, len(listing.classes))
+    provenance = described(source.title, facts, DATASETS[name])
     if keeps_resident(name, facts, resident):
         arrays = decoded_arrays(listing, name, root, (facts.input_shape[1], facts.input_shape[2]), provenance=provenance)
         train = split_of(arrays.train_images, arrays.train_labels)
         test = split_of(arrays.test_images, arrays.test_labels)
     else:
         train, test = (
-            split_of(Files(folder, np.array([n.encode() for n in names])), labels, identities([n.encode() for n in names]))
-            for names, labels in ((listing.train, listing.train_labels), (listing.test, listing.test_labels))
+            split_of(Files(folder, np.array(names)), labels, identities(names))
+            for names, labels in (
+                (list(map(os.fsencode, listing.train)), listing.train_labels),
+                (list(map(os.fsencode, listing.test)), listing.test_labels),
+            )
         )
     return Data(facts, train, None, test, provenance, listing.classes)
 
@@ -86,12 +91,16 @@ def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dic
     numbers = np.unique(splits["train"].labels.numpy())
     if numbers.min() < 0:
         raise UserError(f"{folder}: a class is {numbers.min()}, and the classes of shards count from 0; fetch them again")
+    if numbers.max() >= DATASETS[name].num_classes:
+        raise UserError(
+            f"{folder}: a class is {numbers.max()}, and {source.title} has {DATASETS[name].num_classes:,}, from 0"
+        )
     missing = np.setdiff1d(np.union1d(np.arange(numbers.max() + 1), splits["val"].labels.numpy()), numbers)
     if len(missing):
         raise UserError(f"{folder}: no training shard holds class {missing[0]}; fetch the shards that are missing")
     classes = tuple(map(str, numbers))
     facts = counted(DATASETS[name], source, folder, classes, len(splits["train"]), len(splits["val"]))
-    return Data(facts, splits["train"], None, splits["val"], described(source.title, name, len(classes)), classes)
+    return Data(facts, splits["train"], None, splits["val"], described(source.title, facts, DATASETS[name]), classes)
 
 
 def counted(facts: Facts, source: Source, folder: Path, classes: tuple[str, ...], train: int, test: int) -> Facts:
@@ -101,9 +110,13 @@ def counted(facts: Facts, source: Source, folder: Path, classes: tuple[str, ...]
     return replace(facts, num_classes=len(classes), train_count=train, test_count=test)
 
 
-def described(title: str, name: str, classes: int) -> str:
-    every = DATASETS[name].num_classes
-    return title if classes == every else f"{title} ({classes:,} of {every:,} classes)"
+def described(title: str, found: Facts, official: Facts) -> str:
+    """The title, and what of the data set is missing."""
+    if found.num_classes < official.num_classes:
+        return f"{title} ({found.num_classes:,} of {official.num_classes:,} classes)"
+    counts = [(found.train_count, official.train_count, "training"), (found.test_count, official.test_count, "test")]
+    lacks = ", ".join(f"{ours:,} of {all:,} {part} images" for ours, all, part in counts if ours != all)
+    return f"{title} ({lacks})" if lacks else title
 
 
 def keeps_resident(name: str, facts: Facts, resident: bool | None) -> bool:

@@ -18,7 +18,10 @@ from mixup.errors import UserError
 
 
 def shards_of(folder: Path, part: str) -> list[Path]:
-    """`<folder>/<part>/*.tar`, else `<folder>/*<part>*.tar`, in name order."""
+    """`<folder>/<part>/*.tar`, else `<folder>/*<part>*.tar`, in name order; none where `<folder>/<part>/` has class folders,
+    beside which the archives that they were unpacked from may lie."""
+    if (folder / part).is_dir() and any(entry.is_dir() for entry in (folder / part).iterdir()):
+        return []
     return sorted((folder / part).glob("*.tar")) or sorted(folder.glob(f"*{part}*.tar"))
 
 

@@ -66,6 +66,8 @@ def speech_commands(name: str, *, root: Path, download: bool, device: torch.devi
     arrays = cached_spectrograms(root, name, folder, parts, device=device)
     splits = {part: split_of(arrays[part], labels_of(parts[part], classes), arrays[f"{part}_identity"]) for part in parts}
     words = f" ({len(classes)} of {facts.num_classes} words)" if len(classes) < facts.num_classes else ""
+    if not words and len(parts["train"]) != facts.train_count:
+        words = f" ({len(parts['train']):,} of {facts.train_count:,} training clips)"
     return Data(
         facts=replace(facts, num_classes=len(classes)),
         train=splits["train"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from mixup.data.crops import centre, cut, random_resized_crop
 from mixup.data.facts import Facts
 from mixup.data.files import Files
 from mixup.data.splits import Split
-from mixup.errors import UserError
+from mixup.errors import LocalError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,6 +104,8 @@ class Decoder(Dataset[Decoded]):
         """Notes the file of an error and goes on: PIL raises nearly anything for a damaged one."""
         try:
             yield
+        except MemoryError:
+            raise
         except Exception as error:
             why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
             unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
@@ -140,7 +143,7 @@ class StreamedImages:
             beside = within(partner[positions], positions)
             usable = ((row >= 0) & (row[beside] >= 0)).nonzero()[:, 0] + positions.start
             if not len(usable):
-                raise UserError(
+                raise LocalError(
                     f"no pair of a process's whole batch is left: {next(iter(batch.unreadable.values()))}; restore the "
                     "files, or change trainer.batch_size where a batch is as small as that"
                 )
@@ -167,15 +170,35 @@ class StreamedImages:
             num_workers=min(self.workers, len(tasks)),
             pin_memory=self.labels.device.type == "cuda",
             generator=torch.Generator(),  # else torch's global one would be advanced
+            worker_init_fn=leave_signals_to_parent,
         )
-        for batch in loader:
+        for batch in told(iter(loader)):
             if batch.unreadable and self.on_error == "raise":
-                raise UserError(
+                raise LocalError(
                     f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
                     "counted with data.on_error=skip"
                 )
             self.unreadable |= batch.unreadable
             yield batch
+
+
+def leave_signals_to_parent(worker: int) -> None:
+    """A signal to the whole group, as a job manager's, stops the run after a step: until then the workers are needed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def told(batches: Iterator[Decoded]) -> Iterator[Decoded]:
+    """The same batches; LocalError where a worker was killed."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise LocalError(
+            f"a process that decodes images was ended from outside ({str(error).splitlines()[0]}): most often memory or "
+            "/dev/shm is full; try data.workers=1, or a smaller trainer.batch_size"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def test_all_words_are_the_release(root):
     for number in range(27):
         write_clip(root / f"speech_commands_v0.01/word{number}/1.wav", noise(str(number)))
     data = read(root)
-    assert data.provenance == "Speech Commands v0.01"
+    assert data.provenance == f"Speech Commands v0.01 ({len(data.train)} of 51,088 training clips)"
     assert data.facts == DATASETS[V1]
 
 

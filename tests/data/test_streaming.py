@@ -6,6 +6,7 @@ import hashlib
 import io
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -383,3 +384,34 @@ def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
 
 def open_data_labels(data: Data) -> list[int]:
     return [CLASSES.index(Path(data.train.inputs.path(row)).parent.name) for row in range(len(data.train))]
+
+
+# Findings of a review
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_class_without_images_is_named(copied, part):
+    """As half-unpacked archives leave it."""
+    for file in (copied / "imagenet" / part / "n02").glob("*"):
+        file.unlink()
+    with pytest.raises(UserError, match=f"{part}/n02 holds no images"):
+        imagenet_data("imagenet", root=copied, resident=None)
+
+
+def test_archives_beside_the_folders_unpacked_from_them_are_no_shards(copied):
+    before = imagenet_data("imagenet", root=copied, resident=None).fingerprint()
+    for place in ("ILSVRC2012_img_train.tar", "train/n01.tar"):
+        (copied / "imagenet" / place).write_bytes(b"an archive of images")
+    assert imagenet_data("imagenet", root=copied, resident=None).fingerprint() == before
+
+
+def test_what_macos_leaves_beside_a_file_is_no_image(copied):
+    (copied / "imagenet/train/n01/._n01_0.JPEG").write_bytes(b"resource fork")
+    assert len(imagenet_data("imagenet", root=copied, resident=None).train) == 27
+
+
+def test_missing_images_of_all_classes_show_in_the_provenance(photos, monkeypatch):
+    facts = DATASETS["imagenet"]
+    monkeypatch.setitem(DATASETS, "imagenet", replace(facts, num_classes=3, train_count=30, test_count=12))
+    data = imagenet_data("imagenet", root=photos, resident=None)
+    assert data.provenance == "ImageNet (27 of 30 training images)"
