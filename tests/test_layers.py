@@ -12,9 +12,10 @@ LAYERS = {
     -1: {"errors", "files"},
     0: {"plan", "mixing", "models", "data", "schedules", "metrics", "distributed", "checkpoint", "records", "tracking"}
     | {"config", "cost"},
-    1: {"engine", "analysis", "display", "naming"},
-    2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"},
-    3: {"command_line"},
+    1: {"engine", "analysis", "display", "naming", "gan_config"},
+    2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"}
+    | {"gan_state", "gan_results", "gan_run"},
+    3: {"command_line", "gan_command_line"},
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}
 
