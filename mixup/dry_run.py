@@ -31,9 +31,10 @@ def dry_run(config: TrainConfig) -> None:
     operations = flops_per_image(lambda: build(config, facts), facts.input_shape)
     print(f"parameters     {parameter_count(model):,} ({parameter_count(model) / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
-    print(f"speed          timing steps of {fitting(config).trainer.batch_size} generated images ...", flush=True)
-    step, device = training_step(fitting(config))
-    timed = fitting(config).trainer.batch_size
+    fit = fitting(config)
+    timed = fit.trainer.batch_size
+    print(f"speed          timing steps of {timed} generated images ...", flush=True)
+    step, device = training_step(fit)
     seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS) * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
     count, _ = counts(config, facts)

@@ -17,7 +17,7 @@ from rich.progress import track
 from mixup.data import ARCHIVES, Data, Split, as_data, facts_of, split_of
 from mixup.data.files import Files
 from mixup.data.folders import list_folder
-from mixup.data.imagenet import SOURCES
+from mixup.data.imagenet import SOURCES, folder_of
 from mixup.data.shards import index_shard, shards_of
 from mixup.data.sources import digits, official_arrays
 from mixup.data.speech import LISTS, RELEASES, assign, check_archive, labels_of, list_clips, read_list, word_of
@@ -53,10 +53,8 @@ def look(finding: Finding, root: Path) -> Data | None:
     if name in ARCHIVES:
         return look_for_cifar(finding, root)
     if name in SOURCES:
-        places = [root / place for place in SOURCES[name].folders]
-        folder = next((place for place in places if place.is_dir()), places[0])
-        test_parts = ("val", "test") if name == "imagenet" else ("val",)
-        return look_for_shards(finding, folder) or look_for_folders(finding, folder, test_parts)
+        folder = folder_of(SOURCES[name], root)
+        return look_for_shards(finding, folder) or look_for_folders(finding, folder, SOURCES[name].test_parts)
     if name in RELEASES:
         return look_for_clips(finding, root)
     if name == "digits":

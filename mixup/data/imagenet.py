@@ -21,11 +21,12 @@ RESIDENT_BYTES = 4 * 2**30  # images of one size that need no more than this are
 
 @dataclass(frozen=True)
 class Source:
-    """folders: where it may lie below the data root. fetch: how to come by it."""
+    """folders: where it may lie below the data root. fetch: how to come by it. test_parts: names of its test folder."""
 
     title: str
     folders: tuple[str, ...]
     fetch: str
+    test_parts: tuple[str, ...]
 
 
 SOURCES = {
@@ -35,12 +36,14 @@ SOURCES = {
         """get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org/download-images (an account is
     needed) and unpack them to the folders above; or fetch shards, after accepting the terms on the page of the data set:
     hf download timm/imagenet-1k-wds --repo-type dataset --local-dir {root}/imagenet""",
+        ("val", "test"),
     ),
     "tiny_imagenet": Source(
         "Tiny ImageNet",
         ("tiny_imagenet", "tiny-imagenet-200"),
         """curl -L -o {root}/tiny-imagenet-200.zip http://cs231n.stanford.edu/tiny-imagenet-200.zip
     unzip -q {root}/tiny-imagenet-200.zip -d {root}""",
+        ("val",),  # as it is published, its test/ has no labels
     ),
 }
 
@@ -51,8 +54,7 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
     Raises UserError where it is not there, with the layout and the command that fetches it.
     """
     source, facts = SOURCES[name], DATASETS[name]
-    places = [root / place for place in source.folders]
-    folder = next((place for place in places if (place / "train").is_dir() or shards_of(place, "train")), places[0])
+    folder = folder_of(source, root)
     shards = {part: shards_of(folder, part) for part in ("train", "val")}
     if shards["train"]:
         if resident:
@@ -60,7 +62,7 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
         return from_shards(name, source, folder, root, shards)
     if not (folder / "train").is_dir():
         raise UserError(nothing_found(source, root))
-    listing = list_folder(folder, ("val", "test") if name == "imagenet" else ("val",))
+    listing = list_folder(folder, source.test_parts)
     facts = counted(facts, source, folder, listing.classes, len(listing.train), len(listing.test))
     provenance = described(source.title, facts, DATASETS[name])
     if keeps_resident(name, facts, resident):
@@ -76,6 +78,12 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
             )
         )
     return Data(facts, train, None, test, provenance, listing.classes)
+
+
+def folder_of(source: Source, root: Path) -> Path:
+    """Where it lies below the root, or would."""
+    places = [root / place for place in source.folders]
+    return next((place for place in places if (place / "train").is_dir() or shards_of(place, "train")), places[0])
 
 
 def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dict[str, list[Path]]) -> Data:

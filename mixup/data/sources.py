@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from mixup.data.arrays import Arrays
 from mixup.data.folders import folder_arrays
+from mixup.data.network import time_limit
 from mixup.errors import UserError
 
 
@@ -69,10 +69,9 @@ def official_arrays(name: str, archive: Archive, place: Path, root: Path, *, dow
     dataset = getattr(torchvision.datasets, archive.torchvision_name)
     there = (place / archive.folder).is_dir() or (place / archive.file).is_file()
     packed = check_integrity(place / archive.file, dataset.tgz_md5)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)
     try:
-        train, test = (dataset(place, train=is_train, download=download or packed) for is_train in (True, False))
+        with time_limit(30):
+            train, test = (dataset(place, train=is_train, download=download or packed) for is_train in (True, False))
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         why = f"cannot be downloaded ({getattr(error, 'reason', error)})"
         if there:
@@ -84,8 +83,6 @@ def official_arrays(name: str, archive: Archive, place: Path, root: Path, *, dow
         raise UserError(
             f"{archive.title} in {place} is damaged or incomplete ({error}): remove it and start again"
         ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
     return Arrays(
         train_images=np.ascontiguousarray(train.data),
         train_labels=np.asarray(train.targets, np.int64),

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import os
 import shlex
-import socket
 import tarfile
 import tempfile
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from mixup.data.facts import facts_of
+from mixup.data.network import time_limit
 from mixup.data.spectrograms import Listing, cached_spectrograms
 from mixup.data.splits import Data, split_of
 from mixup.errors import UserError
@@ -107,16 +107,13 @@ def nothing_found(release: Release, root: Path, why: str) -> str:
 def fetch(release: Release, archive: Path) -> None:
     """Downloads the archive: under its name only once it is whole."""
     print(f"{release.title} is not in {archive.parent}: downloading {release.gigabytes} GB", flush=True)
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(30)
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(release.url, str(archive), hash_prefix=release.sha256)
+        with time_limit(30):
+            torch.hub.download_url_to_file(release.url, str(archive), hash_prefix=release.sha256)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(nothing_found(release, archive.parent, f"it cannot be downloaded ({reason})")) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
 
 
 def check_archive(archive: Path, release: Release) -> None:

@@ -6,7 +6,6 @@ import csv
 import http.client
 import os
 import shlex
-import socket
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixup.data.network import time_limit
 from mixup.errors import UserError
 
 
@@ -78,18 +78,14 @@ def fetch(name: str, folder: Path) -> list[list[str]]:
     """The rows of OpenML's table after a header, class last. Not cached by scikit-learn: the CSV made of them is kept."""
     from sklearn.datasets import fetch_openml
 
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(20)
     try:
-        with warnings.catch_warnings():
+        with time_limit(20), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "A network error occurred")  # it tries again, and raises in the end
             # These two need no pandas. Numbers are float64, words their places in `categories`.
             bunch = fetch_openml(data_id=REMOTE[name].openml, as_frame=False, parser="liac-arff", cache=False)
     except (OSError, http.client.HTTPException, EOFError, ValueError, KeyError) as error:
         why = f"it cannot be downloaded ({getattr(error, 'reason', error)})"
         raise UserError(nothing_found(name, folder, why)) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
     cells = bunch.data if isinstance(bunch.data, np.ndarray) else bunch.data.toarray()
     words = [bunch.categories.get(feature, ()) for feature in bunch.feature_names]
     columns = [as_text(column, names, REMOTE[name].codes) for column, names in zip(cells.T, words)]
