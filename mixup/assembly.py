@@ -17,10 +17,11 @@ from torch.nn.parallel import DistributedDataParallel
 from mixup.config import TrainConfig
 from mixup.data import Data, Examples, Facts, Split, StreamedImages, open_data, serve
 from mixup.distributed import Group, wait_for_all
-from mixup.engine import Progress, evaluate
+from mixup.engine import Method, Progress, evaluate
 from mixup.errors import UserError
+from mixup.method import crop_padding, epoch_plan, method_of, nearest_examples
 from mixup.models import build_model
-from mixup.plan import EpochPlan, draw_plan, generator, num_steps, stream_seed
+from mixup.plan import EpochPlan, generator, num_steps, stream_seed
 from mixup.schedules import step_schedule
 
 
@@ -46,6 +47,8 @@ class Run:
     model: nn.Module
     trained: nn.Module
     optimizer: torch.optim.Optimizer
+    method: Method
+    neighbours: np.ndarray | None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -55,6 +58,19 @@ class Run:
     def streams(self) -> bool:
         """Whether training images are decoded as they are needed."""
         return isinstance(self.train, StreamedImages)
+
+    def plan(self, epoch: int) -> EpochPlan:
+        """An epoch's plan on the device. A batch is mixed in each process's own share where no process sees another's."""
+        apart = self.streams or self.method.layer is not None
+        return epoch_plan(
+            self.config,
+            self.data.facts,
+            epoch,
+            len(self.train),
+            shards=self.group.world_size if apart else 1,
+            labels=self.data.train.labels.numpy(),
+            neighbours=self.neighbours,
+        ).to(self.device)
 
     def steps_done(self, progress: Progress) -> int:
         """Optimizer steps since the start of the run."""
@@ -75,9 +91,11 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     # The first process of each machine decodes or downloads, the others then find it done.
     if group.local_rank == 0:
         data = load(config, device)
+        neighbours = nearest_examples(config, data, device)
     wait_for_all(group)
     if group.local_rank != 0:
         data = load(config, device)
+        neighbours = nearest_examples(config, data, device)
     slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
     clean_split = data.train.select(np.sort(slice_rows))
     padding = crop_padding(config, data.facts)
@@ -110,6 +128,8 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         model=model,
         trained=wrap(config, model, group, device),
         optimizer=build_optimizer(config, model),
+        method=method_of(config, data.facts, model, device),
+        neighbours=neighbours,
     )
 
 
@@ -124,6 +144,7 @@ def load(config: TrainConfig, device: torch.device) -> Data:
         root=data.root,
         download=data.download,
         train_size=data.train_size,
+        test_size=data.test_size,
         validation=data.validation,
         label_noise=data.label_noise,
         stream=lambda name: generator(data.seed, name),
@@ -192,27 +213,6 @@ def choose_device(wanted: str, group: Group) -> torch.device:
     if wanted == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
-
-
-def crop_padding(config: TrainConfig, facts: Facts) -> int:
-    """Pixels of zeros around a training image; none where augmentation is off."""
-    return facts.crop_padding if config.data.augment else 0
-
-
-def epoch_plan(config: TrainConfig, facts: Facts, epoch: int, n: int, *, shards: int = 1) -> EpochPlan:
-    """The configured plan of one epoch over n examples, on the CPU. shards: parts of a batch that are mixed apart."""
-    return draw_plan(
-        config.seed,
-        epoch,
-        n,
-        batch_size=config.trainer.batch_size,
-        alpha=0.0 if epoch < config.mixup.warmup_epochs else config.mixup.alpha,
-        lam_per=config.mixup.lam_per,
-        crop_padding=crop_padding(config, facts),
-        flip=facts.flip and config.data.augment,
-        resized_crop=facts.resized_crop and config.data.augment,
-        shards=shards,
-    )
 
 
 def learning_rate(config: TrainConfig, epochs_done: float) -> float:

@@ -26,12 +26,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup import records
-from mixup.config import TrainConfig, eval_config, from_omegaconf, schema_defaults
+from mixup.config import TrainConfig, from_omegaconf, schema_defaults
 from mixup.errors import LocalError, UserError, suggestion
+from mixup.eval_config import eval_config
 from mixup.naming import run_dir, run_label
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-GROUPS = ("data", "model", "experiment")  # what a label need not spell out: the run's name says it
+GROUPS = ("data", "model", "experiment", "scale")  # what a label need not spell out: the run's name says it
 
 ConfigStore.instance().store(name="schema", node=TrainConfig)
 
@@ -142,11 +143,13 @@ def task(config: DictConfig, overrides: Sequence[str]) -> Task:
     baseline = from_omegaconf(compose("train", chosen))
     whole = from_omegaconf(config)
     parts = [run_label(whole, baseline)]
-    experiment = [override for override in chosen if override.startswith("experiment=")]
-    if experiment and len(chosen) > 1:
-        usual = from_omegaconf(compose("train", experiment))
+    framed = [override for override in chosen if override.partition("=")[0] in ("experiment", "scale")]
+    if any(override.startswith("experiment=") for override in framed):
+        usual = from_omegaconf(compose("train", framed))
         pairs = {"data": (whole.data.name, usual.data.name), "model": (whole.model.name, usual.model.name)}
         parts[:0] = [f"{group}={name}" for group, (name, before) in pairs.items() if name != before]
+    elif whole.scale != "paper":  # an experiment's name says it
+        parts[:0] = [f"scale={whole.scale}"]
     label = ",".join(parts)
     return Task(whole, label, run_dir(whole, label))
 

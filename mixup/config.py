@@ -17,6 +17,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from mixup.errors import UserError, suggestion
 
+EVALUATIONS = ("attacks", "between", "card", "surface")
+
 
 @dataclass
 class DataConfig:
@@ -26,6 +28,7 @@ class DataConfig:
     root: str | None = None  # default: $MIXUP_DATA, else ~/.cache/mixup-data
     download: bool = True  # fetch the official archive where nothing is found
     train_size: int | None = None  # a class-balanced subset of the training set
+    test_size: int | None = None  # a class-balanced subset of the test set, where all of it takes too long
     validation: float = 0.0  # share of the training set held out, class-balanced, never trained on
     label_noise: float = 0.0  # share of training labels replaced by a uniform draw over all classes (section 3.4)
     augment: bool = True  # crops and flips, where the data set has them
@@ -36,6 +39,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check("data.train_size", self.train_size, self.train_size is None or self.train_size >= 1, "at least 1, or null")
+        check("data.test_size", self.test_size, self.test_size is None or self.test_size >= 1, "at least 1, or null")
         check("data.validation", self.validation, 0 <= self.validation < 1, "a share in [0, 1)")
         check("data.label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a share in [0, 1]")
         check("data.workers", self.workers, self.workers is None or self.workers >= 0, "0 or more, or null")
@@ -63,16 +67,38 @@ class ModelConfig:
 
 @dataclass
 class MixupConfig:
-    """lambda ~ Beta(alpha, alpha); alpha 0 is lambda = 1, which is ERM (section 2)."""
+    """lambda ~ Beta(alpha, alpha); alpha 0 is lambda = 1, which is ERM (section 2). The rest is of the ablation (3.8)
+    and of what other systems do by the same name."""
 
     alpha: float = MISSING
     lam_per: str = "batch"  # one lambda a minibatch (figure 1a), or one an example
     warmup_epochs: int = 0  # first epochs on unmixed examples (section 3.3)
+    ways: int = 2  # examples in a mixture, with Dirichlet(alpha, ..., alpha) weights
+    partner: str = "random"  # a random permutation of the batch, its reverse (flip), the example before (roll), or nearest
+    within_class: bool = False  # partners of the example's own class alone
+    neighbours: int = 200  # of partner=nearest: one of so many nearest training examples
+    fold: bool = False  # the example itself has the larger weight: max(lambda, 1 - lambda)
+    targets: str = "mixed"  # or `dominant`: inputs alone are mixed, the target is that of the larger weight
+    layer: str | None = None  # a module of the network whose output is mixed instead of the input, such as stages.0
+    label_smoothing: float = 0.0  # share of the target that is spread evenly over all classes
+    noise: float = 0.0  # standard deviation of Gaussian noise on the inputs; of images on the scale 0 to 1
 
     def __post_init__(self) -> None:
         check("mixup.alpha", self.alpha, 0 <= self.alpha < math.inf, "0 for ERM, or a positive number such as 0.2 or 1")
         check_choice("mixup.lam_per", self.lam_per, ["batch", "example"])
         check("mixup.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
+        check("mixup.ways", self.ways, self.ways >= 2, "2 or more examples")
+        check_choice("mixup.partner", self.partner, ["random", "flip", "roll", "nearest"])
+        in_order = self.partner in ("flip", "roll")
+        check("mixup.within_class", self.within_class, not (self.within_class and in_order), "false with flip and roll")
+        check("mixup.ways", self.ways, self.ways == 2 or not in_order, "2 with flip and roll, which name one partner")
+        check("mixup.neighbours", self.neighbours, self.neighbours >= 1, "at least 1")
+        check("mixup.fold", self.fold, not self.fold or self.ways == 2, "false where more than two examples are mixed")
+        check_choice("mixup.targets", self.targets, ["mixed", "dominant"])
+        layer_ok = self.layer is None or (self.layer != "" and self.partner != "nearest")
+        check("mixup.layer", self.layer, layer_ok, "a module's name, with partners of the same batch (not partner=nearest)")
+        check("mixup.label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a share in [0, 1)")
+        check("mixup.noise", self.noise, 0 <= self.noise < math.inf, "0 or a positive number")
 
 
 @dataclass
@@ -155,6 +181,8 @@ class TrainConfig:
     seed: int = MISSING
     runs_dir: str = MISSING
     dry_run: bool = False
+    scale: str = "paper"  # or cpu, what `configs/scale/cpu.yaml` has shrunk: the two never stand in one table
+    evaluate: str | None = None  # what a sweep measures of each run once all have finished; see `evaluation`
     data: DataConfig = MISSING
     model: ModelConfig = MISSING
     mixup: MixupConfig = MISSING
@@ -164,19 +192,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check("seed", self.seed, self.seed >= 0, "0 or a positive whole number")
+        check_choice("scale", self.scale, ["paper", "cpu"])
+        if self.evaluate is not None:
+            check_choice("evaluate", self.evaluate, list(EVALUATIONS))
         check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
-
-
-@dataclass
-class EvalConfig:
-    """Everything `eval.py` is asked for: a finished run's directory, and `data.root` and `trainer.device` for it here."""
-
-    run: str = MISSING
-    root: str | None = None
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_device("device", self.device)
 
 
 def check_device(name: str, value: str) -> None:
@@ -210,22 +229,6 @@ def dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(config[key], f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
-
-
-def eval_config(arguments: list[str]) -> EvalConfig:
-    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs."""
-    values = {}
-    known = [item.name for item in dataclasses.fields(EvalConfig)]
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise UserError(f"{argument}: write key=value, as run={argument}")
-        if key not in known:
-            raise UserError(f"{key}: no such setting{suggestion(key, known)}; there are {', '.join(known)}")
-        values[key] = value
-    if not values.get("run"):
-        raise UserError("which run? run=DIR, a directory with a record.json, as runs/<name>/<label>-<hash>")
-    return EvalConfig(**values)
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:

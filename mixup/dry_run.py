@@ -61,7 +61,8 @@ def counts(config: TrainConfig, facts: Facts) -> tuple[int, int]:
     held_out = round(config.data.validation * facts.train_count)
     left = facts.train_count - held_out
     train = min(config.data.train_size or left, left)
-    return train, facts.test_count + facts.validation_count + held_out + min(config.trainer.clean_slice, train)
+    test = min(config.data.test_size or facts.test_count, facts.test_count)
+    return train, test + facts.validation_count + held_out + min(config.trainer.clean_slice, train)
 
 
 def run_seconds(config: TrainConfig, facts: Facts, step_seconds: float) -> float:

@@ -14,7 +14,17 @@ from mixup.data import Examples, Visit
 from mixup.distributed import Group, sum_over
 from mixup.errors import UserError
 from mixup.metrics import Totals, negative_log_likelihood, topk_errors
-from mixup.mixing import MixedBatch, dominant_accuracy, lam_accuracy, mix, mixed_cross_entropy, target_entropy
+from mixup.mixing import (
+    MixedBatch,
+    dominant_accuracy,
+    dominant_weights,
+    lam_accuracy,
+    mix,
+    mixed_at,
+    mixed_cross_entropy,
+    mixture_weights,
+    target_entropy,
+)
 from mixup.plan import EpochPlan, share, stream_seed
 
 
@@ -45,15 +55,56 @@ def start_epoch(epoch: int, num_steps: int, device: torch.device) -> Progress:
     return Progress(epoch, 0, totals, torch.zeros(num_steps, device=device))
 
 
-def mixed_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor) -> MixedBatch:
+@dataclass(frozen=True)
+class Method:
+    """What is done to a batch besides the plan (section 3.8). layer: the module whose output is mixed; None mixes inputs.
+    dominant: targets are those of the example that counts most. noise: standard deviation of Gaussian noise on the inputs,
+    (1,) or one a channel (C, 1, 1), in their normalised units; None for none."""
+
+    layer: nn.Module | None = None
+    dominant: bool = False
+    label_smoothing: float = 0.0
+    noise: Tensor | None = None
+
+
+def mixed_batch(
+    visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor, method: Method | None = None
+) -> MixedBatch:
     """The mixed examples at some positions of the plan, of what a step can see. labels: (N,) of the whole training set."""
-    partner, lam = plan.partner[positions], plan.lam[positions]
+    method = method or Method()
+    partners, lam = plan.partner[positions].unbind(1), plan.lam[positions]
+    inputs = visit.at(positions)
+    if method.layer is None:
+        inputs = mix([inputs, *(visit.at(partner) for partner in partners)], lam)
+    weights = mixture_weights(lam)
     return MixedBatch(
-        inputs=mix(visit.at(positions), visit.at(partner), lam),
-        targets=labels[plan.order[positions]],
-        partner_targets=labels[plan.order[partner]],
-        lam=lam,
+        inputs=inputs,
+        targets=labels[torch.stack([plan.order[positions], *(plan.order[partner] for partner in partners)], 1)],
+        weights=dominant_weights(weights) if method.dominant else weights,
+        label_smoothing=method.label_smoothing,
     )
+
+
+def mixed_latent(
+    layer: nn.Module | None, plan: EpochPlan, positions: slice | Tensor
+) -> contextlib.AbstractContextManager[None]:
+    """The context in which a forward pass of these positions mixes what `layer` puts out."""
+    if layer is None:
+        return contextlib.nullcontext()
+    assert isinstance(positions, slice), "no example is skipped where a layer's output is mixed"
+    # A rank without examples has a stand-in, whose partner is another rank's: cut to the batch.
+    rows = (plan.partner[positions] - positions.start).clamp(0, positions.stop - positions.start - 1)
+    return mixed_at(layer, rows, plan.lam[positions])
+
+
+def noisy(inputs: Tensor, std: Tensor | None, rows: slice | Tensor, count: int, seed: int) -> Tensor:
+    """Inputs plus Gaussian noise, drawn for all `count` examples of the batch, of which these are `rows`: so that it is the
+    same on any number of ranks. std: as in `Method`."""
+    if std is None:
+        return inputs
+    generator = torch.Generator(inputs.device).manual_seed(seed)
+    noise = torch.randn((count, *inputs.shape[1:]), generator=generator, device=inputs.device)
+    return inputs + std * noise[rows]
 
 
 def shares(plan: EpochPlan, first_step: int, group: Group) -> Iterator[tuple[slice, bool]]:
@@ -77,6 +128,7 @@ def train_epoch(
     seed: int,
     group: Group,
     after_step: Callable[[Progress], None],
+    method: Method | None = None,
 ) -> None:
     """Trains from `progress` to the end of its epoch, in place.
 
@@ -84,6 +136,7 @@ def train_epoch(
     progress after every step. No statement of the loop waits for the device.
     """
     model.train()
+    method = method or Method()
     mine = list(shares(plan, progress.step, group))
     visits = data.visits(plan, [positions for positions, _ in mine])
     for step, (_, idle), (visit, positions) in zip(range(progress.step, plan.num_steps), mine, visits):
@@ -92,11 +145,13 @@ def train_epoch(
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate(progress.epoch + step / plan.num_steps)
 
-        batch = mixed_batch(visit, data.labels, plan, positions)
+        batch = mixed_batch(visit, data.labels, plan, positions, method)
+        rows, noise_seed = plan.rows(positions, step), stream_seed(seed, "noise", progress.epoch, step)
+        inputs = noisy(batch.inputs, method.noise, rows, plan.batch_count(step), noise_seed)
 
         # forward
-        with autocast():
-            logits = forward(model, batch.inputs)
+        with autocast(), mixed_latent(method.layer, plan, positions):
+            logits = forward(model, inputs)
         losses = mixed_cross_entropy(logits, batch)
         loss = losses.sum() * (0 if idle else 1 / plan.batch_count(step))
 
@@ -109,7 +164,7 @@ def train_epoch(
         if not idle:
             detached = logits.detach()
             accuracies = lam_accuracy(detached, batch), dominant_accuracy(detached, batch)
-            progress.totals.add(losses, target_entropy(batch), *accuracies, count=len(losses))
+            progress.totals.add(losses, target_entropy(batch, logits.shape[1]), *accuracies, count=len(losses))
         progress.losses[step] = loss.detach()
         progress.step = step + 1
         after_step(progress)

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from mixup import records
 from mixup.analysis.calibration import brier_score, expected_calibration_error
 from mixup.assembly import autocast, build, choose_device, load, loader_workers, place
-from mixup.config import EvalConfig, TrainConfig, from_dict
+from mixup.config import TrainConfig, from_dict
 from mixup.data import Data, Split, serve
 from mixup.distributed import Group
 from mixup.engine import evaluate
 from mixup.errors import UserError
+from mixup.eval_config import EvalConfig
 
 
 def report(wanted: EvalConfig) -> bool:

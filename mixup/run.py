@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from mixup import records, tracking
-from mixup.assembly import Run, assemble, epoch_plan, learning_rate
+from mixup.assembly import Run, assemble, learning_rate
 from mixup.config import TrainConfig, plain
 from mixup.display import Display
 from mixup.distributed import buffers_from_leader, from_leader, join_group, merged, wait_for_all
@@ -83,8 +83,7 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 save_state(run, progress)
 
         for epoch in range(progress.epoch, trainer.epochs):
-            shards = run.group.world_size if run.streams else 1
-            plan = epoch_plan(run.config, run.data.facts, epoch, len(run.train), shards=shards).to(run.device)
+            plan = run.plan(epoch)
             progress.resume_clock()
             train_epoch(
                 run.trained,
@@ -97,6 +96,7 @@ def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.
                 seed=run.config.seed,
                 group=run.group,
                 after_step=after_step,
+                method=run.method,
             )
             means = finish_epoch(progress, run.group)
             seconds = progress.seconds()

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mixup.assembly import autocast, build, build_optimizer, choose_device, crop_padding, epoch_plan, place, wrap
+from mixup.assembly import autocast, build, build_optimizer, choose_device, place, wrap
 from mixup.config import TrainConfig
 from mixup.data import Facts, Split, facts_of, serve, split_of
 from mixup.distributed import Group
 from mixup.engine import start_epoch, train_epoch
+from mixup.method import crop_padding, epoch_plan, method_of
 
 
 def generated(facts: Facts, count: int) -> Split:
@@ -37,8 +38,8 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     data = serve(split, facts, padding=padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, facts), device)
     wrapped = wrap(config, model, group, device)
-    optimizer = build_optimizer(config, model)
-    plan = epoch_plan(config, facts, 0, trainer.batch_size).to(device)
+    optimizer, method = build_optimizer(config, model), method_of(config, facts, model, device)
+    plan = epoch_plan(config, facts, 0, trainer.batch_size, labels=split.labels.numpy()).to(device)
 
     def step() -> None:
         train_epoch(
@@ -52,6 +53,7 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
             seed=config.seed,
             group=group,
             after_step=lambda progress: None,
+            method=method,
         )
 
     return step, device

@@ -39,6 +39,7 @@ from mixup.cost import synchronize
 from mixup.data import Data, Facts, Visit, facts_of, serve, split_of
 from mixup.data.files import Files
 from mixup.distributed import Group
+from mixup.engine import Method
 from mixup.mixing import MixedBatch
 from mixup.plan import EpochPlan, draw_plan
 from mixup.speed import generated, training_step
@@ -81,14 +82,14 @@ def mixing(overrides: list[str], rounds: int) -> None:
     report(times, "s a step", ratios=[("alpha=1", "alpha=0"), ("alpha=1", "no mixing code")])
 
 
-def plain_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor) -> MixedBatch:
+def plain_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor, method: Method) -> MixedBatch:
     """ERM as one would write it without the method: fetch, no partner, no sum."""
     targets = labels[plan.order[positions]]
-    return MixedBatch(visit.at(positions), targets, targets, plan.lam[positions])
+    return MixedBatch(visit.at(positions), targets[:, None], plan.lam[positions])
 
 
 def plain_loss(logits: Tensor, batch: MixedBatch) -> Tensor:
-    return F.cross_entropy(logits.float(), batch.targets, reduction="none")
+    return F.cross_entropy(logits.float(), batch.targets[:, 0], reduction="none")
 
 
 # -- against the plain loop ----------------------------------------------------------------------------------------------

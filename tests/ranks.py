@@ -24,7 +24,7 @@ def batches_of_all_ranks_are_one_process_batches(group, n: int) -> None:
                 [drawn.positions(step, rank=group.rank, world_size=group.world_size), drawn.positions(step)],
             )
         )
-        for name in ("inputs", "targets", "partner_targets", "lam"):
+        for name in ("inputs", "targets", "weights"):
             gathered = gather_rows(group, getattr(mine, name), total=drawn.batch_count(step))
             if group.leads:
                 assert torch.equal(gathered, getattr(whole, name)), (name, n, step)

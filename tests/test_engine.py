@@ -61,7 +61,7 @@ def test_the_batches_of_all_ranks_are_the_batch_of_one_process_bit_for_bit(n, wo
     for step in range(drawn.num_steps):
         whole = mixed(data, drawn, drawn.positions(step))
         parts = [mixed(data, drawn, drawn.positions(step, rank=r, world_size=world_size)) for r in range(world_size)]
-        for name in ("inputs", "targets", "partner_targets", "lam"):
+        for name in ("inputs", "targets", "weights"):
             assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)), (name, step)
 
 
@@ -70,10 +70,10 @@ def test_a_mixed_example_is_made_of_the_two_augmented_examples():
     whole = mixed(data, drawn, slice(0, 16))
     augmented = data.fetch(drawn.order, drawn.crop, drawn.flip)
     for position in range(16):
-        partner, lam = drawn.partner[position], drawn.lam[position]
+        partner, lam = drawn.partner[position, 0], drawn.lam[position, 0]
         expected = lam * augmented[position] + (1 - lam) * augmented[partner]
         assert torch.allclose(whole.inputs[position], expected, atol=1e-5)
-        assert whole.partner_targets[position] == data.labels[drawn.order[partner]]
+        assert whole.targets[position, 1] == data.labels[drawn.order[partner]]
 
 
 def test_erm_is_a_hand_written_loop_bit_for_bit():

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "mixup"
 LAYERS = {
     -1: {"errors", "files"},
     0: {"plan", "mixing", "models", "data", "schedules", "metrics", "distributed", "checkpoint", "records", "tracking"}
-    | {"config", "cost"},
-    1: {"engine", "analysis", "display", "naming", "gan_config"},
-    2: {"assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"}
+    | {"config", "cost", "paper", "statistics"},
+    1: {"engine", "analysis", "display", "naming", "gan_config", "eval_config"},
+    2: {"method", "assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"}
     | {"gan_state", "gan_results", "gan_run"},
     3: {"command_line", "gan_command_line"},
 }

@@ -4,40 +4,55 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mixup.mixing import MixedBatch, dominant_accuracy, lam_accuracy, mix, mixed_cross_entropy, target_entropy
+from mixup.mixing import (
+    MixedBatch,
+    dominant_accuracy,
+    dominant_weights,
+    lam_accuracy,
+    mix,
+    mixed_at,
+    mixed_cross_entropy,
+    mixture_weights,
+    target_entropy,
+)
 
 
 def batch(lam: torch.Tensor | float, *, size: int = 32, classes: int = 10, seed: int = 0) -> tuple[torch.Tensor, MixedBatch]:
     """Random logits (size, classes) that need gradients, and a batch of random labels."""
     rng = torch.Generator().manual_seed(seed)
     logits = torch.randn(size, classes, generator=rng).mul(3).requires_grad_()
-    targets, partners = torch.randint(0, classes, (2, size), generator=rng)
-    weights = lam if isinstance(lam, torch.Tensor) else torch.full((size,), lam)
-    return logits, MixedBatch(torch.zeros(size, 1), targets, partners, weights)
+    targets = torch.randint(0, classes, (2, size), generator=rng).T
+    return logits, pair(targets, lam if isinstance(lam, torch.Tensor) else torch.full((size,), lam))
+
+
+def pair(targets: torch.Tensor, lam: torch.Tensor, inputs: torch.Tensor | None = None, eps: float = 0.0) -> MixedBatch:
+    """A batch of mixtures of two, (B, 2) labels and (B,) lambdas."""
+    inputs = torch.zeros(len(targets), 1) if inputs is None else inputs
+    return MixedBatch(inputs, targets, mixture_weights(lam[:, None]), eps)
 
 
 def dense(mixed: MixedBatch, classes: int) -> torch.Tensor:
     """Equation 1, right, with one-hot labels: (B, C)."""
-    own, partner = F.one_hot(mixed.targets, classes).double(), F.one_hot(mixed.partner_targets, classes).double()
-    return mixed.lam[:, None] * own + (1 - mixed.lam[:, None]) * partner
+    sharp = (mixed.weights[:, :, None].double() * F.one_hot(mixed.targets, classes)).sum(1)
+    return (1 - mixed.label_smoothing) * sharp + mixed.label_smoothing / classes
 
 
 def test_mix_by_hand():
     inputs, partners = torch.tensor([[0.0, 4.0], [8.0, 8.0]]), torch.tensor([[4.0, 0.0], [0.0, 16.0]])
-    assert mix(inputs, partners, torch.tensor([0.25, 1.0])).tolist() == [[3.0, 1.0], [8.0, 8.0]]
+    assert mix([inputs, partners], torch.tensor([[0.25], [1.0]])).tolist() == [[3.0, 1.0], [8.0, 8.0]]
 
 
 def test_lambda_one_gives_the_inputs_bit_for_bit():
     inputs, partners = torch.randn(2, 16, 3, 8, 8) * 1e3
-    assert torch.equal(mix(inputs, partners, torch.ones(16)), inputs)
-    assert torch.equal(mix(inputs, partners, torch.zeros(16)), partners)
+    assert torch.equal(mix([inputs, partners], torch.ones(16, 1)), inputs)
+    assert torch.equal(mix([inputs, partners], torch.zeros(16, 1)), partners)
 
 
 def test_lambda_one_gives_the_loss_and_gradients_of_erm_bit_for_bit():
     logits, mixed = batch(1.0)
     losses = mixed_cross_entropy(logits, mixed)
     erm_logits = logits.detach().clone().requires_grad_()
-    erm = F.cross_entropy(erm_logits, mixed.targets, reduction="none")
+    erm = F.cross_entropy(erm_logits, mixed.targets[:, 0], reduction="none")
     assert torch.equal(losses, erm)
     losses.mean().backward()
     erm.mean().backward()
@@ -64,25 +79,23 @@ def test_loss_in_half_precision_logits_is_computed_in_float32():
 def test_the_floor_is_the_least_loss_and_is_reached(lam):
     _, mixed = batch(lam)
     best = dense(mixed, 10).clamp_min(1e-30).log().float()
-    assert torch.allclose(mixed_cross_entropy(best, mixed), target_entropy(mixed), atol=1e-5)
+    assert torch.allclose(mixed_cross_entropy(best, mixed), target_entropy(mixed, 10), atol=1e-5)
     for seed in range(5):
         logits, _ = batch(lam, seed=seed)
-        assert (mixed_cross_entropy(logits, mixed) >= target_entropy(mixed) - 1e-6).all()
+        assert (mixed_cross_entropy(logits, mixed) >= target_entropy(mixed, 10) - 1e-6).all()
 
 
 def test_the_floor_is_zero_where_both_labels_agree():
-    mixed = MixedBatch(torch.zeros(2, 1), torch.tensor([3, 3]), torch.tensor([3, 4]), torch.tensor([0.5, 0.5]))
-    assert target_entropy(mixed).tolist() == pytest.approx([0.0, 0.6931472])
+    mixed = pair(torch.tensor([[3, 3], [3, 4]]), torch.tensor([0.5, 0.5]))
+    assert target_entropy(mixed, 10).tolist() == pytest.approx([0.0, 0.6931472])
 
 
 def test_the_two_accuracies_by_hand():
     logits = torch.eye(3)[[0, 1, 2, 0]]
-    mixed = MixedBatch(
-        torch.zeros(4, 1), torch.tensor([0, 0, 0, 0]), torch.tensor([1, 1, 1, 0]), torch.tensor([0.75, 0.75, 0.75, 0.25])
-    )
+    mixed = pair(torch.tensor([[0, 1], [0, 1], [0, 1], [0, 0]]), torch.tensor([0.75, 0.75, 0.75, 0.25]))
     assert lam_accuracy(logits, mixed).tolist() == [0.75, 0.25, 0.0, 1.0]
     assert dominant_accuracy(logits, mixed).tolist() == [1.0, 0.0, 0.0, 1.0]
-    swapped = MixedBatch(mixed.inputs, mixed.partner_targets, mixed.targets, 1 - mixed.lam)
+    swapped = MixedBatch(mixed.inputs, mixed.targets.flip(1), mixed.weights.flip(1))
     assert lam_accuracy(logits, swapped).tolist() == [0.75, 0.25, 0.0, 1.0]
 
 
@@ -94,7 +107,8 @@ def test_agrees_with_timm_on_the_same_lambda_and_partner():
     theirs._params_per_batch = lambda: (lam, False)
     their_images, their_targets = theirs(images.clone(), labels)
     partner = torch.arange(8).flip(0)  # timm pairs a batch with itself reversed
-    ours = MixedBatch(mix(images, images[partner], torch.full((8,), lam)), labels, labels[partner], torch.full((8,), lam))
+    lams = torch.full((8,), lam)
+    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix([images, images[partner]], lams[:, None]))
     assert torch.allclose(ours.inputs, their_images, atol=1e-6)
     assert torch.allclose(dense(ours, 10).float(), their_targets, atol=1e-6)
 
@@ -106,8 +120,76 @@ def test_agrees_with_torchvision_on_the_same_lambda_and_partner(monkeypatch):
     monkeypatch.setattr(theirs, "make_params", lambda flat_inputs: {"lam": 0.3, "labels": labels, "batch_size": 8})
     their_images, their_targets = theirs(images, labels)
     partner = torch.arange(8).roll(1)  # torchvision pairs each example with the one before it
-    ours = MixedBatch(mix(images, images[partner], torch.full((8,), 0.3)), labels, labels[partner], torch.full((8,), 0.3))
+    lams = torch.full((8,), 0.3)
+    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix([images, images[partner]], lams[:, None]))
     assert torch.allclose(ours.inputs, their_images, atol=1e-6)
     assert torch.allclose(dense(ours, 10).float(), their_targets, atol=1e-6)
     logits = torch.randn(8, 10)
     assert torch.allclose(mixed_cross_entropy(logits, ours).mean(), F.cross_entropy(logits, their_targets), atol=1e-6)
+
+
+# -- section 3.8 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.1, 0.4])
+@pytest.mark.parametrize("lam", [1.0, 0.3])
+def test_label_smoothing_is_torchs_on_a_mixed_target(eps, lam):
+    logits, mixed = batch(lam)
+    smoothed = MixedBatch(mixed.inputs, mixed.targets, mixed.weights, eps)
+    sharp = (mixed.weights[:, :, None] * F.one_hot(mixed.targets, 10)).sum(1)
+    expected = F.cross_entropy(logits, sharp, label_smoothing=eps, reduction="none")
+    assert torch.allclose(mixed_cross_entropy(logits, smoothed), expected, atol=1e-5)
+    if lam == 1:
+        plain = F.cross_entropy(logits, mixed.targets[:, 0], label_smoothing=eps, reduction="none")
+        assert torch.allclose(mixed_cross_entropy(logits, smoothed), plain, atol=1e-5)
+    floor = -(dense(smoothed, 10) * dense(smoothed, 10).log()).sum(1)
+    assert torch.allclose(target_entropy(smoothed, 10).double(), floor, atol=1e-5)
+
+
+@pytest.mark.parametrize("ways", [2, 3, 4, 6])
+def test_mixtures_of_more_than_two_are_weighted_sums(ways):
+    rng = torch.Generator().manual_seed(ways)
+    examples, lam = torch.randn(ways, 16, 3, 4, 4, generator=rng), torch.rand(16, ways - 1, generator=rng)
+    weights = mixture_weights(lam)
+    assert torch.allclose(weights.sum(1), torch.ones(16))
+    expected = torch.einsum("bk,kbchw->bchw", weights, examples)
+    assert torch.allclose(mix(list(examples), lam), expected, atol=1e-5)
+    targets = torch.randint(0, 3, (16, ways), generator=rng)  # few classes, so that mixtures hold one more than once
+    mixed, logits = MixedBatch(examples[0], targets, weights), torch.randn(16, 3, generator=rng)
+    soft = dense(mixed, 3)
+    assert torch.allclose(
+        mixed_cross_entropy(logits, mixed).double(), F.cross_entropy(logits.double(), soft, reduction="none"), atol=1e-5
+    )
+    assert torch.allclose(target_entropy(mixed, 3).double(), torch.special.entr(soft).sum(1), atol=1e-5)
+    assert torch.allclose(lam_accuracy(logits, mixed).double(), soft.gather(1, logits.argmax(1)[:, None])[:, 0], atol=1e-6)
+
+
+def test_the_dominant_example_takes_the_whole_target():
+    weights = torch.tensor([[0.3, 0.7], [0.6, 0.4], [0.5, 0.5]])
+    assert dominant_weights(weights).tolist() == [[0, 1], [1, 0], [1, 0]]
+
+
+def test_a_layer_is_mixed_as_its_output_would_be_by_hand_and_is_let_alone_afterwards():
+    torch.manual_seed(0)
+    first, second = torch.nn.Linear(5, 4), torch.nn.Linear(4, 3)
+    model = torch.nn.Sequential(first, torch.nn.ReLU(), second)
+    inputs, rows = torch.randn(6, 5), torch.tensor([[1], [2], [0], [5], [3], [4]])
+    lam = torch.rand(6, 1)
+    with mixed_at(model[1], rows, lam):
+        mixed = model(inputs)
+    hidden = first(inputs).relu()
+    assert torch.allclose(mixed, second(lam * hidden + (1 - lam) * hidden[rows[:, 0]]), atol=1e-6)
+    assert torch.equal(model(inputs), second(hidden))
+    with mixed_at(model[1], rows, torch.ones(6, 1)):
+        assert torch.equal(model(inputs), second(hidden)), "lam = 1 mixes nothing, bit for bit"
+    with pytest.raises(RuntimeError), mixed_at(model[1], rows, lam):
+        raise RuntimeError
+    assert torch.equal(model(inputs), second(hidden)), "also after an error"
+
+
+def test_a_layer_in_bfloat16_is_mixed_in_float32():
+    layer, inputs, lam = torch.nn.Identity(), torch.randn(4, 3).bfloat16(), torch.full((4, 1), 0.3)
+    rows = torch.tensor([[1], [0], [3], [2]])
+    with mixed_at(layer, rows, lam):
+        mixed = layer(inputs)
+    assert torch.equal(mixed, torch.lerp(inputs[rows[:, 0]].float(), inputs.float(), lam).bfloat16())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from mixup.mixing import mixture_weights
 from mixup.plan import EpochPlan, draw_lam, draw_plan, generator, share, stream_seed
 
 
@@ -56,7 +57,7 @@ def test_order_is_a_permutation_and_partners_permute_each_batch():
     assert sorted(drawn.order.tolist()) == list(range(300))
     for first in range(0, 300, 64):
         positions = range(first, min(first + 64, 300))
-        assert sorted(drawn.partner[first : first + 64].tolist()) == list(positions)
+        assert sorted(drawn.partner[first : first + 64, 0].tolist()) == list(positions)
 
 
 def test_partner_permutations_are_uniform():
@@ -69,7 +70,7 @@ def test_partner_permutations_are_uniform():
 @pytest.mark.parametrize("lam_per", ["batch", "example"])
 def test_lambda_follows_its_beta_law(alpha, lam_per):
     size = 64 if lam_per == "batch" else 1
-    lam = draw_lam(generator(3, f"{alpha}"), 20_000 * size, 64, alpha=alpha, lam_per=lam_per)[::size]
+    lam = draw_lam(generator(3, f"{alpha}"), 20_000 * size, 64, alpha=alpha, lam_per=lam_per)[::size, 0]
     assert stats.kstest(lam, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
     assert stats.kstest(lam, stats.beta(1.3 * alpha, 1.3 * alpha).cdf).pvalue < 1e-6, "the test cannot tell laws apart"
 
@@ -83,8 +84,8 @@ def test_lambda_is_a_number_in_the_unit_interval_at_extreme_alpha(alpha):
 
 
 def test_one_lambda_a_batch_or_one_an_example():
-    assert [len(set(plan(n=128, lam_per="batch").lam[i : i + 64].tolist())) for i in (0, 64)] == [1, 1]
-    assert len(set(plan(n=128, lam_per="example").lam.tolist())) == 128
+    assert [len(set(plan(n=128, lam_per="batch").lam[i : i + 64, 0].tolist())) for i in (0, 64)] == [1, 1]
+    assert len(set(plan(n=128, lam_per="example").lam[:, 0].tolist())) == 128
 
 
 def test_crops_cover_every_offset_and_flips_half():
@@ -121,3 +122,71 @@ def test_streams_at_neighbouring_positions_are_unrelated():
     assert len(set(seeds)) == len(seeds)
     a, b = (generator(0, "lam", epoch).random(5000) for epoch in (0, 1))
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
+
+
+# -- section 3.8, and other systems --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ways", [2, 3, 4])
+@pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
+def test_weights_of_k_examples_follow_their_dirichlet_law(ways, alpha):
+    """Each weight of Dirichlet(alpha, ..., alpha) is Beta(alpha, (k - 1) alpha), and any two are correlated as it says."""
+    lam = draw_lam(generator(1, f"{ways}/{alpha}"), 20_000, 1, alpha=alpha, lam_per="example", ways=ways)
+    weights = mixture_weights(torch.from_numpy(lam)).numpy()
+    assert np.allclose(weights.sum(1), 1)
+    for column in weights.T:
+        assert stats.kstest(column, stats.beta(alpha, (ways - 1) * alpha).cdf).pvalue > 1e-3
+    if ways > 2:
+        correlation = np.corrcoef(weights.T)[np.triu_indices(ways, 1)]
+        assert np.allclose(correlation, -1 / (ways - 1), atol=0.03)
+
+
+def test_two_ways_are_beta_mixup_exactly():
+    both, more = plan(ways=2), plan(ways=3)
+    assert both.partner.shape == both.lam.shape == (300, 1)
+    assert more.partner.shape == more.lam.shape == (300, 2)
+    assert np.array_equal(both.lam[::64, 0], generator(0, "lam", 0).beta(1.0, 1.0, 5).astype(np.float32))
+    for first in range(0, 300, 64):
+        for column in more.partner[first : first + 64].T.tolist():
+            assert sorted(column) == list(range(first, min(first + 64, 300)))
+    assert (plan(ways=3, alpha=0.0).lam == 1).all()
+
+
+def test_folded_lambda_is_the_larger_weight():
+    raw, folded = plan(), plan(fold=True)
+    assert torch.allclose(folded.lam, torch.maximum(raw.lam, 1 - raw.lam), atol=1e-7)
+    assert (raw.lam < 0.5).any()
+    assert (plan(fold=True, alpha=0.0).lam == 1).all()
+
+
+def test_partners_in_a_fixed_order():
+    assert plan(n=5, batch_size=3, partner="flip").partner[:, 0].tolist() == [2, 1, 0, 4, 3]
+    assert plan(n=5, batch_size=3, partner="roll").partner[:, 0].tolist() == [2, 0, 1, 4, 3]
+    x = torch.arange(3)
+    assert torch.equal(x[plan(n=3, batch_size=3, partner="roll").partner[:, 0]], x.roll(1))
+
+
+def test_partners_of_the_same_class_permute_each_class_of_each_batch():
+    classes = np.random.default_rng(0).integers(0, 4, 300)
+    drawn = plan(classes=classes)
+    own = classes[drawn.order]
+    for first in range(0, 300, 64):
+        positions = range(first, min(first + 64, 300))
+        assert sorted(drawn.partner[first : first + 64, 0].tolist()) == list(positions)
+    assert np.array_equal(own, own[drawn.partner[:, 0]])
+    assert (drawn.partner[:, 0] != torch.arange(300)).float().mean() > 0.8, "they do move"
+    assert torch.equal(drawn.lam, plan().lam), "and nothing else changes"
+    assert torch.equal(drawn.order, plan().order)
+
+
+def test_near_partners_are_uniform_among_the_neighbours_wherever_they_are_visited():
+    neighbours = np.array([[1, 2], [0, -1], [-1, -1], [0, 1]], np.int32)
+    met: list[list[int]] = [[] for _ in range(4)]
+    for epoch in range(1000):
+        drawn = plan(n=4, batch_size=2, epoch=epoch, partner="nearest", neighbours=neighbours)
+        for position, example in enumerate(drawn.order.tolist()):
+            met[example].append(int(drawn.order[drawn.partner[position, 0]]))
+    assert [sorted(set(examples)) for examples in met] == [[1, 2], [0], [2], [0, 1]]
+    for examples in (met[0], met[3]):
+        counts = np.unique(examples, return_counts=True)[1]
+        assert stats.chisquare(counts).pvalue > 1e-3

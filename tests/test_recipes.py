@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from mixup.assembly import build, build_optimizer, epoch_plan, learning_rate
+from mixup.assembly import build, build_optimizer, learning_rate
 from mixup.command_line import configuration
 from mixup.config import TrainConfig
 from mixup.cost import flops_per_image, parameter_count
 from mixup.data import facts_of
+from mixup.method import epoch_plan
 
 
 @dataclass(frozen=True)

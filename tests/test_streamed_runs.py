@@ -17,11 +17,12 @@ from test_distributed import torchrun
 from test_run import assert_same_run, interrupt_after
 
 from mixup import records, run
-from mixup.assembly import epoch_plan
 from mixup.command_line import configuration
-from mixup.config import EvalConfig, TrainConfig
+from mixup.config import TrainConfig
 from mixup.data import facts_of
 from mixup.errors import UserError
+from mixup.eval_config import EvalConfig
+from mixup.method import epoch_plan
 from mixup.report import report
 from mixup.resuming import Stops
 

@@ -14,6 +14,7 @@ from mixup.data.arrays import Arrays, Examples, ResidentFeatures, ResidentImages
 from mixup.data.facts import DATASETS, Facts, facts_of
 from mixup.data.imagenet import imagenet_data
 from mixup.data.labels import balanced_subset, corrupt
+from mixup.data.neighbours import nearest_neighbours
 from mixup.data.sources import Archive, digits, image_arrays
 from mixup.data.speech import speech_commands
 from mixup.data.splits import Data, Split, split_of
@@ -22,7 +23,7 @@ from mixup.data.tabular import table_data
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Data", "Examples", "Facts", "ResidentFeatures", "ResidentImages", "Split", "StreamedImages"]
-__all__ += ["Visit", "data_root", "facts_of", "open_data", "serve", "split_of"]
+__all__ += ["Visit", "data_root", "facts_of", "nearest", "open_data", "serve", "split_of"]
 
 ARCHIVES = {
     "cifar10": Archive("CIFAR-10", "CIFAR10", "cifar-10-python.tar.gz", "cifar-10-batches-py", megabytes=170),
@@ -41,13 +42,14 @@ def open_data(
     root: str | None,
     download: bool,
     train_size: int | None,
+    test_size: int | None = None,
     validation: float,
     label_noise: float,
     stream: Callable[[str], np.random.Generator],
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Data:
-    """A data set with its held-out split, subset and label noise, in that order.
+    """A data set with its held-out split, subsets and label noise, in that order.
 
     stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
     resident: whether images in folders are kept in memory; None goes by size. device: where spectrograms are computed.
@@ -65,15 +67,21 @@ def open_data(
         index = balanced_subset(train.labels.numpy(), held_out_count, stream("validation"))
         held_out = train.select(index)
         train = train.select(np.setdiff1d(np.arange(len(train)), index))
-    if train_size is not None:
-        if train_size > len(train):
-            raise UserError(f"data.train_size={train_size}: {data.provenance} has {len(train):,} examples to train on")
-        if train_size < len(train):
-            train = train.select(balanced_subset(train.labels.numpy(), train_size, stream("subset")))
+    train = subset(train, train_size, "train_size", data.provenance, stream("subset"))
+    test = subset(data.test, test_size, "test_size", data.provenance, stream("test_subset"))
     if label_noise:
         noisy, replaced = corrupt(train.labels.numpy(), data.facts.num_classes, label_noise, stream("label_noise"))
         train = replace(train, labels=torch.from_numpy(noisy), corrupted=torch.from_numpy(replaced))
-    return replace(data, train=train, validation=held_out)
+    return replace(data, train=train, validation=held_out, test=test)
+
+
+def subset(split: Split, size: int | None, field: str, provenance: str, rng: np.random.Generator) -> Split:
+    """`size` examples of a split, class-balanced; all of it for None."""
+    if size is None or size == len(split):
+        return split
+    if size > len(split):
+        raise UserError(f"data.{field}={size}: {provenance} has {len(split):,} examples there")
+    return split.select(balanced_subset(split.labels.numpy(), size, rng))
 
 
 def found(
@@ -127,3 +135,8 @@ def serve(
     if split.inputs.dtype == torch.uint8:
         return ResidentImages(split, facts, padding=padding, device=device, channels_last=channels_last)
     return ResidentFeatures(split, device=device)
+
+
+def nearest(split: Split, count: int, *, within_class: bool, root: str | None, device: torch.device) -> np.ndarray:
+    """The `count` nearest examples of each (`neighbours.nearest_neighbours`), kept in the data root's cache."""
+    return nearest_neighbours(split, count, within_class=within_class, root=data_root(root), device=device)

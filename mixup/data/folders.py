@@ -148,7 +148,7 @@ def read_cache(file: Path) -> dict[str, np.ndarray] | None:
 
 
 def write_cache(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Atomic. Without permission or space the images are decoded again next time, which is said."""
+    """Atomic. Without permission or space it is all computed again next time, which is said."""
     partial = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(exist_ok=True)
@@ -157,6 +157,4 @@ def write_cache(file: Path, arrays: dict[str, np.ndarray]) -> None:
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
             partial.unlink()
-        print(
-            f"the decoded images cannot be kept in {file.parent} ({error}); they will be decoded again next time", flush=True
-        )
+        print(f"{file.name} cannot be kept in {file.parent} ({error}); next time all of it is done again", flush=True)

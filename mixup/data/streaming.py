@@ -141,7 +141,7 @@ class StreamedImages:
             row = torch.full((count,), -1)
             row[batch.kept] = torch.arange(len(batch.kept))
             beside = within(partner[positions], positions)
-            usable = ((row >= 0) & (row[beside] >= 0)).nonzero()[:, 0] + positions.start
+            usable = ((row >= 0) & (row[beside] >= 0).all(1)).nonzero()[:, 0] + positions.start
             if not len(usable):
                 raise LocalError(
                     f"no pair of a process's whole batch is left: {next(iter(batch.unreadable.values()))}; restore the "

@@ -69,7 +69,7 @@ def hashes(data: Examples, plan: EpochPlan, *, first_step: int = 0, group: Group
     steps = [positions for positions, _ in shares(plan, first_step, group or Group())]
     for visit, positions in data.visits(plan, steps):
         batch = mixed_batch(visit, data.labels, plan, positions)
-        content = (batch.inputs, batch.targets, batch.partner_targets, batch.lam)
+        content = (batch.inputs, batch.targets, batch.weights)
         found.append(hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in content)).hexdigest())
     return found
 
@@ -170,7 +170,7 @@ def test_a_rank_mixes_within_its_own_share_and_ranks_together_see_every_example(
     for step in range(plan.num_steps):
         for rank in range(2):
             mine = plan.positions(step, rank=rank, world_size=2)
-            assert sorted(plan.partner[mine].tolist()) == list(range(mine.start, mine.stop))
+            assert sorted(plan.partner[mine, 0].tolist()) == list(range(mine.start, mine.stop))
     seen = []
     for rank in range(2):
         group = Group(rank, rank, 2)
@@ -224,7 +224,7 @@ def test_skipped_files_are_left_out_with_their_pairs_and_counted(copied, content
     ((visit, positions),) = examples.visits(plan, [slice(0, 27)])
     row = next(row for row in range(27) if data.train.inputs.path(row) == str(victim))
     position = plan.order.tolist().index(row)
-    partner_of = plan.partner.tolist().index(position)
+    partner_of = plan.partner[:, 0].tolist().index(position)
     left_out = {position, partner_of}
     assert positions.tolist() == [p for p in range(27) if p not in left_out]
     after = mixed_batch(visit, data.train.labels, plan, positions)
