@@ -18,6 +18,7 @@ from mixup.data import ARCHIVES, Data, Split, as_data, facts_of, split_of
 from mixup.data.files import Files
 from mixup.data.folders import list_folder
 from mixup.data.imagenet import SOURCES, folder_of
+from mixup.data.rings import rings
 from mixup.data.shards import index_shard, shards_of
 from mixup.data.sources import digits, official_arrays
 from mixup.data.speech import LISTS, RELEASES, assign, check_archive, labels_of, list_clips, read_list, word_of
@@ -60,6 +61,9 @@ def look(finding: Finding, root: Path) -> Data | None:
     if name == "digits":
         finding.layout = "scikit-learn"
         return as_data(facts_of(name), digits(), root)
+    if name == "rings":
+        finding.layout = "drawn as needed"
+        return rings(generator(0, "rings"))
     return look_for_table(finding, root)
 
 

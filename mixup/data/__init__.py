@@ -15,6 +15,7 @@ from mixup.data.facts import DATASETS, Facts, facts_of
 from mixup.data.imagenet import imagenet_data
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.neighbours import nearest_neighbours
+from mixup.data.rings import rings
 from mixup.data.sources import Archive, digits, image_arrays
 from mixup.data.speech import speech_commands
 from mixup.data.splits import Data, Split, split_of
@@ -101,6 +102,8 @@ def found(
         raise UserError(f"data.resident=false: {name} is always kept in memory; leave data.resident at null")
     if name == "digits":
         return as_data(facts, digits(), root)
+    if name == "rings":
+        return rings(stream("rings"))
     if name in ARCHIVES:
         _, height, width = facts.input_shape
         return as_data(facts, image_arrays(name, ARCHIVES[name], root, size=(height, width), download=download), root)

@@ -47,6 +47,7 @@ def table(rows: int, features: int, classes: int) -> Facts:
 # The paper is silent on CIFAR-100 and ImageNet: the values in common use.
 DATASETS: dict[str, Facts] = {
     "digits": Facts(10, (1, 8, 8), (0.3074,), (0.3772,), white=16, train_count=898, test_count=899),
+    "rings": Facts(2, (2,), train_count=512, test_count=2000),
     "cifar10": Facts(
         10,
         (3, 32, 32),
