@@ -12,7 +12,7 @@ from mixup.config import TrainConfig, leaves, schema_defaults
 
 # What cannot change the numbers, and so is no part of a run's identity.
 BYSTANDERS = (
-    *("name", "runs_dir", "dry_run", "data.root", "data.download", "data.workers", "trainer.device"),
+    *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "trainer.device"),
     "model.memory_efficient",
     *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
     *("tracking.wandb", "tracking.project", "tracking.entity"),
