@@ -6,6 +6,7 @@ last costs no hours. torch is imported only when there is something to train.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def main() -> int:
 
         job()
         if asked.multirun and leads and not any(task.config.dry_run for task in tasks):
-            return max([*statuses, summarise(tasks)])
+            return max([*statuses, summarise(tasks), measure(tasks)])
         return max(statuses, default=0)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if leads:
@@ -86,11 +87,11 @@ def main() -> int:
 
 
 def evaluate(arguments: list[str], *, usage: str) -> int:
-    """`eval.py`: returns 0, 1 where the result is not the record's, 2 for a mistake in the request."""
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(usage.strip())
-        return 0 if arguments else 2
+    """`eval.py`: returns 0, 1 where the test error is not the record's, 2 for a mistake in the request."""
     try:
+        if not arguments or {"-h", "--help"} & set(arguments):
+            print(usage.strip(), flush=True)
+            return 0 if arguments else 2
         wanted = eval_config(arguments)
         from mixup.report import report
 
@@ -98,9 +99,15 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
     except (UserError, OmegaConfBaseException) as error:
         print(explain(error), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `eval.py --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"{error}: restore what is missing, or train the run again", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; of what was being measured nothing is written", file=sys.stderr)
+        return 130
 
 
 # -- composing -----------------------------------------------------------------------------------------------------------
@@ -139,19 +146,25 @@ def task_of(config: DictConfig) -> Task:
 
 def task(config: DictConfig, overrides: Sequence[str]) -> Task:
     """The label says in what the run differs from what its data, model and experiment stand for by themselves."""
-    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS]
-    baseline = from_omegaconf(compose("train", chosen))
+    chosen = tuple(override for override in overrides if override.partition("=")[0] in GROUPS)
+    baseline = usual_of(chosen)
     whole = from_omegaconf(config)
     parts = [run_label(whole, baseline)]
-    framed = [override for override in chosen if override.partition("=")[0] in ("experiment", "scale")]
+    framed = tuple(override for override in chosen if override.partition("=")[0] in ("experiment", "scale"))
     if any(override.startswith("experiment=") for override in framed):
-        usual = from_omegaconf(compose("train", framed))
+        usual = usual_of(framed)
         pairs = {"data": (whole.data.name, usual.data.name), "model": (whole.model.name, usual.model.name)}
         parts[:0] = [f"{group}={name}" for group, (name, before) in pairs.items() if name != before]
     elif whole.scale != "paper":  # an experiment's name says it
         parts[:0] = [f"scale={whole.scale}"]
     label = ",".join(parts)
     return Task(whole, label, run_dir(whole, label))
+
+
+@functools.cache
+def usual_of(chosen: tuple[str, ...]) -> TrainConfig:
+    """What these choices of groups stand for by themselves: the same for many cells of a sweep."""
+    return from_omegaconf(compose("train", list(chosen)))
 
 
 # -- running -------------------------------------------------------------------------------------------------------------
@@ -207,6 +220,20 @@ def summarise(tasks: Sequence[Task]) -> int:
     missing = len(tasks) - len(found)
     print_cells(", ".join(names), records.cells(found, "test", "top1_error", "last"), missing)
     return int(missing > 0)
+
+
+def measure(tasks: Sequence[Task]) -> int:
+    """What the sweep asks to be measured of its runs, of those that have finished. Returns the exit status."""
+    status = 0
+    for wanted in dict.fromkeys(task.config.evaluate for task in tasks):
+        asked = {task.folder: task.config for task in tasks if task.config.evaluate == wanted}
+        finished = [folder for folder in asked if records.read_record(folder) is not None]
+        if wanted is not None and finished:
+            from mixup.evaluation import evaluate_sweep
+
+            config = asked[finished[0]]
+            status = max(status, evaluate_sweep(wanted, finished, root=config.data.root, device=config.trainer.device))
+    return status
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------

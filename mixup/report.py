@@ -1,101 +1,164 @@
-"""The report of a finished run: reloaded from its own configuration and weights, evaluated again, set beside its record."""
+"""What `eval.py` prints and leaves of a finished run: its report card, its errors under attack, or figure 2 of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import yaml
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from mixup import records
-from mixup.analysis.calibration import brier_score, expected_calibration_error
-from mixup.assembly import autocast, build, choose_device, load, loader_workers, place
-from mixup.config import TrainConfig, from_dict
-from mixup.data import Data, Split, serve
-from mixup.distributed import Group
-from mixup.engine import evaluate
-from mixup.errors import UserError
-from mixup.eval_config import EvalConfig
+from mixup.analysis.compare import Difference
+from mixup.card import Card, make_card
+from mixup.eval_config import ATTACKS, EvalConfig
+from mixup.figure2 import FILE as BETWEEN_FILE
+from mixup.figure2 import PAIRS, measure_between, paper_curves
+from mixup.pictures import draw_attacks, draw_between
+from mixup.robustness import FILE as ATTACKS_FILE
+from mixup.robustness import measure_attacks
+from mixup.trained import Trained, open_trained, require_same_test_set
+
+WIDTH = 118  # of a table
+SHOWN_LAMS = ("0", "0.25", "0.5")  # in the card's table; its JSON has all 21
 
 
 def report(wanted: EvalConfig) -> bool:
-    """Prints the test metrics of a run; returns whether the test error is exactly the record's."""
-    folder = Path(wanted.run)
-    record = records.read_record(folder) if folder.is_dir() else None
-    if record is None:
-        raise UserError(f"run={folder}: {what_is_missing(folder)}")
-    config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
-    config.data.root = wanted.root or config.data.root
-    device = choose_device(wanted.device, Group())
-    data = load(config, device)
-    if data.fingerprint() != record["data"]["fingerprint"]:
-        raise UserError(f"the data here is not what {folder} was trained on ({record['data']['provenance']})")
-    metrics = measure(config, folder, data, device)
-    recorded = record["test"]["top1_error"]["last"]
-    same = metrics["top-1 error %"] == recorded
-    print_report(folder, record, metrics)
-    if same:
-        print(f"the test error is the record's, exactly: {recorded} %")
-    else:
-        print(f"the test error differs from the record's {recorded} %, which was measured on {record['device']}")
+    """Measures what is asked for; returns False where the test error is not exactly the record's."""
+    run = open_trained(Path(wanted.run), root=wanted.root, device=wanted.device)
+    if wanted.attack:
+        report_attacks(run, second(wanted, run, "source") or run, wanted)
+        return True
+    other = second(wanted, run, "against")
+    if wanted.between:
+        report_between(run, other, pairs=wanted.pairs or PAIRS)
+        return True
+    same = agrees_with_record(run)
+    print_card(*make_card(run, other, examples=wanted.examples, pairs=wanted.pairs or PAIRS))
     return same
 
 
-def what_is_missing(folder: Path) -> str:
-    if not folder.is_dir():
-        return "no such directory; runs lie at runs/<name>/<label>-<hash>"
-    if (folder / "config.yaml").exists():
-        return "this run has not finished; the command that started it resumes it"
-    inside = sorted(file.parent.name for file in folder.glob("*/record.json"))
-    return f"no run, but it holds some: {', '.join(inside[:3])}, ..." if inside else "no run lies here"
+def second(wanted: EvalConfig, run: Trained, setting: str) -> Trained | None:
+    """The other run that is named, which has to have the same test set; the run itself where that is named."""
+    named = getattr(wanted, setting)
+    if named is None:
+        return None
+    if Path(named).resolve() == run.folder.resolve():
+        return run
+    other = open_trained(Path(named), root=wanted.root, device=wanted.device, like=run, setting=setting)
+    require_same_test_set(run, other, setting=setting)
+    return other
 
 
-def measure(config: TrainConfig, folder: Path, data: Data, device: torch.device) -> dict[str, float]:
-    """Test metrics from the saved weights, and the validation error where there is a validation split."""
-    model = place(config, build(config, data.facts), device)
-    try:
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
-
-    def evaluated(split: Split) -> tuple[dict[str, float], torch.Tensor]:
-        return evaluate(
-            model,
-            serve(
-                split,
-                data.facts,
-                device=device,
-                channels_last=config.trainer.channels_last,
-                workers=loader_workers(config),
-                on_error=config.data.on_error,
-            ),
-            batch_size=config.trainer.eval_batch_size,
-            autocast=lambda: autocast(config, device),
-            group=Group(),
+def agrees_with_record(run: Trained) -> bool:
+    """Says whether the test error, evaluated again, is exactly what the record has."""
+    recorded = run.record["test"]["top1_error"]["last"]
+    same = run.tested[0]["top1_error"] == recorded
+    if same:
+        print(f"the test error is the record's, exactly: {recorded} %", flush=True)
+    else:
+        print(
+            f"the test error differs from the record's {recorded} %, which was measured on {run.record['device']}",
+            flush=True,
         )
-
-    means, logits = evaluated(data.test)
-    readable = ~logits.isnan().any(1).cpu()
-    probabilities, labels = torch.softmax(logits.double(), 1).cpu()[readable], data.test.labels[readable]
-    validation = {"validation top-1 error %": evaluated(data.validation)[0]["top1_error"]} if data.validation else {}
-    return {
-        "top-1 error %": means["top1_error"],
-        "top-5 error %": means["top5_error"],
-        "negative log-likelihood (nats)": means["nll"],
-        "calibration error % (ECE, 15 bins)": expected_calibration_error(probabilities, labels),
-        "Brier score (0 to 2)": brier_score(probabilities, labels),
-        **validation,
-    }
+    return same
 
 
-def print_report(folder: Path, record: records.Record, metrics: dict[str, float]) -> None:
-    table = Table(title=f"{folder.parent.name}/{folder.name}", title_justify="left")
-    table.add_column(f"{record['data']['provenance']}, {record['test']['count']:,} test examples")
-    table.add_column("", justify="right")
-    for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}")
-    Console(width=100).print(table)
+def show(names: Sequence[str], table: Table, note: str, files: Sequence[Path]) -> None:
+    """The runs' names, which are too long for a table, the table, what it is of, and where the rest is."""
+    print("", *names, sep="\n", flush=True)
+    Console(width=WIDTH, highlight=False).print(table)
+    print(note, *(f"written: {file}" for file in files), sep="\n", flush=True)
+
+
+# -- the card ------------------------------------------------------------------------------------------------------------
+
+
+def print_card(cards: Sequence[Card], differences: dict[str, Difference], files: Sequence[Path]) -> None:
+    """A row a measure; of two runs both columns, and the difference with its interval."""
+    card, run = cards[0], cards[0].run
+    letters = "AB" if len(cards) > 1 else " "
+    names = [f"{letter}: {one.run.name}" if len(cards) > 1 else one.run.name for letter, one in zip(letters, cards)]
+    table = Table()
+    table.add_column(f"{run.record['data']['provenance']}, {card.test_count:,} test examples")
+    for column in (*letters, *(("B - A", "95 % interval") if len(cards) > 1 else ())):
+        table.add_column(column, justify="right")
+    group = ""
+    for name, measure in card.measures.items():
+        if name.startswith("attacks/") and name.endswith("/0"):
+            continue  # no attack
+        if name.startswith("between/") and name.rpartition("/")[2] not in SHOWN_LAMS:
+            continue
+        if name.partition("/")[0] != group and "/" in name:
+            table.add_section()
+            group = name.partition("/")[0]
+        found = [one.measures.get(name) for one in cards]
+        places = 2 if "%" in measure.title else 4
+        cells = ["-" if one is None else f"{one.value:.{places}f}" for one in found]
+        if apart := differences.get(name):
+            cells += [f"{apart.mean:+.{places}f}", f"{apart.low:+.{places}f} to {apart.high:+.{places}f}"]
+        table.add_row(measure.title, *cells)
+    show(names, table, note(card), files)
+
+
+def note(card: Card) -> str:
+    """How many examples the costly measures are of, and what is left out."""
+    pairs = f"between training points: {card.pairs:,} pairs"
+    if card.run.takes_images:
+        return f"corruptions and attacks: {card.examples:,} of the test examples; {pairs}"
+    return f"corruptions and attacks are left out: they need images, which {card.run.config.data.name} has not; {pairs}"
+
+
+# -- attacks -------------------------------------------------------------------------------------------------------------
+
+
+def report_attacks(run: Trained, source: Trained, wanted: EvalConfig) -> None:
+    """Table 3 of one run: prints what was asked for, draws all that attacks.json holds. UserError without images."""
+    cells = [(name, eps) for name in wanted.attack for eps in wanted.eps]
+    (found,) = measure_attacks(source, [run], cells, examples=wanted.examples)
+    hash_, made_on = source.record["hash"], "self" if source is run else source.record["label"]
+    asked = [
+        result
+        for result in found["results"]
+        if (result["attack"], result["eps"]) in cells and (result["source_hash"], result["source"]) == (hash_, made_on)
+    ]
+    where = "the run itself: white box" if made_on == "self" else f"{source.name}: black box"
+    table = Table()
+    for column in ("attack", "epsilon", "steps", "top-1 error %", "top-5 error %"):
+        table.add_column(column, justify="left" if column == "attack" else "right")
+    for result in asked:
+        errors = [f"{result[f'top{top}_error']:.2f}" for top in (1, 5)]
+        table.add_row(ATTACKS[result["attack"]], f"{result['eps']:g}", str(result["steps"]), *errors)
+    picture = run.folder / "attacks.png"
+    draw_attacks(picture, run.name, found["results"])
+    count = f"{found['examples']:,} of {len(run.data.test):,} test examples"
+    show(
+        [run.name, f"attacked by examples made on {where}"],
+        table,
+        f"{run.record['data']['provenance']}, {count}; epsilon in grey levels of 255",
+        [run.folder / ATTACKS_FILE, picture],
+    )
+
+
+# -- figure 2 ------------------------------------------------------------------------------------------------------------
+
+
+def report_between(run: Trained, other: Trained | None, *, pairs: int) -> None:
+    """Figure 2 of one run or of two: each one's JSON, and one picture in the first one's directory."""
+    runs = [run] if other is None or other is run else [run, other]
+    found = [measure_between(one, pairs=pairs) for one in runs]
+    table = Table()
+    table.add_column("lambda", justify="right")
+    for one in runs:
+        method = f"mixup {one.config.mixup.alpha:g}" if one.config.mixup.alpha else "ERM"
+        table.add_column(f"misses %\n{method}", justify="right")
+        table.add_column(f"gradient norm\n{method}", justify="right")
+    for place, lam in enumerate(found[0]["lam"]):
+        cells = []
+        for values in found:
+            cells.append(f"{values['miss'][place]:.2f} ± {values['miss_error'][place]:.2f}")
+            cells.append(f"{values['gradient_norm'][place]:.4f} ± {values['gradient_error'][place]:.4f}")
+        table.add_row(f"{lam:.2f}", *cells)
+    picture = run.folder / "between.png"
+    draw_between(picture, [(one.name, one.config.mixup.alpha, values) for one, values in zip(runs, found)], paper_curves())
+    what = f"{pairs:,} pairs of training examples, mean ± standard error"
+    show([one.name for one in runs], table, what, [*(one.folder / BETWEEN_FILE for one in runs), picture])

@@ -115,7 +115,7 @@ def test_by_default_a_damaged_file_ends_the_run_with_its_name(damaged, command, 
 
 def test_eval_agrees_with_the_record(root, tmp_path, capsys):
     run.train(settings(root), tmp_path / "run", "")
-    assert report(EvalConfig(run=str(tmp_path / "run"), device="cpu"))
+    assert report(EvalConfig(run=str(tmp_path / "run"), device="cpu", examples=6, pairs=4))
     assert "the record's, exactly" in capsys.readouterr().out
 
 
