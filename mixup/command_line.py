@@ -245,8 +245,8 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
-        there = ", ".join(error.options)
-        return f"{group}={name}: no such file in configs/{group}{suggestion(name, error.options)}; there are {there}"
+        others = suggestion(name, error.options) or f"; there are {', '.join(error.options)}"
+        return f"{group}={name}: no such file in configs/{group}{others}"
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
     if not isinstance(cause, OmegaConfBaseException):
         lines = str(error).splitlines()
