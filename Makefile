@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint verify-data benchmark clean
+.PHONY: help setup run test test-slow lint verify-data benchmark tables reproduce clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,20 @@ benchmark: setup ## the cost of mixing, and our loop against a plain one
 	$(BIN)/python scripts/benchmark.py mixing
 	$(BIN)/python scripts/benchmark.py throughput
 
+tables: setup ## results/*.md and the README's table, from the evidence in results/runs
+	$(BIN)/python scripts/make_tables.py
+
+reproduce: setup ## TABLE=figure3_cifar10 [SCALE=cpu]: run what is missing of it, collect, make the tables
+	@test -n "$(TABLE)" || { echo "which one? make reproduce TABLE=figure3_cifar10 [SCALE=cpu]; configs/experiment has them"; exit 2; }
+	$(BIN)/python scripts/reproduce.py $(TABLE) $(if $(SCALE),--scale $(SCALE)) --run
+
+figures: setup ## results/figures/*.svg, from the evidence in results/runs
+	$(BIN)/python scripts/make_figures.py
+
+report: setup ## results/report.html, one page of all of it
+	$(BIN)/python scripts/make_report.py
+
+.PHONY: figures report
 clean: ## remove .venv and caches; runs and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,200 @@
+"""One page of `results/` for each experiment: the paper's numbers, ours, the verdicts, and where ours come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from mixup.apart import claim_table, kind_table
+from mixup.cells import Cell, is_erm
+from mixup.config import schema_defaults
+from mixup.kinds import Measure, kinds
+from mixup.markdown import (
+    MADE,
+    MISSING,
+    ROW_NAMES,
+    cost,
+    measure,
+    paired,
+    paper_number,
+    places_of,
+    probability,
+    row_name,
+    sources,
+    spread,
+    table,
+    telling,
+)
+from mixup.paper import Claim, Experiment
+from mixup.statistics import Paired, Verdict, sign_test
+from mixup.verdicts import Judged
+
+LEGEND = (
+    "Ours: mean ± standard deviation (number of seeds). Difference: minus ERM's of the same seed, with its 95 % interval. "
+    "Verdicts follow the rules in [`mixup/statistics.py`](../mixup/statistics.py). Errors are in percent."
+)
+APART = (
+    "Other data, another scale or another recipe than the paper's: numbers of their own kind. The paper's stand beside them "
+    "for orientation alone, and no verdict is drawn. *Direction seen* says no more than that the mean difference has the "
+    "claimed sign, and how likely that many seeds of that sign are by chance. Mean ± standard deviation (number of seeds); "
+    "difference: minus ERM's of the same seed, with its 95 % interval; p: exact one-sided sign test that it is lower than "
+    "ERM's. Errors are in percent."
+)
+BESIDE = (
+    "Not in the paper's tables. Mean ± standard deviation (number of seeds); difference: of pairs of the same seed, with"
+    " its 95 % interval; p: exact one-sided sign test that it is lower. Errors are in percent."
+)
+TITLES = {
+    "alpha_sweep": "Beside the paper: how much does alpha matter?",
+    "dirichlet": "Beside the paper's tables: mixtures of more than two examples",
+    "report_card": "Beside the paper: likelihood, calibration, corruptions and attacks",
+    "semantics": "Beside the paper: what other systems call mixup",
+}
+PRESETS = Path(__file__).resolve().parent.parent / "configs" / "mixup"
+CARD: list[Measure] = [(f"card.{name}", "last") for name in ("nll", "ece", "corruptions/mean", "attacks/fgsm/4")]
+
+
+def page(judged: Judged) -> str:
+    """Of an experiment of the paper."""
+    paper = judged.paper
+    lines = [MADE, "", f"# {paper.title}", "", introduction(paper), ""]
+    if judged.lines:
+        lines += ["## The paper's numbers and ours", "", *paper_table(judged), "", LEGEND, "", *reasons(judged)]
+    if paper.claims:
+        lines += ["## Claims of the paper", "", *claim_section(judged), ""]
+    if judged.apart:
+        lines += ["## Not comparable", "", APART, ""] if paper.rows else []
+        lines += apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper)
+    own = {line.cell.first.name: line.cell for line in judged.lines if line.cell}
+    return ended(lines, [*own.values(), *judged.apart])
+
+
+def page_beside(name: str, cells: Sequence[Cell]) -> str:
+    """Of runs that the paper has nothing of."""
+    headline: Measure = ("test.top1_error", "last10_median")
+    measures = [headline, *(CARD if name == "report_card" else [("test.top1_error", "last")])]
+    lines = [MADE, "", f"# {TITLES.get(name, f'Runs of {name}')}", "", BESIDE, ""]
+    called = system if name == "semantics" else None
+    return ended(lines + apart_tables(cells, measures, headline, called=called), cells)
+
+
+def system(cell: Cell) -> str:
+    """Whose mixup a cell is, by the files in `configs/mixup`."""
+    if is_erm(cell.settings):
+        return "ERM"
+    usual = {key: value for key, value in schema_defaults() if key.startswith("mixup.") and key != "mixup.alpha"}
+    for file in sorted(PRESETS.glob("*.yaml"), key=lambda file: (file.stem != "mixup", file.stem)):
+        own = {f"mixup.{key}": value for key, value in yaml.safe_load(file.read_text()).items() if key != "defaults"}
+        if all(cell.settings[key] == value for key, value in {**usual, **own}.items()):
+            return "the paper's" if file.stem == "mixup" else file.stem
+    return MISSING
+
+
+def ended(lines: Sequence[str], cells: Sequence[Cell]) -> str:
+    if not cells:
+        return "\n".join(lines).rstrip() + "\n"
+    said = "A record holds configuration, command, data and versions of its run; its curve lies beside it, as .csv."
+    return "\n".join([*lines, "## Where the numbers come from", "", *sources(cells), "", said]) + "\n"
+
+
+def introduction(paper: Experiment) -> str:
+    note = [" ".join(paper.note.split())] if paper.note else []
+    return " ".join([f"Section {paper.section}.", *note, f"To redo a row: `python scripts/reproduce.py {paper.name}`."])
+
+
+def apart_tables(
+    cells: Sequence[Cell],
+    measures: Sequence[Measure],
+    headline: Measure,
+    paper: Experiment | None = None,
+    called: Callable[[Cell], str] | None = None,
+) -> list[str]:
+    level = "###" if paper and paper.rows else "##"
+    lines = []
+    for kind in kinds(cells, measures, headline, paper, called):
+        lines += [f"{level} {kind.title}", "", *kind_table(kind), ""]
+        if claims := claim_table(kind):
+            lines += ["Other claims:", "", *claims, ""]
+    return lines
+
+
+def directions(judged: Judged) -> tuple[int, int]:
+    """Of the runs that are not comparable: how many of the directions that the paper claims are seen, and of how many."""
+    if not judged.apart or not judged.paper.rows:
+        return 0, 0
+    paper = judged.paper
+    text = "\n".join(apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper))
+    return text.count("direction seen"), text.count("direction seen") + text.count("direction not seen")
+
+
+def measures_of(paper: Experiment) -> list[Measure]:
+    found = [(value.metric, value.statistic) for row in paper.rows for value in row.values]
+    return list(dict.fromkeys(found)) or [("test.top1_error", "last")]
+
+
+# -- numbers -------------------------------------------------------------------------------------------------------------
+
+
+def paper_table(judged: Judged) -> list[str]:
+    names = telling(judged.paper.rows)
+    measures = measures_of(judged.paper)
+    several = len(measures) > 1
+    body = []
+    for line in judged.lines:
+        value, places = line.value, places_of(line.value.metric)
+        body.append(
+            [
+                *(ROW_NAMES[name](line.row) for name in names),
+                *([measure(value.metric, value.statistic)] if several else []),
+                paper_number(line.row, value),
+                spread(list(line.ours.values()), places),
+                paired(line.beside, places),
+                str(line.verdict),
+                cost(line.cell),
+            ]
+        )
+    header = [*names, *(["measure"] if several else []), "paper", "ours", "difference", "verdict ", "one run "]
+    said = [] if several else [f"The number is: {measure(*measures[0])}.", ""]
+    return [*said, *table(header, body, words=len(names) + several, grouped=len(names))]
+
+
+def reasons(judged: Judged) -> list[str]:
+    """Why each verdict is what it is, with its numbers."""
+    found = [line for line in judged.lines if line.verdict.word != "not run"]
+    names = [
+        f"{row_name(line.row, judged.paper.rows)}, {measure(line.value.metric, line.value.statistic)}" for line in found
+    ]
+    lines = [f"* {name}: {line.verdict}; {line.verdict.reason}" for name, line in zip(names, found)]
+    return ["Why:", "", *lines, ""] if lines else []
+
+
+# -- claims --------------------------------------------------------------------------------------------------------------
+
+
+def claim_section(judged: Judged) -> list[str]:
+    """A line a claim that names two rows; those in words below."""
+    lines = []
+    if judged.claims:
+        several = len({(claim.metric, claim.statistic) for claim, _, _ in judged.claims}) > 1
+        body = [claim_row(judged.paper, *found, several=several) for found in judged.claims]
+        names = ["claim", "lower", "higher", *(["measure"] if several else [])]
+        header = [*names, "paper", "difference", "seeds lower", "p", "verdict "]
+        lines += table(header, body, words=len(names))
+        lines += ["", "p: exact one-sided sign test, over pairs of seeds, that the first is lower than the second."]
+    words = [claim for claim in judged.paper.claims if claim.better is None]
+    if words and lines:
+        lines += ["", "In words alone, judged by no rule:", ""]
+    return lines + [f"* {claim.text}{'' if claim.verified else ' (unverified)'}" for claim in words]
+
+
+def claim_row(paper: Experiment, claim: Claim, pairs: Paired, verdict: Verdict, *, several: bool) -> list[str]:
+    metric, statistic = claim.metric or "", claim.statistic or ""
+    sides = [paper.row(id or "") for id in (claim.better, claim.worse)]
+    printed = " < ".join(str(side.value(metric, statistic)) for side in sides)
+    signs = sign_test(pairs.differences)
+    counts = [f"{signs.lower} of {signs.n}", probability(signs.p)] if pairs.seeds else [MISSING, MISSING]
+    text = claim.text if claim.verified else f"{claim.text} (unverified)"
+    names = [text, *(row_name(side, paper.rows) for side in sides), *([measure(metric, statistic)] if several else [])]
+    return [*names, printed, paired(pairs, places_of(metric)), *counts, str(verdict)]
