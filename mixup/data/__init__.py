@@ -68,21 +68,21 @@ def open_data(
         index = balanced_subset(train.labels.numpy(), held_out_count, stream("validation"))
         held_out = train.select(index)
         train = train.select(np.setdiff1d(np.arange(len(train)), index))
-    train = subset(train, train_size, "train_size", data.provenance, stream("subset"))
-    test = subset(data.test, test_size, "test_size", data.provenance, stream("test_subset"))
+    train = subset(train, train_size, "train_size", data.provenance, lambda: stream("subset"))
+    test = subset(data.test, test_size, "test_size", data.provenance, lambda: stream("test_subset"))
     if label_noise:
         noisy, replaced = corrupt(train.labels.numpy(), data.facts.num_classes, label_noise, stream("label_noise"))
         train = replace(train, labels=torch.from_numpy(noisy), corrupted=torch.from_numpy(replaced))
     return replace(data, train=train, validation=held_out, test=test)
 
 
-def subset(split: Split, size: int | None, field: str, provenance: str, rng: np.random.Generator) -> Split:
+def subset(split: Split, size: int | None, field: str, provenance: str, rng: Callable[[], np.random.Generator]) -> Split:
     """`size` examples of a split, class-balanced; all of it for None."""
     if size is None or size == len(split):
         return split
     if size > len(split):
         raise UserError(f"data.{field}={size}: {provenance} has {len(split):,} examples there")
-    return split.select(balanced_subset(split.labels.numpy(), size, rng))
+    return split.select(balanced_subset(split.labels.numpy(), size, rng()))
 
 
 def found(
