@@ -1,5 +1,6 @@
 """Draws figure 5 from the records of `python scripts/train_gan.py -m`: what ERM's and mixup's generators make, iteration by
-iteration, and how many modes they cover, with the spread over seeds; and writes the table."""
+iteration, and how many modes they cover, with the spread over seeds; and writes the table. A look at runs as they come in:
+what is committed is made from evidence, by `make figures` and `make tables`."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "gan", help="the runs' folder (default runs/gan)")
-    parser.add_argument("--out", type=Path, default=ROOT / "results", help="where the table and the pictures go")
+    parser.add_argument("--out", type=Path, help="where the table and the pictures go (default the runs' folder)")
     parser.add_argument("--scale", default="paper", help="paper (default) or cpu")
     parser.add_argument("--seed", type=int, default=0, help="the seed whose samples are shown (default 0)")
     options = parser.parse_args()
@@ -36,11 +37,12 @@ def main() -> int:
         print(f"no run of seed {options.seed} is there: --seed takes another", file=sys.stderr)
         return 2
     name = "figure5_gan" + ("" if options.scale == "paper" else f"-{options.scale}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{name}.md").write_text(table(games, name, options.seed))
-    write_png(lambda: draw_samples(shown, samples_note(shown, options.scale)), options.out / f"{name}.png")
-    write_png(lambda: draw_modes(games, modes_note(games, options.scale)), options.out / f"{name}-modes.png")
-    print(f"wrote {options.out / name}.md, .png and -modes.png from {len(games)} runs")
+    out = options.out or options.runs
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(table(games, name, options.seed))
+    write_png(lambda: draw_samples(shown, samples_note(shown, options.scale)), out / f"{name}.png")
+    write_png(lambda: draw_modes(games, modes_note(games, options.scale)), out / f"{name}-modes.png")
+    print(f"wrote {out / name}.md, .png and -modes.png from {len(games)} runs")
     return 0
 
 

@@ -439,7 +439,7 @@ def test_table_shows_every_data_set_in_80_columns(tmp_path, monkeypatch, capsys)
     assert " ".join(table[row + 1].split()) == "folders test 21 of 10,000 0 2 each"
     absent = [line.split()[0] for line in table if line.endswith("not there")]
     assert set(absent) == set(DATASETS) - {TINY, V1, "digits", "rings", "iris", "wine", "breast_cancer"}
-    assert "data sets there: 6, all sound" in out
+    assert "data sets there: 7, all sound" in out
 
 
 def test_longest_row_keeps_its_lines_in_80_columns(monkeypatch, capsys):
