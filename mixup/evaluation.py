@@ -129,13 +129,11 @@ class Entry:
 
 
 def attacker(run: Entry, runs: Sequence[Entry]) -> Entry | None:
-    """Whose examples a run meets in the black box: those of the ERM run of the next seed where it is ERM ("ERM-1 attacks
-    ERM-2", section 3.5), the first seed coming after the last; else those of the ERM run of its own seed. None without."""
+    """Whose examples a run meets in the black box: those of the ERM run of the next seed, the first one coming after the
+    last; None without. So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section 3.5.
+    Not those of its own seed: these two share initial weights and data order, and what is made on one fits the other."""
     erm = {other.seed: other for other in runs if other.alpha == 0 and other.settings == run.settings}
-    if run.alpha > 0:
-        return erm.get(run.seed)
-    seeds = sorted(erm)
-    following = seeds[(seeds.index(run.seed) + 1) % len(seeds)]
+    following = min(erm, key=lambda seed: (seed <= run.seed, seed), default=run.seed)
     return None if following == run.seed else erm[following]
 
 
@@ -145,8 +143,7 @@ def attack_sweep(folders: Sequence[Path], *, root: str | None, device: str) -> l
     attackers = {run.folder: attacker(run, runs) for run in runs}
     for run in runs:
         if attackers[run.folder] is None:
-            whose = "of another seed" if run.alpha == 0 else "of its seed"
-            print(f"no black box for {run.label}: this sweep has no ERM run {whose} with its other settings", flush=True)
+            print(f"no black box for {run.label}: this sweep has no ERM run of another seed and its settings", flush=True)
     faults: list[str] = []
     like: Trained | None = None
     for number, run in enumerate(runs, 1):

@@ -49,7 +49,7 @@ def attack_picture(whole: Sheet, number: int, paper: Mapping[str, Experiment]) -
     marks = " Diamonds: the paper's top-1 errors." if sheet.scale == "paper" and sheet.experiment in paper else ""
     note = (
         f"{caption(sheet)}, {examples:,} test examples. Mean and range over seeds. White box: examples made on the attacked "
-        f"net itself; black box: on an ERM net of another seed, or of mixup's own.{marks}"
+        f"net itself; black box: on an ERM net of another seed.{marks}"
     )
     more = "" if len(whole.settings) == 1 else f"-{number + 1}"
     return Picture(f"{sheet.experiment}-attacks{more}-{sheet.scale}", sheet.experiment, f"Attacks. {note}", draw)
