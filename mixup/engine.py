@@ -97,11 +97,9 @@ def mixed_latent(
     return mixed_at(layer, rows, plan.lam[positions])
 
 
-def noisy(inputs: Tensor, std: Tensor | None, rows: slice | Tensor, count: int, seed: int) -> Tensor:
+def noisy(inputs: Tensor, std: Tensor, rows: slice | Tensor, count: int, seed: int) -> Tensor:
     """Inputs plus Gaussian noise, drawn for all `count` examples of the batch, of which these are `rows`: so that it is the
     same on any number of ranks. std: as in `Method`."""
-    if std is None:
-        return inputs
     generator = torch.Generator(inputs.device).manual_seed(seed)
     noise = torch.randn((count, *inputs.shape[1:]), generator=generator, device=inputs.device)
     return inputs + std * noise[rows]
@@ -146,8 +144,10 @@ def train_epoch(
             parameters["lr"] = learning_rate(progress.epoch + step / plan.num_steps)
 
         batch = mixed_batch(visit, data.labels, plan, positions, method)
-        rows, noise_seed = plan.rows(positions, step), stream_seed(seed, "noise", progress.epoch, step)
-        inputs = noisy(batch.inputs, method.noise, rows, plan.batch_count(step), noise_seed)
+        inputs = batch.inputs
+        if method.noise is not None:
+            noise_seed = stream_seed(seed, "noise", progress.epoch, step)
+            inputs = noisy(inputs, method.noise, plan.rows(positions, step), plan.batch_count(step), noise_seed)
 
         # forward
         with autocast(), mixed_latent(method.layer, plan, positions):

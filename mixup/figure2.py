@@ -13,10 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from mixup.analysis.between import LAMS, at_lambda, between, draw_pairs
+from mixup.analysis.between import between, by_pair, draw_pairs
 from mixup.errors import UserError
 from mixup.measurements import Values, tracked, write_measurement
 from mixup.plan import generator
@@ -43,16 +42,10 @@ def measure_between(run: Trained, *, pairs: int = PAIRS) -> Values:
 
 def at_pairs(run: Trained, pairs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """What `between` takes the means of: misses in percent, and gradient norms, for each pair; both (21, P) float64."""
-    misses, norms = [], []
-    chunks = pairs.split(run.gradient_batch)
-    labels = run.data.train.labels.to(run.device)
-    with training_inputs(run, steps=2 * len(chunks)) as inputs_at:
-        for chunk in chunks:
-            ends, targets = [inputs_at(index) for index in chunk.unbind(1)], labels[chunk.to(run.device)]
-            found = [at_lambda(run.of_inputs, ends, targets, lam) for lam in LAMS]
-            misses.append(torch.stack([100 * miss.double() for miss, _ in found]).cpu().numpy())
-            norms.append(torch.stack([norm.double() for _, norm in found]).cpu().numpy())
-    return np.concatenate(misses, 1), np.concatenate(norms, 1)
+    size, labels = run.gradient_batch, run.data.train.labels.to(run.device)
+    with training_inputs(run, steps=2 * -(-len(pairs) // size)) as inputs_at:
+        misses, norms = by_pair(run.of_inputs, inputs_at, labels, pairs, batch_size=size)
+    return misses.cpu().numpy(), norms.cpu().numpy()
 
 
 def pairs_of(run: Trained, count: int) -> Tensor:

@@ -74,15 +74,30 @@ def between(
     """
     if len(pairs) < 2:
         raise ValueError(f"{len(pairs)} pairs: a standard error needs at least two")
+    misses, norms = by_pair(model, inputs_at, labels, pairs, lams=lams, batch_size=batch_size)
+    miss, miss_error = mean_and_error(misses)
+    norm, norm_error = mean_and_error(norms)
+    return Between(tuple(lams), miss, miss_error, norm, norm_error, len(pairs))
+
+
+def by_pair(
+    model: Callable[[Tensor], Tensor],
+    inputs_at: Callable[[Tensor], Tensor],
+    labels: Tensor,
+    pairs: Tensor,
+    *,
+    lams: Sequence[float] = LAMS,
+    batch_size: int,
+) -> tuple[Tensor, Tensor]:
+    """What `between`, whose arguments these are, takes the means of: misses in percent, and gradient norms, at each lambda
+    for each pair, both (L, P) float64."""
     misses, norms = [], []
     for chunk in pairs.to(labels.device).split(batch_size):
         ends, targets = [inputs_at(index) for index in chunk.unbind(1)], labels[chunk]
         found = [at_lambda(model, ends, targets, lam) for lam in lams]
         misses.append(torch.stack([miss for miss, _ in found]))
         norms.append(torch.stack([norm for _, norm in found]))
-    miss, miss_error = mean_and_error(100 * torch.cat(misses, 1).double())
-    norm, norm_error = mean_and_error(torch.cat(norms, 1).double())
-    return Between(tuple(lams), miss, miss_error, norm, norm_error, len(pairs))
+    return 100 * torch.cat(misses, 1).double(), torch.cat(norms, 1).double()
 
 
 def at_lambda(
