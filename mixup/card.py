@@ -17,6 +17,7 @@ from torch import Tensor
 from mixup.analysis.between import LAMS
 from mixup.analysis.calibration import (
     Reliability,
+    bin_of,
     brier_score,
     expected_calibration_error,
     reliability,
@@ -152,7 +153,7 @@ def scaled_measures(logits: Tensor, labels: Tensor, seed: int) -> Measures:
 def calibration(title: str, probabilities: Tensor, labels: Tensor) -> Measure:
     """ECE in percent, with each example's signed gap in its bin of the confidence."""
     confidence, predicted = probabilities.double().max(1)
-    index = (torch.ceil(confidence * BINS).long() - 1).clamp(0, BINS - 1)
+    index = bin_of(confidence, BINS)
     gap = 100 * ((predicted == labels).double() - confidence)
     gaps = torch.zeros(len(labels), BINS, dtype=torch.float64).scatter_(1, index[:, None], gap[:, None])
     return Measure(title, expected_calibration_error(probabilities, labels, bins=BINS), gaps.numpy())

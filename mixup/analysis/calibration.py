@@ -32,7 +32,7 @@ def reliability(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> Rel
     if len(labels) == 0:
         raise ValueError("the calibration of no predictions is undefined")
     confidence, predicted = probabilities.double().max(1)
-    index = (torch.ceil(confidence * bins).long() - 1).clamp(0, bins - 1)
+    index = bin_of(confidence, bins)
     count = torch.bincount(index, minlength=bins)
 
     def percent(values: Tensor) -> tuple[float, ...]:
@@ -40,6 +40,11 @@ def reliability(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> Rel
         return tuple((100 * means).tolist())
 
     return Reliability(tuple(count.tolist()), percent(confidence), percent((predicted == labels).double()))
+
+
+def bin_of(confidence: Tensor, bins: int) -> Tensor:
+    """The bin of each confidence, counted from 0, as `reliability` has them. (N,) float64 -> (N,) int64."""
+    return (torch.ceil(confidence * bins).long() - 1).clamp(0, bins - 1)
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> float:
