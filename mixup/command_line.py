@@ -67,7 +67,7 @@ def main() -> int:
 
         job()
         if asked.multirun and leads and not any(task.config.dry_run for task in tasks):
-            return max([*statuses, summarise(tasks), measure(tasks)])
+            return max([*statuses, measure(tasks), summarise(tasks)])
         return max(statuses, default=0)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if leads:
@@ -212,13 +212,18 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
 
 
 def summarise(tasks: Sequence[Task]) -> int:
-    """The sweep's table, mean ± std over seeds, from the records on disk. Returns 1 where some run has none."""
+    """The sweep's table, mean ± std over seeds, from the records on disk: an experiment's as `make tables` would have it, of
+    other sweeps the test errors. Returns 1 where some run has no record."""
     from mixup.display import print_cells
+    from mixup.sweep_table import show_tables
 
-    found = [record for record in (records.read_record(task.folder) for task in tasks) if record is not None]
-    names = sorted({task.config.name for task in tasks})
+    found = {task.folder: record for task in tasks if (record := records.read_record(task.folder)) is not None}
     missing = len(tasks) - len(found)
-    print_cells(", ".join(names), records.cells(found, "test", "top1_error", "last"), missing)
+    if not show_tables(found):
+        names = sorted({task.config.name for task in tasks})
+        print_cells(", ".join(names), records.cells(list(found.values()), "test", "top1_error", "last"))
+    if missing:
+        print(f"{missing} of {len(tasks)} runs have no record", file=sys.stderr, flush=True)
     return int(missing > 0)
 
 

@@ -93,9 +93,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-def print_cells(title: str, cells: Sequence[Cell], missing: int) -> None:
-    """The table after a sweep: one row a cell, mean ± standard deviation over its seeds."""
-    table = Table(title=title, caption=f"{missing} runs have no record" if missing else None)
+def print_cells(title: str, cells: Sequence[Cell]) -> None:
+    """The short table after a sweep: one row a cell, mean ± standard deviation over its seeds."""
+    table = Table(title=title)
     table.add_column("run")
     table.add_column("test error %", justify="right")
     for cell in cells:

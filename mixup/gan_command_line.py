@@ -18,8 +18,6 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.table import Table
 
 from mixup import records
 from mixup.command_line import explain
@@ -130,14 +128,11 @@ def outcome(record: records.Record) -> str:
 
 
 def summarise(tasks: Sequence[Task]) -> int:
-    """The sweep's table, mean ± standard deviation over seeds. Returns 1 where some run has no record."""
-    found = [record for record in (records.read_record(task.folder) for task in tasks) if record is not None]
-    missing = len(tasks) - len(found)
-    table = Table(title="after the last iteration", caption=f"{missing} runs have no record" if missing else None)
-    for column in ("run", "modes covered", "good samples %"):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    modes, shares = (records.cells(found, "last", name) for name in ("modes", "good_share"))
-    for covered, good in zip(modes, shares):
-        table.add_row(covered.label, str(covered), str(good))
-    Console().print(table)
-    return int(missing > 0)
+    """The table of all games of these names that have finished. Returns 1 where one of the sweep has no record."""
+    from mixup.sweep_table import show_tables
+
+    missing = [task.folder for task in tasks if records.read_record(task.folder) is None]
+    show_tables(task.folder for task in tasks if task.folder not in missing)
+    if missing:
+        print(f"{len(missing)} of {len(tasks)} runs have no record", file=sys.stderr, flush=True)
+    return int(bool(missing))

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mixup.cells import IGNORED, Cell
-from mixup.markdown import MADE, MISSING, cost, paired, probability, shown, sources, spread, table
+from mixup.markdown import (
+    MADE,
+    MISSING,
+    SOURCES,
+    Link,
+    cost,
+    from_results,
+    paired,
+    probability,
+    shown,
+    sources,
+    spread,
+    table,
+)
 from mixup.paper import Experiment
 from mixup.statistics import paired_difference, sign_test
 
@@ -21,7 +34,7 @@ LEGEND = (
 )
 
 
-def page_gan(paper: Experiment, cells: Sequence[Cell]) -> str:
+def page_gan(paper: Experiment, cells: Sequence[Cell], link: Link = from_results) -> str:
     """Markdown, a section a scale."""
     lines = [MADE, "", f"# {paper.title}", "", f"Section {paper.section}. {paper.note or ''}".strip(), ""]
     lines += ["Claims of the paper, in words alone and judged by no rule:", ""]
@@ -30,7 +43,7 @@ def page_gan(paper: Experiment, cells: Sequence[Cell]) -> str:
         found = [cell for cell in cells if cell.settings["scale"] == scale]
         lines += [f"## {title}", "", *(gan_rows(found) if found else ["No run has finished."]), ""]
     lines += [LEGEND, ""]
-    lines += ["## Where the numbers come from", "", *sources(cells), ""] if cells else []
+    lines += [SOURCES, "", *sources(cells, link), ""] if cells else []
     return "\n".join(lines).rstrip() + "\n"
 
 

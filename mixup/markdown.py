@@ -14,6 +14,7 @@ from mixup.statistics import Paired, interval
 
 MADE = "<!-- Made by scripts/make_tables.py from results/paper.yaml and results/runs: do not edit. -->"
 MISSING = "-"
+SOURCES = "## Where the numbers come from"
 
 METRICS = {
     "test.top1_error": "test error",
@@ -172,7 +173,16 @@ def cost(cell: Cell | None) -> str:
 # -- where it comes from -------------------------------------------------------------------------------------------------
 
 
-def sources(cells: Sequence[Cell]) -> list[str]:
+Link = Callable[[Evidence], str]
+"""A run -> the address of its record, from where the table lies."""
+
+
+def from_results(run: Evidence) -> str:
+    """From a page of `results/`."""
+    return f"runs/{run.file.parent.name}/{run.file.name}"
+
+
+def sources(cells: Sequence[Cell], link: Link) -> list[str]:
     """Every run with its record, a line a cell."""
     lines = []
     for cell in sorted(cells, key=lambda cell: cell.first.name):
@@ -185,10 +195,6 @@ def sources(cells: Sequence[Cell]) -> list[str]:
 
 def without_seed(cell: Cell) -> str:
     return ",".join(part for part in cell.first.record["label"].split(",") if part != f"seed={cell.first.seed}")
-
-
-def link(run: Evidence) -> str:
-    return f"runs/{run.file.parent.name}/{run.file.name}"
 
 
 def commit(run: Evidence) -> str:

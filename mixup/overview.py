@@ -12,7 +12,7 @@ from mixup.cells import cells_of
 from mixup.errors import UserError
 from mixup.evidence import Evidence, faults
 from mixup.gan_table import page_gan
-from mixup.markdown import MADE, MISSING, counted, table
+from mixup.markdown import MADE, MISSING, Link, counted, from_results, table
 from mixup.paper import Claim, Experiment
 from mixup.statistics import Verdict, Word
 from mixup.tables import TITLES, directions, page, page_beside
@@ -60,8 +60,9 @@ def has_page(judged: Judged) -> bool:
     return bool(judged.lines or judged.apart)
 
 
-def page_of(judged: Judged) -> str:
-    return page_gan(judged.paper, judged.apart) if RUNS_OF.get(judged.paper.name) == "gan" else page(judged)
+def page_of(judged: Judged, link: Link = from_results) -> str:
+    is_gan = RUNS_OF.get(judged.paper.name) == "gan"
+    return page_gan(judged.paper, judged.apart, link) if is_gan else page(judged, link)
 
 
 # -- results/README.md ---------------------------------------------------------------------------------------------------

@@ -99,10 +99,14 @@ def recipes(paper: Mapping[str, Experiment]) -> Recipes:
 # -- commands ------------------------------------------------------------------------------------------------------------
 
 
+def experiments() -> list[str]:
+    """The names in `configs/experiment`."""
+    return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
+
+
 def known(name: str, paper: Mapping[str, Experiment]) -> str:
     """UserError for what is neither an experiment of the paper nor one of `configs/experiment`."""
-    ours = sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
-    names = list(dict.fromkeys([*paper, *ours]))
+    names = list(dict.fromkeys([*paper, *experiments()]))
     if name not in names:
         raise UserError(f"{name}: no such experiment{suggestion(name, names)}; there are {', '.join(names)}")
     return name

@@ -15,7 +15,10 @@ from mixup.markdown import (
     MADE,
     MISSING,
     ROW_NAMES,
+    SOURCES,
+    Link,
     cost,
+    from_results,
     measure,
     paired,
     paper_number,
@@ -56,28 +59,28 @@ PRESETS = Path(__file__).resolve().parent.parent / "configs" / "mixup"
 CARD: list[Measure] = [(f"card.{name}", "last") for name in ("nll", "ece", "corruptions/mean", "attacks/fgsm/4")]
 
 
-def page(judged: Judged) -> str:
+def page(judged: Judged, link: Link = from_results) -> str:
     """Of an experiment of the paper."""
     paper = judged.paper
     lines = [MADE, "", f"# {paper.title}", "", introduction(paper), ""]
     if judged.lines:
         lines += ["## The paper's numbers and ours", "", *paper_table(judged), "", LEGEND, "", *reasons(judged)]
-    if paper.claims:
-        lines += ["## Claims of the paper", "", *claim_section(judged), ""]
+    if claims := claim_section(judged):
+        lines += ["## Claims of the paper", "", *claims, ""]
     if judged.apart:
         lines += ["## Not comparable", "", APART, ""] if paper.rows else []
         lines += apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper)
     own = {line.cell.first.name: line.cell for line in judged.lines if line.cell}
-    return ended(lines, [*own.values(), *judged.apart])
+    return ended(lines, [*own.values(), *judged.apart], link)
 
 
-def page_beside(name: str, cells: Sequence[Cell]) -> str:
+def page_beside(name: str, cells: Sequence[Cell], link: Link = from_results) -> str:
     """Of runs that the paper has nothing of."""
     headline: Measure = ("test.top1_error", "last10_median")
     measures = [headline, *(CARD if name == "report_card" else [("test.top1_error", "last")])]
     lines = [MADE, "", f"# {TITLES.get(name, f'Runs of {name}')}", "", BESIDE, ""]
     called = system if name == "semantics" else None
-    return ended(lines + apart_tables(cells, measures, headline, called=called), cells)
+    return ended(lines + apart_tables(cells, measures, headline, called=called), cells, link)
 
 
 def system(cell: Cell) -> str:
@@ -92,11 +95,11 @@ def system(cell: Cell) -> str:
     return MISSING
 
 
-def ended(lines: Sequence[str], cells: Sequence[Cell]) -> str:
+def ended(lines: Sequence[str], cells: Sequence[Cell], link: Link) -> str:
     if not cells:
         return "\n".join(lines).rstrip() + "\n"
     said = "A record holds configuration, command, data and versions of its run; its curve lies beside it, as .csv."
-    return "\n".join([*lines, "## Where the numbers come from", "", *sources(cells), "", said]) + "\n"
+    return "\n".join([*lines, SOURCES, "", *sources(cells, link), "", said]) + "\n"
 
 
 def introduction(paper: Experiment) -> str:

@@ -220,7 +220,7 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     status, output, _ = train(*overrides)
     assert status == 0
     assert "[4/4] runs/gan/" in output
-    assert output.count("(n=2)") == 4, "two cells, two columns"
+    assert output.count("(n=2)") == 6, "two cells, three columns"
     status, output, _ = train(*overrides)
     assert status == 0
     assert output.count("already finished") == 4

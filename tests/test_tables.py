@@ -428,11 +428,6 @@ def test_tables_need_no_torch(tmp_path, command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_committed_tables_are_those_of_the_committed_evidence(command):
-    done = command("scripts/make_tables.py", "--check")
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 # -- from training to a table ------------------------------------------------------------------------------------------
 
 

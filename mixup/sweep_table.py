@@ -1,0 +1,83 @@
+"""The table of an experiment's runs as they lie in `runs/<experiment>`: what `make tables` makes of committed evidence, here
+of all that has finished, collected or not. It is printed after a sweep and written beside the runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from mixup import records
+from mixup.cells import cells_of
+from mixup.collecting import contents, runs_below
+from mixup.errors import UserError
+from mixup.evidence import Evidence, parsed
+from mixup.files import write_atomic
+from mixup.markdown import MADE, SOURCES
+from mixup.overview import ELSEWHERE, has_page, page_of
+from mixup.paper import read_paper
+from mixup.reproduction import experiments, recipes
+from mixup.tables import page_beside
+from mixup.verdicts import RUNS_OF, Judged, judge, runs_of
+
+FILE = "table.md"
+PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.yaml"
+
+
+def has_table(name: str) -> bool:
+    """Whether a folder below `runs` of this name is an experiment's. The quick start has a page of its own."""
+    return name.removesuffix("-cpu") in {*experiments(), *RUNS_OF.values()} - {*ELSEWHERE}
+
+
+def show_tables(runs: Iterable[Path]) -> bool:
+    """Writes and prints `table.md` of each experiment that the runs are of. False where they are of none, or where an
+    experiment's runs cannot be one table, which is said."""
+    folders = list(dict.fromkeys(run.parent for run in runs))
+    if not folders or not all(has_table(folder.name) for folder in folders):
+        return False
+    try:
+        for folder in folders:
+            show_table(folder, table_of(folder))
+    except (UserError, OSError) as error:
+        print(f"no table of {folder}: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def show_table(folder: Path, text: str) -> None:
+    """All but the list of records is printed."""
+    write_atomic(folder / FILE, text.encode())
+    shown, console = text.partition(SOURCES)[0].strip(), Console()
+    console.print(Markdown(shown)) if console.is_terminal else print(shown)
+    print(f"\nall of it, with the way to each record: {folder / FILE}", flush=True)
+
+
+def table_of(folder: Path) -> str:
+    """Markdown, of every run in the folder that has finished."""
+    found = [evidence_of(run) for run in runs_below([folder]) if records.read_record(run) is not None]
+    paper = read_paper(PAPER)
+    judged = [as_far_as_run(judge(one, found, recipes(paper))) for name, one in paper.items() if runs_of(name, found)]
+    pages = [page_of(one, beside_table) for one in judged if has_page(one)]
+    if not pages:
+        pages = [page_beside(folder.name.removesuffix("-cpu"), cells_of(found), beside_table)]
+    return "\n".join(page.removeprefix(MADE).lstrip() for page in pages)
+
+
+def evidence_of(run: Path) -> Evidence:
+    """What would be collected of a run; see `collecting` for what is refused then and not here."""
+    return parsed(run.with_name(f"{run.name}.json"), contents(run))
+
+
+def as_far_as_run(judged: Judged) -> Judged:
+    """Without the numbers and the claims of the paper that no run stands beside."""
+    lines = tuple(line for line in judged.lines if line.ours)
+    return replace(judged, lines=lines, claims=tuple(found for found in judged.claims if found[1].seeds))
+
+
+def beside_table(run: Evidence) -> str:
+    """The address of a run's record from the table."""
+    return f"{run.file.stem}/record.json"
