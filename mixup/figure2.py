@@ -6,11 +6,9 @@ on. Gradients are taken in the precision that the run was trained in.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -23,11 +21,6 @@ from mixup.trained import Forward, Trained
 
 PAIRS = 1000  # unless asked otherwise; the paper does not say. A miss rate of 16 % then has a standard error of 1.2 %
 FILE = "between.json"
-PAPER = Path(__file__).resolve().parent.parent / "results" / "paper" / "figure2.csv"
-COLUMNS = {
-    "miss": {"ERM": "miss_pct_erm", "mixup": "miss_pct_mixup"},
-    "gradient_norm": {"ERM": "gradnorm_erm", "mixup": "gradnorm_mixup"},
-}
 
 
 def measure_between(run: Trained, *, pairs: int = PAIRS) -> Values:
@@ -72,19 +65,3 @@ def training_inputs(run: Trained, *, steps: int) -> Iterator[Forward]:
         yield inputs_at
     finally:
         progress.close()
-
-
-def paper_curves(file: Path = PAPER) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """The paper's curves, digitised: by measure (`miss` in percent, `gradient_norm`) and method, points (lambda, value).
-    Empty where the file is absent or not as expected."""
-    try:
-        with open(file, newline="") as stream:
-            rows = list(csv.DictReader(line for line in stream if not line.startswith("#")))
-        return {
-            measure: {
-                method: [(float(row["lambda"]), float(row[column])) for row in rows] for method, column in methods.items()
-            }
-            for measure, methods in COLUMNS.items()
-        }
-    except (OSError, KeyError, TypeError, ValueError):
-        return {}

@@ -29,6 +29,7 @@ SCALES = {"paper": "The paper's networks", "cpu": "Smaller networks (scale=cpu):
 LEGEND = (
     "After the last iteration, of 1,000 samples; mean ± standard deviation (number of seeds). A sample is good within 3 "
     "standard deviations of a mode; a mode is covered by a tenth of an equal share of the samples, all of them good. "
+    "Slope: the mean norm of the gradient of the discriminator's logit at the samples. "
     "Difference: modes covered, minus ERM's of the same seed, with its 95 % interval; p: exact one-sided sign test that it "
     "covers more."
 )
@@ -69,13 +70,23 @@ def gan_rows(cells: Sequence[Cell]) -> list[str]:
                 ", ".join(f"{value:.0f}" for value in modes.values()),
                 spread(list(cell.values("last.good_share", "last").values()), 1),
                 spread(list(cell.values("last.in_window", "last").values()), 1),
+                spread(list(cell.values("last.slope", "last").values()), 1),
                 paired(pairs, 1),
                 p,
                 cost(cell),
             ]
         )
     names = ["data (modes)", "method", *(key.replace("_", " ") for key in telling)]
-    numbers = ["modes covered", "each seed", "good samples %", "in the picture %", "difference", "p", "one run "]
+    numbers = [
+        "modes covered",
+        "each seed",
+        "good samples %",
+        "in the picture %",
+        "slope of d",
+        "difference",
+        "p",
+        "one run ",
+    ]
     return table([*names, *numbers], body, words=len(names))
 
 

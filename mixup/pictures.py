@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mixup.digitised import Curves
 from mixup.eval_config import ATTACKS
 
 Values = Mapping[str, Any]
@@ -155,11 +156,9 @@ def draw_attacks(file: Path, title: str, results: Sequence[Values]) -> None:
 # -- between.png ---------------------------------------------------------------------------------------------------------
 
 
-def draw_between(
-    file: Path, runs: Sequence[Shown], paper: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-) -> None:
+def draw_between(file: Path, runs: Sequence[Shown], paper: Curves) -> None:
     """Figure 2: misses and gradient norms over lambda, with standard errors, and the paper's as thin dashed lines. Its norms
-    are in a unit that it does not state, and have an axis of their own. values: of between.json. paper: of `paper_curves`.
+    are in a unit that it does not state, and have an axis of their own. values: of between.json.
     """
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -175,14 +174,13 @@ def draw_between(
             axes.errorbar(values["lam"], values[measure], error, label=titled(name, alpha), **style)
         plain(axes, title, xlabel="lambda", ylabel=label)
         axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
-        if paper:
-            drawn = axes if measure == "miss" else axes.twinx()
-            for method, colour in (("ERM", ERM), ("mixup", MIXUP)):
-                lam, value = zip(*paper[measure][method])
-                drawn.plot(lam, value, "--", color=colour, linewidth=0.8, label=f"{method} in the paper")
-            if drawn is not axes:
-                drawn.set(ylabel="norm in the paper, dashed (unit not stated)", ylim=(0, None))
-                drawn.spines["top"].set_visible(False)
+        drawn = axes if measure == "miss" else axes.twinx()
+        for method, colour in (("ERM", ERM), ("mixup", MIXUP)):
+            lam, value = zip(*paper[measure][method])
+            drawn.plot(lam, value, "--", color=colour, linewidth=0.8, label=f"{method} in the paper")
+        if drawn is not axes:
+            drawn.set(ylabel="norm in the paper, dashed (unit not stated)", ylim=(0, None))
+            drawn.spines["top"].set_visible(False)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", frameon=False, fontsize=8, ncols=2)
     figure.savefig(file, dpi=150)

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from mixup.analysis.compare import Difference
 from mixup.card import Card, make_card
+from mixup.digitised import read_figure2
 from mixup.eval_config import ATTACKS, EvalConfig
 from mixup.figure2 import FILE as BETWEEN_FILE
-from mixup.figure2 import PAIRS, measure_between, paper_curves
+from mixup.figure2 import PAIRS, measure_between
 from mixup.pictures import draw_attacks, draw_between
 from mixup.robustness import FILE as ATTACKS_FILE
 from mixup.robustness import measure_attacks
@@ -159,6 +160,6 @@ def report_between(run: Trained, other: Trained | None, *, pairs: int) -> None:
             cells.append(f"{values['gradient_norm'][place]:.4f} ± {values['gradient_error'][place]:.4f}")
         table.add_row(f"{lam:.2f}", *cells)
     picture = run.folder / "between.png"
-    draw_between(picture, [(one.name, one.config.mixup.alpha, values) for one, values in zip(runs, found)], paper_curves())
+    draw_between(picture, [(one.name, one.config.mixup.alpha, values) for one, values in zip(runs, found)], read_figure2())
     what = f"{pairs:,} pairs of training examples, mean ± standard error"
     show([one.name for one in runs], table, what, [*(one.folder / BETWEEN_FILE for one in runs), picture])

@@ -15,11 +15,12 @@ import torch
 from mixup import command_line, evaluation, figure2, records, run
 from mixup.analysis.attacks import ATTACKS
 from mixup.command_line import configuration
+from mixup.digitised import read_figure2
 from mixup.errors import UserError
 from mixup.eval_config import ATTACKS as ATTACK_NAMES
 from mixup.eval_config import EvalConfig, eval_config
 from mixup.evaluation import Entry, attacker, evaluate_sweep, measure_surface
-from mixup.figure2 import at_pairs, measure_between, pairs_of, paper_curves
+from mixup.figure2 import at_pairs, measure_between, pairs_of
 from mixup.measurements import read_measurement, write_measurement
 from mixup.naming import run_dir
 from mixup.report import report
@@ -227,14 +228,15 @@ def test_figure_2_is_of_tables_too(copies):
     assert measure_between(opened(copies["table"]), pairs=5)["pairs"] == 5
 
 
-def test_the_papers_curves_are_left_out_where_they_are_absent_or_damaged(tmp_path):
-    assert paper_curves(tmp_path / "absent.csv") == {}
+def test_the_papers_curves_are_asked_for_where_they_are_absent_or_damaged(tmp_path):
     (tmp_path / "damaged.csv").write_text("lambda,miss_pct_erm\n0.0,1\n")
-    assert paper_curves(tmp_path / "damaged.csv") == {}
+    for name in ("absent.csv", "damaged.csv"):
+        with pytest.raises(UserError, match="restore it from git"):
+            read_figure2(tmp_path / name)
     (tmp_path / "whole.csv").write_text(
         "lambda,miss_pct_erm,miss_pct_mixup,gradnorm_erm,gradnorm_mixup\n0.5,16,6,0.2,0.04\n"
     )
-    assert paper_curves(tmp_path / "whole.csv")["miss"] == {"ERM": [(0.5, 16.0)], "mixup": [(0.5, 6.0)]}
+    assert read_figure2(tmp_path / "whole.csv")["miss"] == {"ERM": [(0.5, 16.0)], "mixup": [(0.5, 6.0)]}
 
 
 # -- after a sweep -------------------------------------------------------------------------------------------------------

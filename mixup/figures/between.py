@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mixup.digitised import read_figure2
 from mixup.figures.curves import looks
 from mixup.figures.groups import Sheet, caption
 from mixup.figures.ink import COLOURS, band, framed, log_scale, panels
@@ -17,7 +17,6 @@ from mixup.figures.picture import Picture
 from mixup.paper import Experiment
 
 BETWEEN = {"miss": "misses (%)", "gradient_norm": "norm of the gradient by the input"}
-DIGITISED = {"miss": "miss_pct", "gradient_norm": "gradnorm"}  # columns of the paper's file, with _erm and _mixup
 
 
 def between(whole: Sheet, paper: Mapping[str, Experiment], folder: Path) -> list[Picture]:
@@ -25,7 +24,9 @@ def between(whole: Sheet, paper: Mapping[str, Experiment], folder: Path) -> list
     sheet = whole.having("between")
     if not sheet.cells:
         return []
-    digitised = read_digitised(paper, folder)
+    curves = paper["figure2_between"].curves
+    assert curves is not None, "figure 2 has no digitised curves in paper.yaml"
+    digitised = read_figure2(folder / curves.file)
 
     def draw() -> Figure:
         figure, rows = panels(len(sheet.settings), 2, height=4.0)
@@ -36,7 +37,7 @@ def between(whole: Sheet, paper: Mapping[str, Experiment], folder: Path) -> list
                     found = cell.measured("between")
                     values = np.array([one[name] for one in found], float)
                     band(axes, found[0]["lam"], values, colour=look[cell.method].colour, label=look[cell.method].name)
-                draw_digitised(axes, digitised, name)
+                draw_digitised(axes, digitised[name])
                 axes.set(xlabel="λ", ylabel=label, xlim=(0, 1))
             row[0].set_ylim(0, None)
             log_scale(row[1])
@@ -54,15 +55,6 @@ def between(whole: Sheet, paper: Mapping[str, Experiment], folder: Path) -> list
     return [Picture(f"{name}-{sheet.scale}", sheet.experiment, f"Figure 2. {note}", draw)]
 
 
-def read_digitised(paper: Mapping[str, Experiment], folder: Path) -> dict[str, list[float]]:
-    curves = paper["figure2_between"].curves
-    assert curves is not None, "figure 2 has no digitised curves in paper.yaml"
-    with open(folder / curves.file, newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return {column: [float(row[column]) for row in rows] for column in rows[0]}
-
-
-def draw_digitised(axes: Axes, digitised: Mapping[str, Sequence[float]], name: str) -> None:
-    for method, column in (("ERM", "erm"), ("mixup", "mixup")):
-        values = digitised[f"{DIGITISED[name]}_{column}"]
-        axes.plot(digitised["lambda"], values, "--", color=COLOURS[method], linewidth=1, label=f"{method} in the paper")
+def draw_digitised(axes: Axes, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    for method, points in curves.items():
+        axes.plot(*zip(*points), "--", color=COLOURS[method], linewidth=1, label=f"{method} in the paper")

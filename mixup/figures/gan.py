@@ -18,12 +18,12 @@ from matplotlib.path import Path as Outline
 from mixup.evidence import Evidence
 from mixup.figures.ink import COLOURS, PALETTE, band, framed, panels
 from mixup.figures.picture import Picture
+from mixup.gan_table import GAMES
 from mixup.records import Record, read_metrics, read_record
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper
 WINDOW = 1.25
 MODES = {"ring": 8, "grid": 25}
-GAMES = {"paper": "the paper's formula", "unmixed": "generator unmixed", "author": "the author's code"}
 DRAWN = 400  # points a panel: more hide each other
 
 Points = Mapping[str, np.ndarray]  # `real` and `fake<iteration>`, each (N, 2)
