@@ -1,6 +1,8 @@
 # `make` or `make help` lists the targets. PYTHON=python3.12 picks the interpreter of a new .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests use a thread each: a process a core, and a file's tests together, since they share what they are made on.
+PARALLEL := --numprocesses auto --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint verify-data benchmark tables reproduce clean
 
@@ -23,10 +25,10 @@ run: setup ## the quick start: ERM against mixup on digits, 12 runs, then result
 	@$(BIN)/python scripts/quickstart.py
 
 test: setup ## the fast tests, under 10 minutes on 2 cores
-	$(BIN)/python -m pytest -q -m "not slow" -rs
+	$(BIN)/python -m pytest -q -m "not slow" -rs $(PARALLEL)
 
 test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
-	$(BIN)/python -m pytest -q -m slow -rs
+	$(BIN)/python -m pytest -q -m slow -rs $(PARALLEL)
 
 lint: setup ## format check, lint and types
 	$(BIN)/ruff format --check .

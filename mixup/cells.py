@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +124,7 @@ def difference(a: Evidence, b: Evidence) -> str:
     return f"{a.name} and {b.name} stand for one cell and differ in data.seed: remove one"
 
 
-def is_erm(settings: dict[str, Any]) -> bool:
+def is_erm(settings: Mapping[str, Any]) -> bool:
     """Plain empirical risk minimisation: nothing of section 3.8, and no dropout but the net's own."""
     off = ("mixup.alpha", "mixup.label_smoothing", "mixup.noise")
     dropout = settings.get("model.dropout") or 0.0

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-import yaml
 
 from mixup.apart import claim_table, kind_table
-from mixup.cells import Cell, is_erm
-from mixup.config import schema_defaults
+from mixup.cells import Cell
 from mixup.kinds import Measure, kinds
 from mixup.markdown import (
     MADE,
@@ -32,6 +28,7 @@ from mixup.markdown import (
 )
 from mixup.paper import Claim, Experiment
 from mixup.statistics import Paired, Verdict, sign_test
+from mixup.systems import system
 from mixup.verdicts import Judged
 
 LEGEND = (
@@ -55,7 +52,6 @@ TITLES = {
     "report_card": "Beside the paper: likelihood, calibration, corruptions and attacks",
     "semantics": "Beside the paper: what other systems call mixup",
 }
-PRESETS = Path(__file__).resolve().parent.parent / "configs" / "mixup"
 CARD: list[Measure] = [(f"card.{name}", "last") for name in ("nll", "ece", "corruptions/mean", "attacks/fgsm/4")]
 
 
@@ -79,20 +75,12 @@ def page_beside(name: str, cells: Sequence[Cell], link: Link = from_results) -> 
     headline: Measure = ("test.top1_error", "last10_median")
     measures = [headline, *(CARD if name == "report_card" else [("test.top1_error", "last")])]
     lines = [MADE, "", f"# {TITLES.get(name, f'Runs of {name}')}", "", BESIDE, ""]
-    called = system if name == "semantics" else None
+    called = system_name if name == "semantics" else None
     return ended(lines + apart_tables(cells, measures, headline, called=called), cells, link)
 
 
-def system(cell: Cell) -> str:
-    """Whose mixup a cell is, by the files in `configs/mixup`."""
-    if is_erm(cell.settings):
-        return "ERM"
-    usual = {key: value for key, value in schema_defaults() if key.startswith("mixup.") and key != "mixup.alpha"}
-    for file in sorted(PRESETS.glob("*.yaml"), key=lambda file: (file.stem != "mixup", file.stem)):
-        own = {f"mixup.{key}": value for key, value in yaml.safe_load(file.read_text()).items() if key != "defaults"}
-        if all(cell.settings[key] == value for key, value in {**usual, **own}.items()):
-            return "the paper's" if file.stem == "mixup" else file.stem
-    return MISSING
+def system_name(cell: Cell) -> str:
+    return system(cell.settings) or MISSING
 
 
 def ended(lines: Sequence[str], cells: Sequence[Cell], link: Link) -> str:

@@ -14,12 +14,12 @@ LAYERS = {
     | {"config", "cost", "paper", "statistics"},
     1: {"engine", "analysis", "display", "naming", "gan_config", "eval_config", "measurements"}
     | {"evidence", "collecting", "cells", "verdicts", "alike", "kinds", "apart", "markdown", "tables", "gan_table"}
-    | {"overview", "planning"}
+    | {"overview", "planning", "systems", "digitised"}
     | {"figures", "markup", "page", "page_runs"},
     2: {"method", "assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"}
     | {"gan_state", "gan_results", "gan_run"}
     | {"trained", "robustness", "figure2", "card", "pictures", "evaluation"},
-    3: {"command_line", "gan_command_line", "reproduction"},
+    3: {"command_line", "gan_command_line", "reproduction", "sweep_table"},
 }
 LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules}
 

@@ -311,7 +311,7 @@ def test_gans_by_modes(tmp_path):
     page = pages(tmp_path)["figure5_gan.md"]
     found = line(section(page, "## Smaller networks (scale=cpu): not comparable"), "mixup 0.2, the paper's formula")
     assert found[2:4] == ["5.0 ± 1.0 (n=3)", "4, 5, 6"]
-    assert found[6:8] == ["+4.0", "0.125"]
+    assert found[7:9] == ["+4.0", "0.125"]
     assert "No run has finished." in section(page, "## The paper's networks")
 
 

@@ -53,7 +53,7 @@ def of_sheet(sheet: Sheet, paper: Mapping[str, Experiment], curves: Path) -> lis
         *alpha_sweep(sheet, paper),
         *attacks(sheet, paper),
         *calibration(sheet),
-        *learning_curves(sheet),
+        *learning_curves(sheet, paper),
     ]
 
 

@@ -10,17 +10,19 @@ from itertools import cycle
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mixup.figures.groups import Cell, Setting, Sheet, caption
 from mixup.figures.ink import COLOURS, INK, PALETTE, band, framed, log_scale, panels
 from mixup.figures.picture import Picture
 from mixup.paper import Experiment
+from mixup.tables import TITLES
 
 MOST_LINES = 6  # in a panel; of more methods the best setting of each is shown
 BEST = "of each method its best setting, chosen on test data"
 
 
-def learning_curves(sheet: Sheet) -> list[Picture]:
+def learning_curves(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
     """Test error, and the loss above its entropy floor, over epochs; a row for each data set, net and circumstance."""
     shown = [few(setting) for setting in sheet.settings]
     together = [cell for cells in shown for cell in cells]
@@ -36,10 +38,11 @@ def learning_curves(sheet: Sheet) -> list[Picture]:
                     draw_column(axes, cell, column, look[cell.method], spread=spread)
             errors.set(xlabel="epoch", ylabel="test error (%)", ylim=(max(0, errors.get_ylim()[0]), None))
             losses.set(xlabel="epoch", ylabel="excess loss (nats)")
+            whole_epochs(errors, losses)
             log_scale(losses)
             if len(shown) > 1:
                 errors.set_title(", ".join(sheet.apart(setting)), loc="left", fontsize=12)
-        return framed(figure, title=f"Learning curves: {sheet.experiment}", caption=note, legend=rows[:, 0])
+        return framed(figure, title=f"Learning curves: {place(sheet.experiment, paper)}", caption=note, legend=rows[:, 0])
 
     chosen = f" Shown is {BEST}." if len(together) < len(sheet.cells) else ""
     lines = "Mean and range over seeds" if spread else "Means over seeds"
@@ -48,7 +51,14 @@ def learning_curves(sheet: Sheet) -> list[Picture]:
         f"least it can be; of ERM the loss itself.{chosen}{dotted(together)}"
     )
     name = f"{sheet.experiment}-curves-{sheet.scale}"
-    return [Picture(name, sheet.experiment, f"Learning curves of {sheet.experiment}. {note}", draw)]
+    return [Picture(name, sheet.experiment, f"Learning curves: {place(sheet.experiment, paper)}. {note}", draw)]
+
+
+def place(experiment: str, paper: Mapping[str, Experiment]) -> str:
+    """Where in the paper an experiment is, or what it is about."""
+    if experiment in paper:
+        return paper[experiment].title.partition(":")[0].lower()
+    return TITLES.get(experiment, experiment).partition(": ")[2] or experiment
 
 
 def figure3b(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
@@ -68,6 +78,7 @@ def figure3b(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
             if beside:
                 draw_paper(axes, paper["figure3b_curve"])
             axes.set(xlabel="epoch", ylabel="test error (%)", ylim=(0, None))
+            whole_epochs(axes)
             axes.set_title(", ".join(here.apart(setting)), loc="left", fontsize=12)
         return framed(figure, title="Figure 3(b): test error on CIFAR-10", caption=note, legend=rows.ravel())
 
@@ -93,6 +104,11 @@ def draw_column(axes: Axes, cell: Cell, column: str, look: Look, *, spread: bool
     values = cell.column(column)
     if values.size and not np.isnan(values).all():
         band(axes, range(1, values.shape[1] + 1), values, colour=look.colour, label=look.name, spread=spread)
+
+
+def whole_epochs(*axes: Axes) -> None:
+    for one in axes:
+        one.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
 def drops(axes: Axes, cells: Sequence[Cell]) -> None:

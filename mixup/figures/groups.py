@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from mixup.config import schema_defaults
 from mixup.evidence import Evidence
 from mixup.naming import BYSTANDERS
+from mixup.systems import PAPER, system
 
 DEFAULTS = dict(schema_defaults())
 IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something with a name of its own does
@@ -101,7 +102,7 @@ def sheets(evidence: Sequence[Evidence]) -> list[Sheet]:
     for run in evidence:
         if not run.is_gan:
             found.setdefault(experiment_of(run), []).append(run)
-    return [Sheet(*key, settings_of(runs)) for key, runs in sorted(found.items())]
+    return [Sheet(*key, settings_of(runs, by_system=key[0] == "semantics")) for key, runs in sorted(found.items())]
 
 
 def experiment_of(run: Evidence) -> tuple[str, str]:
@@ -110,8 +111,9 @@ def experiment_of(run: Evidence) -> tuple[str, str]:
     return run.record["name"].removesuffix(f"-{scale}"), scale
 
 
-def settings_of(runs: Sequence[Evidence]) -> tuple[Setting, ...]:
-    """Runs of one experiment and scale by data set and net, and by whatever else varies there but the method."""
+def settings_of(runs: Sequence[Evidence], *, by_system: bool) -> tuple[Setting, ...]:
+    """Runs of one experiment and scale by data set and net, and by whatever else varies there but the method. by_system:
+    whether methods go by the names of whose they are."""
     places: dict[tuple[str, str], list[Evidence]] = {}
     for run in runs:
         places.setdefault((run.record["data"]["provenance"], net_name(run.settings)), []).append(run)
@@ -122,7 +124,8 @@ def settings_of(runs: Sequence[Evidence]) -> tuple[Setting, ...]:
         for run in there:
             more.setdefault(circumstances(run.settings, differ), []).append(run)
         for words, same in more.items():
-            settings.append(Setting(provenance, net, words, cells_of(same, dropout="model.dropout" in differ)))
+            cells = cells_of(same, dropout="model.dropout" in differ)
+            settings.append(Setting(provenance, net, words, tuple(map(named_by_system, cells)) if by_system else cells))
     return tuple(sorted(settings, key=lambda one: (one.provenance, one.net, one.more)))
 
 
@@ -138,6 +141,11 @@ def cells_of(runs: Sequence[Evidence], *, dropout: bool) -> tuple[Cell, ...]:
         family = " + ".join(kind for kind, _ in words)
         cells.append(Cell(ordered, " + ".join(f"{kind} {value}".strip() for kind, value in words), family))
     return tuple(sorted(cells, key=lambda c: (len(c.family.split(" + ")), c.family != "ERM", c.family, c.alpha, c.method)))
+
+
+def named_by_system(cell: Cell) -> Cell:
+    name = system(cell.settings) or cell.method
+    return replace(cell, method=name, family="mixup" if name == PAPER else name)
 
 
 def settled(settings: Settings) -> tuple[Any, ...]:
