@@ -49,10 +49,11 @@ def show_tables(runs: Iterable[Path]) -> bool:
 
 
 def show_table(folder: Path, text: str) -> None:
-    """All but the list of records is printed."""
+    """All but the list of records is printed: rendered where it fits, since a narrower table would be cut."""
     write_atomic(folder / FILE, text.encode())
     shown, console = text.partition(SOURCES)[0].strip(), Console()
-    console.print(Markdown(shown)) if console.is_terminal else print(shown)
+    widest = max((len(line) for line in shown.splitlines() if line.startswith("|")), default=0)
+    console.print(Markdown(shown)) if console.is_terminal and widest < console.width else print(shown)
     print(f"\nall of it, with the way to each record: {folder / FILE}", flush=True)
 
 
