@@ -40,12 +40,17 @@ def page_gan(paper: Experiment, cells: Sequence[Cell], link: Link = from_results
     lines = [MADE, "", f"# {paper.title}", "", f"Section {paper.section}. {paper.note or ''}".strip(), ""]
     lines += ["Claims of the paper, in words alone and judged by no rule:", ""]
     lines += [*(f"* {claim.text}{'' if claim.verified else ' (unverified)'}" for claim in paper.claims), ""]
+    lines += [*gan_tables(cells), LEGEND, ""]
+    lines += [SOURCES, "", *sources(cells, link), ""] if cells else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def gan_tables(cells: Sequence[Cell]) -> list[str]:
+    lines = []
     for scale, title in SCALES.items():
         found = [cell for cell in cells if cell.settings["scale"] == scale]
         lines += [f"## {title}", "", *(gan_rows(found) if found else ["No run has finished."]), ""]
-    lines += [LEGEND, ""]
-    lines += [SOURCES, "", *sources(cells, link), ""] if cells else []
-    return "\n".join(lines).rstrip() + "\n"
+    return lines
 
 
 def gan_rows(cells: Sequence[Cell]) -> list[str]:

@@ -11,6 +11,7 @@ from mixup.alike import corresponding
 from mixup.cells import IGNORED, Cell
 from mixup.config import schema_defaults
 from mixup.markdown import MISSING, measure, row_name, shown, telling
+from mixup.nets import net_name
 from mixup.paper import Experiment, Row
 from mixup.verdicts import is_papers_data
 
@@ -32,6 +33,7 @@ COLUMNS = {
     "mixup.lam_per": "lambda per",
     "mixup.fold": "folded",
 }
+CROPPED = ("cifar10", "cifar100", "imagenet", "tiny_imagenet")  # whose images are, unless asked otherwise
 MOST_MEASURES = 5  # that a line has room for
 
 USUAL = {"model.dropout": 0.0, **{key: value for key, value in schema_defaults() if key.startswith("mixup.")}}
@@ -75,10 +77,20 @@ class Kind:
             {f"{cell.first.record['data'].get(f'{part}_count', 0):,} {name} examples" for cell in self.cells}
             for part, name in (("train", "training"), ("test", "test"))
         ]
+        nets = {net_name(cell.settings) for cell in self.cells}
         epochs = {f"{cell.settings['trainer.epochs']} epochs" for cell in self.cells}
-        common = ", ".join(one.pop() for one in (*counts, epochs) if len(one) == 1)
+        common = ", ".join(one.pop() for one in (nets, *counts, epochs) if len(one) == 1) + self.asides
         several = f" Difference and p are of: {measure(*self.headline)}." if self.wide and len(self.measures) > 1 else ""
         return f"{common[:1].upper()}{common[1:]}.{several}"
+
+    @property
+    def asides(self) -> str:
+        """What one would not expect of the training, and no column says."""
+        plain = all(cell.settings["data.name"] in CROPPED and not cell.settings["data.augment"] for cell in self.cells)
+        near = {cell.settings["mixup.neighbours"] for cell in self.cells if cell.settings["mixup.partner"] == "nearest"}
+        words = ["no crops and flips"] if plain else []
+        words += [f"a near partner is one of the {count} nearest" for count in sorted(near)]
+        return "".join(f"; {one}" for one in words)
 
     @cached_property
     def named_by_rows(self) -> bool:
@@ -143,7 +155,7 @@ def kind_of(cell: Cell, paper: Experiment | None) -> str:
 
 
 def setting(key: str, cell: Cell) -> str:
-    return shown(key, cell.settings[key])
+    return net_name(cell.settings) if key == "model.name" else shown(key, cell.settings[key])
 
 
 def title(key: str) -> str:

@@ -16,16 +16,30 @@ MADE = "<!-- Made by scripts/make_tables.py from results/paper.yaml and results/
 MISSING = "-"
 SOURCES = "## Where the numbers come from"
 
+CARD = {  # of the report card
+    "card.nll": "NLL (nats)",
+    "card.brier": "Brier score",
+    "card.ece": "calibration error",
+    "card.nll_scaled": "NLL (nats), temperature scaled",
+    "card.ece_scaled": "calibration error, temperature scaled",
+    "card.corruptions/noise/3": "error, noise of severity 3",
+    "card.corruptions/blur/3": "error, blur of severity 3",
+    "card.corruptions/contrast/3": "error, low contrast of severity 3",
+    "card.corruptions/jpeg/3": "error, JPEG of severity 3",
+    "card.corruptions/mean": "error, mean over corrupted images",
+    "card.attacks/fgsm/4": "error, FGSM at 4",
+    "card.attacks/ifgsm/4": "error, I-FGSM at 4",
+    "card.attacks/pgd/4": "error, PGD at 4",
+    "card.between/miss/0.5": "misses at lambda 1/2",
+    "card.between/gradient_norm/0.5": "gradient norm at lambda 1/2",
+}
 METRICS = {
     "test.top1_error": "test error",
     "test.top5_error": "test top-5 error",
     "validation.top1_error": "validation error",
     "train.real_label_error": "train error, real labels",
     "train.corrupted_label_error": "train error, corrupted labels",
-    "card.nll": "NLL (nats)",
-    "card.ece": "calibration error",
-    "card.corruptions/mean": "error, corrupted images",
-    "card.attacks/fgsm/4": "error, FGSM at 4",
+    **CARD,
 }
 STATISTICS = {"last": "last epoch", "best": "best (chosen on test data)", "last10_median": "median of last 10 epochs"}
 ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM"}
@@ -95,7 +109,7 @@ def probability(p: float) -> str:
 
 def places_of(metric: str) -> int:
     """Decimals: two of percent, four of a gradient's norm."""
-    return 4 if "gradient_norm" in metric or metric == "card.nll" else 2
+    return 4 if "gradient_norm" in metric or metric in ("card.nll", "card.nll_scaled", "card.brier") else 2
 
 
 # -- words ---------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ of the project's README."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +12,18 @@ from pathlib import Path
 from mixup.cells import cells_of
 from mixup.errors import UserError
 from mixup.evidence import Evidence, faults
-from mixup.gan_table import page_gan
+from mixup.gan_table import gan_tables, page_gan
 from mixup.markdown import MADE, MISSING, Link, counted, from_results, table
 from mixup.paper import Claim, Experiment
 from mixup.statistics import Verdict, Word
-from mixup.tables import TITLES, directions, page, page_beside
+from mixup.tables import TITLES, beside_tables, directions, number_tables, page, page_beside
 from mixup.verdicts import RUNS_OF, Judged, Recipes, judge, runs_of
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 WORDS: tuple[Word, ...] = ("reproduced", "direction holds", "not reproduced", "undecided", "too few seeds", "not run")
 UNJUDGED: tuple[Word, ...] = ("too few seeds", "not run")
 APART = ("runs not comparable", "directions seen there")
+ALL = "All tables"
 ELSEWHERE = ("quickstart",)  # has a page of its own, by `make run`
 
 
@@ -61,8 +63,11 @@ def has_page(judged: Judged) -> bool:
 
 
 def page_of(judged: Judged, link: Link = from_results) -> str:
-    is_gan = RUNS_OF.get(judged.paper.name) == "gan"
-    return page_gan(judged.paper, judged.apart, link) if is_gan else page(judged, link)
+    return page_gan(judged.paper, judged.apart, link) if is_gan(judged.paper) else page(judged, link)
+
+
+def is_gan(paper: Experiment) -> bool:
+    return RUNS_OF.get(paper.name) == "gan"
 
 
 # -- results/README.md ---------------------------------------------------------------------------------------------------
@@ -76,8 +81,25 @@ def overview(found: Ledger) -> str:
     if found.others:
         others = [[f"[{TITLES.get(name, name)}]({name}.md)", str(len(runs))] for name, runs in found.others.items()]
         lines += ["## Not in the paper", "", *table(["experiment", "runs"], others, words=1), ""]
-    lines += ["The quick start has a page of its own, [quickstart.md](quickstart.md), made by `make run`."]
-    return "\n".join(lines) + "\n"
+    lines += ["The quick start has a page of its own, [quickstart.md](quickstart.md), made by `make run`. "]
+    lines[-1] += "[report.html](report.html) has tables, figures, curves and every run's details on one page, for a browser."
+    return "\n".join([*lines, "", f"## {ALL}", "", *all_tables(found)]) + "\n"
+
+
+def all_tables(found: Ledger) -> list[str]:
+    """Those of each page, without the words around them."""
+    parts = {
+        linked(one, ""): gan_tables(one.apart) if is_gan(one.paper) else number_tables(one)
+        for one in found.judged
+        if has_page(one)
+    }
+    parts |= {
+        f"[{TITLES.get(name, name)}]({name}.md)": beside_tables(name, cells_of(runs)) for name, runs in found.others.items()
+    }
+    lines = []
+    for title, tables in parts.items():
+        lines += [f"### {title}", "", *(re.sub("^#+ ", "#### ", line) for line in tables)]
+    return lines[:-1]
 
 
 STATED = (
@@ -102,8 +124,12 @@ def apart_counts(judged: Judged) -> list[str]:
 
 
 def linked(judged: Judged, folder: str) -> str:
-    title = judged.paper.title.partition(",")[0]
+    title = short(judged.paper)
     return f"[{title}]({folder}{judged.paper.name}.md)" if has_page(judged) else title
+
+
+def short(paper: Experiment) -> str:
+    return paper.title.partition(",")[0]
 
 
 def claims_table(judged: Sequence[Judged]) -> list[str]:
@@ -116,9 +142,7 @@ def claims_table(judged: Sequence[Judged]) -> list[str]:
         for text, found in groups.items():
             counts = Counter(verdict.word for _, verdict in found)
             said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
-            body.append(
-                [one.paper.title.partition(":")[0], text, str(len(found)), said if len(found) > 1 else str(found[0][1])]
-            )
+            body.append([short(one.paper), text, str(len(found)), said if len(found) > 1 else str(found[0][1])])
     return table(["experiment", "claim", "pairs", "verdict "], body, words=2, grouped=1)
 
 

@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 
 from mixup.display import duration
 from mixup.evidence import Evidence
 from mixup.figures import Picture
 from mixup.markup import Resolve, html_of, sections
+from mixup.overview import ALL
 from mixup.page_runs import Differences, anchor, data_of, run_html, script_json, section_of
 
 SOURCES = "Where the numbers come from"  # the part of each page of results/ that here follows the figures
@@ -44,7 +46,8 @@ def page(
     places `<!-- nav -->`, `<!-- options -->`, `<!-- overview -->`, `<!-- sections -->` and `/* data */`."""
     found = sections_of(tables, evidence, pictures)
     resolve = resolver([section.name for section in found], evidence)
-    overview = "\n".join(headed(*part, resolve) for part in sections(tables["README.md"]) if part[0] != 1)
+    whole = takewhile(lambda part: part[1] != ALL, sections(tables["README.md"]))  # after it, what the page has by itself
+    overview = "\n".join(headed(*part, resolve) for part in whole if part[0] != 1)
     stated = next((html_of(lines, resolve) for level, _, lines in sections(tables["README.md"]) if level == 1), "")
     parts = {
         "<!-- nav -->": "\n".join(nav_item(section, found) for section in found),

@@ -100,7 +100,7 @@ def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environme
         "data": record["data"]["provenance"],
         "scale": scale_of(run),
         "seed": run.seed,
-        "command": shlex.join(["python", *environment["command"]]),
+        "command": command_of(run),
         "commit": (environment["commit"] or "none") + ("" if environment["dirty"] is False else " (changed)"),
         "device": record["device"],
         "environment": environments.setdefault(environment_text(environment), len(environments)),
@@ -109,6 +109,12 @@ def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environme
         "measured": sorted(run.evaluations),
         "wandb": (record.get("wandb") or {}).get("url"),
     }
+
+
+def command_of(run: Evidence) -> str:
+    script, *arguments = run.record["environment"]["command"]
+    folder = "scripts/" if run.is_gan and "/" not in script else ""  # earlier records have its name alone
+    return shlex.join(["python", folder + script, *arguments])
 
 
 def environment_text(environment: Mapping[str, Any]) -> str:

@@ -84,7 +84,7 @@ def environment() -> dict[str, Any]:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "absent"
-    root = Path(__file__).resolve().parent.parent
+    root, script = Path(__file__).resolve().parent.parent, Path(sys.argv[0]).resolve()
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
     return {
@@ -93,7 +93,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [str(script.relative_to(root)) if script.is_relative_to(root) else script.name, *sys.argv[1:]],
     }
 
 

@@ -105,8 +105,12 @@ def experiments() -> list[str]:
 
 
 def known(name: str, paper: Mapping[str, Experiment]) -> str:
-    """UserError for what is neither an experiment of the paper nor one of `configs/experiment`."""
+    """The whole name, of which a beginning is enough. UserError for what is neither an experiment of the paper nor one of
+    `configs/experiment`."""
     names = list(dict.fromkeys([*paper, *experiments()]))
+    begun = [one for one in names if one.startswith(name)]
+    if name not in names and len(begun) == 1:
+        return begun[0]
     if name not in names:
         raise UserError(f"{name}: no such experiment{suggestion(name, names)}; there are {', '.join(names)}")
     return name

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mixup.analysis.attacks import ATTACKS
+from mixup.doubts import doubts
 from mixup.measurements import Values, read_measurement, tracked, write_measurement
 from mixup.metrics import topk_errors
 from mixup.plan import stream_seed
@@ -132,5 +133,7 @@ def measure_attacks(
         results = [*kept_results(target, wrong.shape[-1]), *results_of(source, target, cells, wrong[row])]
         merged = {key(result): result for result in results}
         ordered = sorted(merged.values(), key=lambda result: (result["source"] != "self", *key(result)))
+        for doubt in doubts(ordered):
+            print(f"note on {target.name}, {wrong.shape[-1]:,} examples: {doubt}", flush=True)
         found.append(write_measurement(target.folder, FILE, {"examples": wrong.shape[-1], "results": ordered}))
     return found

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from mixup.apart import claim_table, kind_table
 from mixup.cells import Cell
+from mixup.doubts import doubts
 from mixup.kinds import Measure, kinds
 from mixup.markdown import (
+    CARD,
     MADE,
     MISSING,
     ROW_NAMES,
@@ -31,6 +33,7 @@ from mixup.statistics import Paired, Verdict, sign_test
 from mixup.systems import system
 from mixup.verdicts import Judged
 
+NUMBERS = "The paper's numbers and ours"
 LEGEND = (
     "Ours: mean ± standard deviation (number of seeds). Difference: minus ERM's of the same seed, with its 95 % interval. "
     "Verdicts follow the rules in [`mixup/statistics.py`](../mixup/statistics.py). Errors are in percent."
@@ -52,7 +55,8 @@ TITLES = {
     "report_card": "Beside the paper: likelihood, calibration, corruptions and attacks",
     "semantics": "Beside the paper: what other systems call mixup",
 }
-CARD: list[Measure] = [(f"card.{name}", "last") for name in ("nll", "ece", "corruptions/mean", "attacks/fgsm/4")]
+LAST: Measure = ("test.top1_error", "last")
+CARD_MEASURES: list[Measure] = [(name, "last") for name in CARD]
 
 
 def page(judged: Judged, link: Link = from_results) -> str:
@@ -60,23 +64,37 @@ def page(judged: Judged, link: Link = from_results) -> str:
     paper = judged.paper
     lines = [MADE, "", f"# {paper.title}", "", introduction(paper), ""]
     if judged.lines:
-        lines += ["## The paper's numbers and ours", "", *paper_table(judged), "", LEGEND, "", *reasons(judged)]
+        lines += [f"## {NUMBERS}", "", *paper_table(judged), "", LEGEND, "", *reasons(judged)]
     if claims := claim_section(judged):
         lines += ["## Claims of the paper", "", *claims, ""]
     if judged.apart:
         lines += ["## Not comparable", "", APART, ""] if paper.rows else []
-        lines += apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper)
+        lines += [*tables_apart(judged), *attack_notes(judged.apart)]
     own = {line.cell.first.name: line.cell for line in judged.lines if line.cell}
     return ended(lines, [*own.values(), *judged.apart], link)
 
 
 def page_beside(name: str, cells: Sequence[Cell], link: Link = from_results) -> str:
     """Of runs that the paper has nothing of."""
-    headline: Measure = ("test.top1_error", "last10_median")
-    measures = [headline, *(CARD if name == "report_card" else [("test.top1_error", "last")])]
     lines = [MADE, "", f"# {TITLES.get(name, f'Runs of {name}')}", "", BESIDE, ""]
-    called = system_name if name == "semantics" else None
-    return ended(lines + apart_tables(cells, measures, headline, called=called), cells, link)
+    return ended([*lines, *beside_tables(name, cells)], cells, link)
+
+
+def beside_tables(name: str, cells: Sequence[Cell]) -> list[str]:
+    headline: Measure = ("test.top1_error", "last10_median")
+    measures = [headline, *(CARD_MEASURES if name == "report_card" else [LAST])]
+    return apart_tables(cells, measures, headline, called=system_name if name == "semantics" else None)
+
+
+def number_tables(judged: Judged) -> list[str]:
+    """All that has numbers of ours or of the paper's."""
+    own = [f"## {NUMBERS}", "", *paper_table(judged), ""] if judged.lines else []
+    return [*own, *tables_apart(judged)]
+
+
+def tables_apart(judged: Judged) -> list[str]:
+    paper = judged.paper
+    return apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper)
 
 
 def system_name(cell: Cell) -> str:
@@ -92,7 +110,8 @@ def ended(lines: Sequence[str], cells: Sequence[Cell], link: Link) -> str:
 
 def introduction(paper: Experiment) -> str:
     note = [" ".join(paper.note.split())] if paper.note else []
-    return " ".join([f"Section {paper.section}.", *note, f"To redo a row: `python scripts/reproduce.py {paper.name}`."])
+    redo = f"`python scripts/reproduce.py {paper.name}` lists the rows, `--row ID` prints the commands that redo one, and"
+    return " ".join([f"Section {paper.section}.", *note, redo, "`--all --scale cpu` those of the small runs."])
 
 
 def apart_tables(
@@ -115,14 +134,26 @@ def directions(judged: Judged) -> tuple[int, int]:
     """Of the runs that are not comparable: how many of the directions that the paper claims are seen, and of how many."""
     if not judged.apart or not judged.paper.rows:
         return 0, 0
-    paper = judged.paper
-    text = "\n".join(apart_tables(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper))
+    text = "\n".join(tables_apart(judged))
     return text.count("direction seen"), text.count("direction seen") + text.count("direction not seen")
 
 
+def attack_notes(cells: Sequence[Cell]) -> list[str]:
+    """What contradicts how attacks work, run by run."""
+    runs = [run for cell in cells for run in cell.runs if "attacks" in run.evaluations]
+    told = [f"* `{run.record['label']}`: {one}" for run in runs for one in doubts(run.evaluations["attacks"]["results"])]
+    if not told:
+        return []
+    why = "The error should grow with epsilon, a stronger attack do no less, another net's examples no more than one's own."
+    examples = min(run.evaluations["attacks"]["examples"] for run in runs)
+    return [f"{why} Of {examples:,} examples, it is not so here:", "", *told, ""]
+
+
 def measures_of(paper: Experiment) -> list[Measure]:
+    """Those that the paper prints; of attacks, also the clean error, without which they say little."""
     found = [(value.metric, value.statistic) for row in paper.rows for value in row.values]
-    return list(dict.fromkeys(found)) or [("test.top1_error", "last")]
+    clean = [LAST] if not found or any(metric.startswith("white_box") for metric, _ in found) else []
+    return list(dict.fromkeys([*clean, *found]))
 
 
 # -- numbers -------------------------------------------------------------------------------------------------------------
@@ -183,7 +214,8 @@ def claim_section(judged: Judged) -> list[str]:
 def claim_row(paper: Experiment, claim: Claim, pairs: Paired, verdict: Verdict, *, several: bool) -> list[str]:
     metric, statistic = claim.metric or "", claim.statistic or ""
     sides = [paper.row(id or "") for id in (claim.better, claim.worse)]
-    printed = " < ".join(str(side.value(metric, statistic)) for side in sides)
+    values = [(side, side.value(metric, statistic)) for side in sides]
+    printed = " < ".join(paper_number(side, value) if value else MISSING for side, value in values)
     signs = sign_test(pairs.differences)
     counts = [f"{signs.lower} of {signs.n}", probability(signs.p)] if pairs.seeds else [MISSING, MISSING]
     text = claim.text if claim.verified else f"{claim.text} (unverified)"

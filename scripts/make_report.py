@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup import gan_command_line, gan_config, naming
-from mixup.command_line import configuration
+from mixup.command_line import CONFIGS, configuration
 from mixup.config import leaves
 from mixup.errors import UserError
 from mixup.evidence import Evidence, read_evidence
@@ -23,10 +26,12 @@ from mixup.files import write_atomic
 from mixup.overview import generated, ledger
 from mixup.page import page
 from mixup.paper import read_paper
-from mixup.reproduction import SWEEPS, recipes
+from mixup.reproduction import recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
+CHOICES = ("data", "model", "recipe")  # of a sweep's groups, those that are told where a run has another
+METHOD = ("mixup.alpha", "model.dropout")  # what table 2's `method` sets
 UNTOLD = {*naming.BYSTANDERS, *gan_config.BYSTANDERS, "seed", "data.seed"}
 
 
@@ -55,40 +60,60 @@ def main() -> int:
 
 
 def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
-    """Setting, here, there; of the recipes that an experiment has for the run's data and net, the one that is nearest."""
-    found = [differing(run.settings, there) for there in papers_scale(*place_of(run))]
-    return min(found, key=len, default=None)
+    """Setting, here, there: of the recipes that the run's experiment has at the paper's scale, the nearest. What it varies
+    is no difference, but data and net are. None where it has none."""
+    if run.is_gan:
+        recipes = gan_recipes(run.settings["data"])
+    else:
+        recipes = sweep_recipes(sweep_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
+    return min((differing(run.settings, *recipe) for recipe in recipes), key=len, default=None)
 
 
-def differing(here: dict[str, Any], there: dict[str, Any]) -> list[tuple[str, str, str]]:
-    keys = [key for key in here if key not in UNTOLD and here[key] != there.get(key)]
-    return [(key, shown(here[key]), shown(there.get(key))) for key in keys]
+def differing(here: dict[str, Any], there: dict[str, Any], varied: Collection[str]) -> list[tuple[str, str, str]]:
+    told = [key for key in here if key not in UNTOLD and key not in varied and key.partition(".")[0] not in varied]
+    return [(key, shown(here[key]), shown(there.get(key))) for key in told if here[key] != there.get(key)]
 
 
 def shown(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def place_of(run: Evidence) -> tuple[str, str, str]:
-    name = run.file.parent.name.removesuffix(f"-{run.settings['scale']}")
-    return name, run.settings["data" if run.is_gan else "data.name"], run.settings.get("model.name", "")
+def sweep_of(run: Evidence) -> str:
+    """The file in configs/experiment that the run was asked for by; table 1 has two."""
+    words = [word.partition("=") for word in run.record["environment"]["command"]]
+    asked = [name for key, _, name in words if key == "experiment" and experiment_file(name).exists()]
+    return asked[-1] if asked else run.file.parent.name.removesuffix(f"-{run.settings['scale']}")
+
+
+def experiment_file(name: str) -> Path:
+    return CONFIGS / "experiment" / f"{name}.yaml"
 
 
 @cache
-def papers_scale(experiment: str, data: str, model: str) -> list[dict[str, Any]]:
-    """The settings of this project's recipes at the paper's scale; none for what the configuration has no longer."""
-    if not model:
-        (task,) = gan_command_line.planned([f"data={data}"], multirun=False)
-        return [dict(leaves(task.config))]
-    found = []
-    for sweep in SWEEPS.get(experiment, (experiment,)):
-        known = (ROOT / "configs" / "experiment" / f"{sweep}.yaml").exists()
-        framed = [*([f"experiment={sweep}"] if known else []), f"data={data}", f"model={model}"]
-        try:
-            found.append(dict(leaves(configuration(framed))))
-        except (UserError, HydraException, OmegaConfBaseException):
-            continue
-    return found
+def gan_recipes(data: str) -> list[tuple[dict[str, Any], Collection[str]]]:
+    (task,) = gan_command_line.planned([f"data={data}"], multirun=False)
+    return [(dict(leaves(task.config)), ("alpha", "game"))]
+
+
+@cache
+def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
+    """The settings of each pair of data and net in a sweep, and what else it varies; none where there is no such sweep."""
+    file = experiment_file(sweep)
+    if not file.exists():
+        return []
+    params = {key: str(values) for key, values in yaml.safe_load(file.read_text())["hydra"]["sweeper"]["params"].items()}
+    chosen = [[f"{group}={value}" for value in params[group].split(",")] for group in CHOICES if group in params]
+    varied = [*(key for key in params if key not in CHOICES), *(METHOD if "method" in params else ())]
+    return [(dict(leaves(configuration([f"experiment={sweep}", *words]))), varied) for words in product(*chosen)]
+
+
+@cache
+def plain_recipes(data: str, model: str) -> list[tuple[dict[str, Any], Collection[str]]]:
+    """Of a run outside experiments: how its net is trained on its data, where the configuration still has both."""
+    try:
+        return [(dict(leaves(configuration([f"data={data}", f"model={model}"]))), ())]
+    except (UserError, HydraException, OmegaConfBaseException):
+        return []
 
 
 if __name__ == "__main__":

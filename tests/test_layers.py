@@ -14,7 +14,7 @@ LAYERS = {
     | {"config", "cost", "paper", "statistics"},
     1: {"engine", "analysis", "display", "naming", "gan_config", "eval_config", "measurements"}
     | {"evidence", "collecting", "cells", "verdicts", "alike", "kinds", "apart", "markdown", "tables", "gan_table"}
-    | {"overview", "planning", "systems", "digitised"}
+    | {"overview", "planning", "systems", "digitised", "nets", "doubts"}
     | {"figures", "markup", "page", "page_runs"},
     2: {"method", "assembly", "resuming", "results", "run", "report", "speed", "dry_run", "inventory", "verification"}
     | {"gan_state", "gan_results", "gan_run"}

@@ -20,7 +20,7 @@ from mixup.command_line import planned
 from mixup.evidence import read_evidence
 from mixup.figures import all_pictures
 from mixup.markup import html_of, inline, sections
-from mixup.overview import generated, ledger
+from mixup.overview import ALL, generated, ledger
 from mixup.page_runs import script_json
 from mixup.paper import read_paper
 from mixup.reproduction import recipes
@@ -52,6 +52,7 @@ def evidence():
 def test_it_has_every_row_of_the_generated_tables(file, evidence):
     paper = read_paper(ROOT / "results" / "paper.yaml")
     tables = generated(ledger(paper, evidence, recipes(paper), allow_dirty=False))
+    tables["README.md"] = tables["README.md"].partition(f"## {ALL}")[0]  # what follows are the others' again
     lines = [line for text in tables.values() for line in text.splitlines() if line.startswith("|")]
     rules = [line for line in lines if set(line) <= set("|-: ")]
     page = file.read_text()
@@ -68,7 +69,7 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
     assert len(data["environments"]) == 1
     for run_data, found in zip(data["runs"], evidence):
         assert (ROOT / run_data["file"]).name == found.file.name
-        assert run_data["command"].startswith("python train")
+        assert run_data["command"].startswith("python scripts/train_gan.py" if found.is_gan else "python train.py")
         if not found.is_gan:
             last = f"{found.record['test']['top1_error']['last']:.2f} %"
             assert ["test error, last epoch", last] in run_data["numbers"]

@@ -190,9 +190,9 @@ def test_the_claim_that_mixup_is_worse_is_looked_for_as_such(tmp_path):
         for alpha, errors in ((0, [10.0, 11.0, 12.0]), (0.1, [11.0, 12.5, 13.0])):
             commit_cell(tmp_path, *cpu, f"model={model}", f"mixup.alpha={alpha}", errors=errors, provenance="ten words")
     page = section(pages(tmp_path)["figure4_speech.md"], "### ten words, cpu scale")
-    assert "direction seen, n=3" in line(page, "speech_lenet", "0.1")[-2]
-    assert "direction not seen, n=3" in line(page, "vgg11", "0.1")[-2]
-    assert line(page, "vgg11", "0.1")[-3] == "3.8 on Speech Commands v0.01"
+    assert "direction seen, n=3" in line(page, "LeNet", "0.1")[-2]
+    assert "direction not seen, n=3" in line(page, "VGG-11 of width 8", "0.1")[-2]
+    assert line(page, "VGG-11 of width 8", "0.1")[-3] == "3.8 on Speech Commands v0.01"
 
 
 def test_table_2_apart_has_best_last_and_train_errors_and_its_other_claims(tmp_path):

@@ -10,7 +10,9 @@ import numpy as np
 
 from mixup.config import schema_defaults
 from mixup.evidence import Evidence
+from mixup.kinds import CROPPED
 from mixup.naming import BYSTANDERS
+from mixup.nets import net_name
 from mixup.systems import PAPER, system
 
 DEFAULTS = dict(schema_defaults())
@@ -206,23 +208,6 @@ def method_words(settings: Settings, *, dropout: bool) -> list[tuple[str, str]]:
     return words
 
 
-def net_name(settings: Settings) -> str:
-    """The net as papers name it, with its size where that is not the paper's."""
-    name, depth, width = (settings[f"model.{key}"] for key in ("name", "depth", "width"))
-    usual = {"preact_resnet18": ("PreAct ResNet-18", 64), "vgg11": ("VGG-11", 64)}
-    if name in usual:
-        return usual[name][0] + ("" if width in (None, usual[name][1]) else f" of width {width}")
-    shown = {
-        "wrn28": f"WRN-{depth}-{width}",
-        "densenet": f"DenseNet-BC-{depth} (k={settings['model.growth']})",
-        "mlp": f"MLP {depth} x {width}",
-        "lenet": "LeNet",
-        "speech_lenet": "LeNet",
-        "timm": str(settings["model.arch"]),
-    }
-    return shown.get(name, name.replace("resnext", "ResNeXt-").replace("resnet", "ResNet-").replace("_", " "))
-
-
 def caption(sheet: Sheet) -> str:
     """What every figure says below: data and its provenance, net, scale, how many seeds."""
     first = sheet.settings[0]
@@ -231,9 +216,9 @@ def caption(sheet: Sheet) -> str:
     one = len({setting.provenance for setting in sheet.settings}) == 1
     data = (first.provenance + examples) if one else "data as named"
     nets = list(dict.fromkeys(setting.net for setting in sheet.settings))
-    return "; ".join(
-        [data[0].upper() + data[1:], *([nets[0]] if len(nets) == 1 else []), f"{sheet.scale} scale, {seeds(sheet.cells)}"]
-    )
+    plain = all(cell.settings["data.name"] in CROPPED and not cell.settings["data.augment"] for cell in sheet.cells)
+    words = [data[0].upper() + data[1:], *(["no crops and flips"] if plain else []), *(nets if len(nets) == 1 else [])]
+    return "; ".join([*words, f"{sheet.scale} scale, {seeds(sheet.cells)}"])
 
 
 def seeds(cells: Sequence[Cell]) -> str:

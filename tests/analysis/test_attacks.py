@@ -104,6 +104,18 @@ def test_restarts_only_help(victim):
     assert errors[0] <= errors[1]
 
 
+def test_agreement_with_foolbox(victim):
+    foolbox = pytest.importorskip("foolbox")
+    model, pixels, labels = victim
+    theirs = foolbox.PyTorchModel(model, bounds=(0, 255))
+    attacks = foolbox.attacks
+    single = attacks.LinfFastGradientAttack(random_start=False).run(theirs, pixels, labels, epsilon=4.0)
+    torch.testing.assert_close(fgsm(model, pixels, labels, eps=4), single, atol=1e-3, rtol=0)
+    iterated = attacks.LinfBasicIterativeAttack(abs_stepsize=0.4, steps=10, random_start=False)
+    same = ((ifgsm(model, pixels, labels, eps=4) - iterated.run(theirs, pixels, labels, epsilon=4.0)).abs() < 1e-3).float()
+    assert same.mean() > 0.99, "a sign of a gradient near zero may differ"
+
+
 def test_agreement_with_torchattacks(victim):
     torchattacks = pytest.importorskip("torchattacks")
     model, pixels, labels = victim
