@@ -212,19 +212,10 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
 
 
 def summarise(tasks: Sequence[Task]) -> int:
-    """The sweep's table, mean ± std over seeds, from the records on disk: an experiment's as `make tables` would have it, of
-    other sweeps the test errors. Returns 1 where some run has no record."""
-    from mixup.display import print_cells
-    from mixup.sweep_table import show_tables
+    """The table of the sweep's experiment, or of its test errors. Returns 1 where some run has no record."""
+    from mixup.sweep_table import show_sweep
 
-    found = {task.folder: record for task in tasks if (record := records.read_record(task.folder)) is not None}
-    missing = len(tasks) - len(found)
-    if not show_tables(found):
-        names = sorted({task.config.name for task in tasks})
-        print_cells(", ".join(names), records.cells(list(found.values()), "test", "top1_error", "last"))
-    if missing:
-        print(f"{missing} of {len(tasks)} runs have no record", file=sys.stderr, flush=True)
-    return int(missing > 0)
+    return show_sweep([task.folder for task in tasks], ("test", "top1_error", "last"), "test error %")
 
 
 def measure(tasks: Sequence[Task]) -> int:

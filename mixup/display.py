@@ -93,11 +93,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-def print_cells(title: str, cells: Sequence[Cell]) -> None:
-    """The short table after a sweep: one row a cell, mean ± standard deviation over its seeds."""
+def print_cells(title: str, number: str, cells: Sequence[Cell]) -> None:
+    """The short table after a sweep: one row a cell, mean ± standard deviation of the number over its seeds."""
     table = Table(title=title)
     table.add_column("run")
-    table.add_column("test error %", justify="right")
+    table.add_column(number, justify="right")
     for cell in cells:
         table.add_row(cell.label, str(cell))
     Console().print(table)

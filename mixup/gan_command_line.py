@@ -128,11 +128,7 @@ def outcome(record: records.Record) -> str:
 
 
 def summarise(tasks: Sequence[Task]) -> int:
-    """The table of all games of these names that have finished. Returns 1 where one of the sweep has no record."""
-    from mixup.sweep_table import show_tables
+    """The table of figure 5, or of the modes that the sweep's games cover. Returns 1 where some run has no record."""
+    from mixup.sweep_table import show_sweep
 
-    missing = [task.folder for task in tasks if records.read_record(task.folder) is None]
-    show_tables(task.folder for task in tasks if task.folder not in missing)
-    if missing:
-        print(f"{len(missing)} of {len(tasks)} runs have no record", file=sys.stderr, flush=True)
-    return int(bool(missing))
+    return show_sweep([task.folder for task in tasks], ("last", "modes"), "modes covered")

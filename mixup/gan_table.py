@@ -41,7 +41,7 @@ def page_gan(paper: Experiment, cells: Sequence[Cell], link: Link = from_results
     lines += ["Claims of the paper, in words alone and judged by no rule:", ""]
     lines += [*(f"* {claim.text}{'' if claim.verified else ' (unverified)'}" for claim in paper.claims), ""]
     lines += [*gan_tables(cells), LEGEND, ""]
-    lines += [SOURCES, "", *sources(cells, link), ""] if cells else []
+    lines += [f"## {SOURCES}", "", *sources(cells, link), ""] if cells else []
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -86,9 +86,8 @@ class Kind:
     @property
     def asides(self) -> str:
         """What one would not expect of the training, and no column says."""
-        plain = all(cell.settings["data.name"] in CROPPED and not cell.settings["data.augment"] for cell in self.cells)
         near = {cell.settings["mixup.neighbours"] for cell in self.cells if cell.settings["mixup.partner"] == "nearest"}
-        words = ["no crops and flips"] if plain else []
+        words = uncropped(cell.settings for cell in self.cells)
         words += [f"a near partner is one of the {count} nearest" for count in sorted(near)]
         return "".join(f"; {one}" for one in words)
 
@@ -149,6 +148,12 @@ def kind_of(cell: Cell, paper: Experiment | None) -> str:
     own = scale == "paper" and paper is not None and any(is_papers_data(row.data, data) for row in paper.rows)
     marks = {"files missing": lacks, f"{scale} scale": scale != "paper", "another recipe": own}
     return ", ".join([cell.provenance, *(mark for mark, there in marks.items() if there)])
+
+
+def uncropped(all_settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A remark, where none of these images is cropped and flipped that usually would be."""
+    plain = all(settings["data.name"] in CROPPED and not settings["data.augment"] for settings in all_settings)
+    return ["no crops and flips"] if plain else []
 
 
 # -- what tells cells apart ----------------------------------------------------------------------------------------------

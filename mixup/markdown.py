@@ -14,7 +14,7 @@ from mixup.statistics import Paired, interval
 
 MADE = "<!-- Made by scripts/make_tables.py from results/paper.yaml and results/runs: do not edit. -->"
 MISSING = "-"
-SOURCES = "## Where the numbers come from"
+SOURCES = "Where the numbers come from"  # the title of a page's last part
 
 CARD = {  # of the report card
     "card.nll": "NLL (nats)",

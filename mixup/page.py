@@ -14,11 +14,10 @@ from itertools import takewhile
 from mixup.display import duration
 from mixup.evidence import Evidence
 from mixup.figures import Picture
+from mixup.markdown import SOURCES
 from mixup.markup import Resolve, html_of, sections
 from mixup.overview import ALL
 from mixup.page_runs import Differences, anchor, data_of, run_html, script_json, section_of
-
-SOURCES = "Where the numbers come from"  # the part of each page of results/ that here follows the figures
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def sections_of(tables: Mapping[str, str], evidence: Sequence[Evidence], picture
     for name in names:
         parts = sections(tables.get(f"{name}.md", f"# Runs of {name}"))
         title = next(text for level, text, _ in parts if level == 1)
-        body, sources = (
+        body, sources = (  # which here follow the figures
             "\n".join(headed(*part, resolve) for part in parts if (part[1] == SOURCES) == wanted) for wanted in (False, True)
         )
         runs = [(place, run) for place, run in enumerate(evidence) if section_of(run) == name]

@@ -4,7 +4,7 @@ of all that has finished, collected or not. It is printed after a sweep and writ
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rich.markdown import Markdown
 from mixup import records
 from mixup.cells import cells_of
 from mixup.collecting import contents, runs_below
+from mixup.display import print_cells
 from mixup.errors import UserError
 from mixup.evidence import Evidence, parsed
 from mixup.files import write_atomic
@@ -31,6 +32,19 @@ PAPER = Path(__file__).resolve().parent.parent / "results" / "paper.yaml"
 def has_table(name: str) -> bool:
     """Whether a folder below `runs` of this name is an experiment's. The quick start has a page of its own."""
     return name.removesuffix("-cpu") in {*experiments(), *RUNS_OF.values()} - {*ELSEWHERE}
+
+
+def show_sweep(runs: Sequence[Path], keys: Sequence[str], number: str) -> int:
+    """After a sweep of these runs: the tables of their experiments; where that cannot be, a short one of one number, by its
+    keys in a record, mean ± standard deviation over seeds. Returns 1 where some run has no record, which is said."""
+    found = {run: record for run in runs if (record := records.read_record(run)) is not None}
+    if not show_tables(found):
+        names = sorted({run.parent.name for run in runs})
+        print_cells(", ".join(names), number, records.cells(list(found.values()), *keys))
+    missing = len(runs) - len(found)
+    if missing:
+        print(f"{missing} of {len(runs)} runs have no record", file=sys.stderr, flush=True)
+    return int(missing > 0)
 
 
 def show_tables(runs: Iterable[Path]) -> bool:
@@ -51,7 +65,7 @@ def show_tables(runs: Iterable[Path]) -> bool:
 def show_table(folder: Path, text: str) -> None:
     """All but the list of records is printed: rendered where it fits, since a narrower table would be cut."""
     write_atomic(folder / FILE, text.encode())
-    shown, console = text.partition(SOURCES)[0].strip(), Console()
+    shown, console = text.partition(f"## {SOURCES}")[0].strip(), Console()
     widest = max((len(line) for line in shown.splitlines() if line.startswith("|")), default=0)
     console.print(Markdown(shown)) if console.is_terminal and widest < console.width else print(shown)
     print(f"\nall of it, with the way to each record: {folder / FILE}", flush=True)

@@ -105,7 +105,7 @@ def ended(lines: Sequence[str], cells: Sequence[Cell], link: Link) -> str:
     if not cells:
         return "\n".join(lines).rstrip() + "\n"
     said = "A record holds configuration, command, data and versions of its run; its curve lies beside it, as .csv."
-    return "\n".join([*lines, SOURCES, "", *sources(cells, link), "", said]) + "\n"
+    return "\n".join([*lines, f"## {SOURCES}", "", *sources(cells, link), "", said]) + "\n"
 
 
 def introduction(paper: Experiment) -> str:

@@ -26,7 +26,7 @@ from mixup.files import write_atomic
 from mixup.overview import generated, ledger
 from mixup.page import page
 from mixup.paper import read_paper
-from mixup.reproduction import recipes
+from mixup.reproduction import experiments, recipes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
@@ -81,12 +81,8 @@ def shown(value: Any) -> str:
 def sweep_of(run: Evidence) -> str:
     """The file in configs/experiment that the run was asked for by; table 1 has two."""
     words = [word.partition("=") for word in run.record["environment"]["command"]]
-    asked = [name for key, _, name in words if key == "experiment" and experiment_file(name).exists()]
+    asked = [name for key, _, name in words if key == "experiment" and name in experiments()]
     return asked[-1] if asked else run.file.parent.name.removesuffix(f"-{run.settings['scale']}")
-
-
-def experiment_file(name: str) -> Path:
-    return CONFIGS / "experiment" / f"{name}.yaml"
 
 
 @cache
@@ -98,10 +94,10 @@ def gan_recipes(data: str) -> list[tuple[dict[str, Any], Collection[str]]]:
 @cache
 def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
     """The settings of each pair of data and net in a sweep, and what else it varies; none where there is no such sweep."""
-    file = experiment_file(sweep)
-    if not file.exists():
+    if sweep not in experiments():
         return []
-    params = {key: str(values) for key, values in yaml.safe_load(file.read_text())["hydra"]["sweeper"]["params"].items()}
+    body = yaml.safe_load((CONFIGS / "experiment" / f"{sweep}.yaml").read_text())
+    params = {key: str(values) for key, values in body["hydra"]["sweeper"]["params"].items()}
     chosen = [[f"{group}={value}" for value in params[group].split(",")] for group in CHOICES if group in params]
     varied = [*(key for key in params if key not in CHOICES), *(METHOD if "method" in params else ())]
     return [(dict(leaves(configuration([f"experiment={sweep}", *words]))), varied) for words in product(*chosen)]

@@ -234,6 +234,14 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     assert sorted(file.name for file in results.iterdir()) == ["figure5_gan-modes.png", "figure5_gan.png"]
 
 
+def test_a_sweep_under_a_name_of_its_own_ends_with_a_short_table(train):
+    overrides = ["-m", *SMALL, "name=mine", "iterations=4", "snapshots=[2]", "data=grid", "alpha=0,0.2", "seed=0,1"]
+    status, output, _ = train(*overrides)
+    assert status == 0
+    assert "modes covered" in output
+    assert output.count("0.00 ± 0.00 (n=2)") == 2
+
+
 def figure(train, *arguments: str) -> tuple[int, str, str]:
     import subprocess
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixup.config import schema_defaults
 from mixup.evidence import Evidence
-from mixup.kinds import CROPPED
+from mixup.kinds import uncropped
 from mixup.naming import BYSTANDERS
 from mixup.nets import net_name
 from mixup.systems import PAPER, system
@@ -216,8 +216,8 @@ def caption(sheet: Sheet) -> str:
     one = len({setting.provenance for setting in sheet.settings}) == 1
     data = (first.provenance + examples) if one else "data as named"
     nets = list(dict.fromkeys(setting.net for setting in sheet.settings))
-    plain = all(cell.settings["data.name"] in CROPPED and not cell.settings["data.augment"] for cell in sheet.cells)
-    words = [data[0].upper() + data[1:], *(["no crops and flips"] if plain else []), *(nets if len(nets) == 1 else [])]
+    plain = uncropped(cell.settings for cell in sheet.cells)
+    words = [data[0].upper() + data[1:], *plain, *(nets if len(nets) == 1 else [])]
     return "; ".join([*words, f"{sheet.scale} scale, {seeds(sheet.cells)}"])
 
 
