@@ -32,7 +32,7 @@ Settings, each as key=value:
 
 import sys
 
-from mixup import command_line
+from mixup.commands import train as command_line
 
 if __name__ == "__main__":
     sys.exit(command_line.evaluate(sys.argv[1:], usage=__doc__ or ""))

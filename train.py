@@ -9,7 +9,7 @@ python train.py --help                                  the groups and what they
 
 import sys
 
-from mixup import command_line
+from mixup.commands import train as command_line
 
 if __name__ == "__main__":
     sys.exit(command_line.main())

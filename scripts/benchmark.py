@@ -31,18 +31,18 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from mixup import engine
-from mixup.assembly import build, choose_device, load
-from mixup.command_line import configuration
-from mixup.config import TrainConfig
-from mixup.cost import synchronize
+from mixup.commands.train import configuration
 from mixup.data import Data, Facts, Visit, facts_of, serve, split_of
-from mixup.data.files import Files
-from mixup.distributed import Group
-from mixup.engine import Method
+from mixup.data.sources.encoded import Files
 from mixup.mixing import MixedBatch
 from mixup.plan import EpochPlan, draw_plan
-from mixup.speed import generated, training_step
+from mixup.run.config import TrainConfig
+from mixup.training import engine
+from mixup.training.cost import synchronize
+from mixup.training.distributed import Group
+from mixup.training.engine import Method
+from mixup.training.setup import build, choose_device, load
+from mixup.training.speed import generated, training_step
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mixup.collecting import collect, runs_below
 from mixup.errors import UserError
+from mixup.ledger.collect import collect, runs_below
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,9 +13,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mixup.errors import UserError
-from mixup.evidence import Evidence, faults, read_evidence
 from mixup.figures import Picture, all_pictures, missing
-from mixup.paper import read_paper
+from mixup.ledger.evidence import Evidence, faults, read_evidence
+from mixup.ledger.paper import read_paper
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"

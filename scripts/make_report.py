@@ -16,17 +16,19 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup import gan_command_line, gan_config, naming
-from mixup.command_line import CONFIGS, configuration
-from mixup.config import leaves
+from mixup.commands import train_gan as gan_command_line
+from mixup.commands.train import CONFIGS, configuration
 from mixup.errors import UserError
-from mixup.evidence import Evidence, read_evidence
 from mixup.figures import all_pictures
-from mixup.files import write_atomic
-from mixup.overview import generated, ledger
-from mixup.page import page
-from mixup.paper import read_paper
-from mixup.reproduction import experiments, recipes
+from mixup.gan import config as gan_config
+from mixup.ledger.evidence import Evidence, read_evidence
+from mixup.ledger.paper import read_paper
+from mixup.ledger.redo import experiments, recipes
+from mixup.pages.overview import generated, ledger
+from mixup.pages.report import page
+from mixup.run import identity as naming
+from mixup.run.config import leaves
+from mixup.run.files import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"

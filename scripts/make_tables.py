@@ -10,10 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mixup.errors import UserError
-from mixup.evidence import read_evidence
-from mixup.overview import changes, generated, ledger, with_block
-from mixup.paper import read_paper
-from mixup.reproduction import recipes
+from mixup.ledger.evidence import read_evidence
+from mixup.ledger.paper import read_paper
+from mixup.ledger.redo import recipes
+from mixup.pages.overview import changes, generated, ledger, with_block
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,12 +11,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mixup.errors import UserError
-from mixup.evidence import read_evidence
-from mixup.paper import read_paper
-from mixup.planning import plans
-from mixup.reproduction import recipes
-from mixup.statistics import seeds_needed
-from mixup.verdicts import judge, runs_of
+from mixup.ledger.evidence import read_evidence
+from mixup.ledger.inference import seeds_needed
+from mixup.ledger.paper import read_paper
+from mixup.ledger.redo import recipes
+from mixup.ledger.seeds_needed import plans
+from mixup.ledger.verdicts import judge, runs_of
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixup.command_line import planned
-from mixup.records import Cell, Record, cells, read_metrics, read_record
+from mixup.commands.train import planned
+from mixup.run.records import Cell, Record, cells, read_metrics, read_record
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = {"ERM": "#c2571a", "mixup": "#1a6fc2"}

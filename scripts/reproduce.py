@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.command_line import explain
+from mixup.commands.train import explain
 from mixup.errors import UserError
-from mixup.evidence import read_evidence
-from mixup.markdown import measure, paper_number, spread
-from mixup.paper import Experiment, read_paper
-from mixup.reproduction import Command, commands, commands_of_row, known, recipes
-from mixup.verdicts import judge, runs_of
+from mixup.ledger.evidence import read_evidence
+from mixup.ledger.paper import Experiment, read_paper
+from mixup.ledger.redo import Command, commands, commands_of_row, known, recipes
+from mixup.ledger.verdicts import judge, runs_of
+from mixup.pages.markdown import measure, paper_number, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mixup.gan_command_line import main
+from mixup.commands.train_gan import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], usage=__doc__ or ""))

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mixup.data import DATASETS, data_root
+from mixup.data.verification import Finding, verify
 from mixup.errors import UserError, suggestion
-from mixup.verification import Finding, verify
 
 
 def main() -> int:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from mixup import gan_command_line, records
-from mixup.collecting import contents, write_evidence
-from mixup.command_line import CONFIGS, configuration
-from mixup.config import TrainConfig, plain
-from mixup.gan_config import GanConfig, cell
-from mixup.gan_config import config_hash as gan_hash
-from mixup.naming import config_hash, run_label
+from mixup.commands import train_gan as gan_command_line
+from mixup.commands.train import CONFIGS, configuration
+from mixup.gan.config import GanConfig, cell
+from mixup.gan.config import config_hash as gan_hash
+from mixup.ledger.collect import contents, write_evidence
+from mixup.run import records
+from mixup.run.config import TrainConfig, plain
+from mixup.run.identity import config_hash, run_label
 
 OFFICIAL = {"cifar10": "CIFAR-10 (official archive)", "iris": "UCI Iris (scikit-learn)", "imagenet": "ImageNet"}
 TESTED = 10_000  # examples, so that an error of two decimals is a whole number of them

@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixup import gan_command_line
-from mixup.analysis.between import LAMS
-from mixup.collecting import csv_text, json_text, write_evidence
-from mixup.command_line import planned
-from mixup.config import plain
-from mixup.evidence import digest_of
-from mixup.gan_config import cell as gan_cell
-from mixup.gan_config import config_hash as gan_hash
-from mixup.naming import config_hash
-from mixup.records import headline
+from mixup.commands import train_gan as gan_command_line
+from mixup.commands.train import planned
+from mixup.evaluation.between import LAMS
+from mixup.gan.config import cell as gan_cell
+from mixup.gan.config import config_hash as gan_hash
+from mixup.ledger.collect import csv_text, json_text, write_evidence
+from mixup.ledger.evidence import digest_of
+from mixup.run.config import plain
+from mixup.run.identity import config_hash
+from mixup.run.records import headline
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVENANCE = {"cifar10": "CIFAR-10 (JPEG copy)", "rings": "two rings, drawn as needed", "digits": "digits of scikit-learn"}

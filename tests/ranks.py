@@ -8,8 +8,8 @@ import torch
 from test_engine import images, network, plan, train
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.distributed import buffers_from_leader, from_leader, gather_rows, join_group, leave_group, sum_over
-from mixup.engine import evaluate, finish_epoch, mixed_batch, start_epoch
+from mixup.training.distributed import buffers_from_leader, from_leader, gather_rows, join_group, leave_group, sum_over
+from mixup.training.engine import evaluate, finish_epoch, mixed_batch, start_epoch
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixup.command_line import planned
+from mixup.commands.train import planned
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixup.data.arrays import Arrays, Examples, ResidentFeatures, ResidentImages, Visit
-from mixup.data.facts import DATASETS, Facts, facts_of
-from mixup.data.imagenet import imagenet_data
+from mixup.data.dataset import Data, Split, split_of
+from mixup.data.datasets import DATASETS, Facts, facts_of
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.neighbours import nearest_neighbours
-from mixup.data.rings import rings
-from mixup.data.sources import Archive, digits, image_arrays
-from mixup.data.speech import speech_commands
-from mixup.data.splits import Data, Split, split_of
+from mixup.data.resident import Arrays, Examples, ResidentFeatures, ResidentImages, Visit
+from mixup.data.sources.cifar import Archive, digits, image_arrays
+from mixup.data.sources.imagenet import imagenet_data
+from mixup.data.sources.speech import speech_commands
+from mixup.data.sources.tables import table_data
+from mixup.data.sources.toys import rings
 from mixup.data.streaming import StreamedImages
-from mixup.data.tabular import table_data
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Data", "Examples", "Facts", "ResidentFeatures", "ResidentImages", "Split", "StreamedImages"]

@@ -14,8 +14,8 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from mixup.data.folders import cache_file, read_cache, write_cache
-from mixup.data.splits import Split
+from mixup.data.dataset import Split
+from mixup.data.sources.folders import cache_file, read_cache, write_cache
 from mixup.errors import UserError
 
 ROWS_AT_ONCE = 1000

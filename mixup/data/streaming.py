@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mixup.data.arrays import Normalise, Views
 from mixup.data.crops import centre, cut, random_resized_crop
-from mixup.data.facts import Facts
-from mixup.data.files import Files
-from mixup.data.splits import Split
+from mixup.data.dataset import Split
+from mixup.data.datasets import Facts
+from mixup.data.resident import Normalise, Views
+from mixup.data.sources.encoded import Files
 from mixup.errors import LocalError
 
 if TYPE_CHECKING:

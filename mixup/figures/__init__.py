@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixup.evidence import Evidence
 from mixup.figures.attacks import attacks
 from mixup.figures.bars import alpha_sweep, noise_bars
 from mixup.figures.between import between
@@ -18,7 +17,8 @@ from mixup.figures.gan import gan_pictures
 from mixup.figures.groups import Sheet, sheets
 from mixup.figures.picture import Picture
 from mixup.figures.surface import surfaces
-from mixup.paper import Experiment
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.paper import Experiment
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing"]
 

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixup.eval_config import ATTACKS
+from mixup.evaluation.settings import ATTACKS
 from mixup.figures.curves import looks
 from mixup.figures.groups import Cell, Sheet, caption
 from mixup.figures.ink import COLOURS, band, framed, panels
 from mixup.figures.picture import Picture
-from mixup.paper import Experiment
+from mixup.ledger.paper import Experiment
 
 
 def attacks(whole: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixup import paper as papers
 from mixup.figures.curves import best_of_each
 from mixup.figures.groups import Cell, Setting, Sheet, caption
 from mixup.figures.ink import COLOURS, INK, PALETTE, framed, panels
 from mixup.figures.picture import Picture
-from mixup.paper import Experiment
+from mixup.ledger import paper as papers
+from mixup.ledger.paper import Experiment
 
 STATISTICS = {"last": "After the last epoch", "last10_median": "Median of the last ten epochs"}
 MOST_BARS = 8  # in a panel; of more cells the best one of each method

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixup.digitised import read_figure2
 from mixup.figures.curves import looks
 from mixup.figures.groups import Sheet, caption
 from mixup.figures.ink import COLOURS, band, framed, log_scale, panels
 from mixup.figures.picture import Picture
-from mixup.paper import Experiment
+from mixup.ledger.figure2_paper import read_figure2
+from mixup.ledger.paper import Experiment
 
 BETWEEN = {"miss": "misses (%)", "gradient_norm": "norm of the gradient by the input"}
 

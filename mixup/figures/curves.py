@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from mixup.figures.groups import Cell, Setting, Sheet, caption
 from mixup.figures.ink import COLOURS, INK, PALETTE, band, framed, log_scale, panels
 from mixup.figures.picture import Picture
-from mixup.paper import Experiment
-from mixup.tables import TITLES
+from mixup.ledger.paper import Experiment
+from mixup.pages.tables import TITLES
 
 MOST_LINES = 6  # in a panel; of more methods the best setting of each is shown
 BEST = "of each method its best setting, chosen on test data"

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from mixup.evidence import Evidence
 from mixup.figures.ink import COLOURS, PALETTE, band, framed, panels
 from mixup.figures.picture import Picture
-from mixup.gan_table import GAMES
-from mixup.records import Record, read_metrics, read_record
+from mixup.ledger.evidence import Evidence
+from mixup.pages.gan_table import GAMES
+from mixup.run.records import Record, read_metrics, read_record
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper
 WINDOW = 1.25

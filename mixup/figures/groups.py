@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mixup.config import schema_defaults
-from mixup.evidence import Evidence
-from mixup.kinds import uncropped
-from mixup.naming import BYSTANDERS
-from mixup.nets import net_name
-from mixup.systems import PAPER, system
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.nets import net_name
+from mixup.ledger.systems import PAPER, system
+from mixup.pages.kinds import uncropped
+from mixup.run.config import schema_defaults
+from mixup.run.identity import BYSTANDERS
 
 DEFAULTS = dict(schema_defaults())
 IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something with a name of its own does

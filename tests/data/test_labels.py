@@ -11,7 +11,7 @@ from scipy.stats import chi2_contingency, chisquare
 
 from mixup.data import Data, Split, open_data
 from mixup.data.labels import balanced_subset, corrupt
-from mixup.data.sources import digits
+from mixup.data.sources.cifar import digits
 from mixup.errors import UserError
 from mixup.plan import generator
 

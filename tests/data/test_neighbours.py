@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mixup.data import Split, nearest
 from mixup.data import neighbours as module
-from mixup.data.sources import digits
+from mixup.data.sources.cifar import digits
 from mixup.errors import UserError
 
 CPU = torch.device("cpu")

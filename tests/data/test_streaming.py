@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from mixup.data import DATASETS, Data, Examples, StreamedImages, open_data, serve
-from mixup.data.files import Files
-from mixup.data.imagenet import imagenet_data
+from mixup.data.sources.encoded import Files
+from mixup.data.sources.imagenet import imagenet_data
 from mixup.data.streaming import Decoder, Task
-from mixup.distributed import Group
-from mixup.engine import evaluate, mixed_batch, shares
 from mixup.errors import UserError
 from mixup.plan import EpochPlan, draw_plan, generator
+from mixup.training.distributed import Group
+from mixup.training.engine import evaluate, mixed_batch, shares
 
 CPU = torch.device("cpu")
 CLASSES, TRAIN, TEST = ("n01", "n02", "n03"), 9, 4  # images a class
@@ -354,7 +354,7 @@ def test_tiny_imagenet_as_published_is_the_same_data(photos, tmp_path):
 
 def test_residence_goes_by_size_unless_asked_for(photos, monkeypatch):
     assert isinstance(imagenet_data("tiny_imagenet", root=photos, resident=None).train.inputs, torch.Tensor)
-    monkeypatch.setattr("mixup.data.imagenet.RESIDENT_BYTES", 1000)
+    monkeypatch.setattr("mixup.data.sources.imagenet.RESIDENT_BYTES", 1000)
     assert not isinstance(imagenet_data("tiny_imagenet", root=photos, resident=None).train.inputs, torch.Tensor)
     with pytest.raises(UserError, match=r"data\.resident=true: .* differ in size"):
         imagenet_data("imagenet", root=photos, resident=True)

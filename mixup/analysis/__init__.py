@@ -1,1 +1,0 @@
-"""What is measured on a trained network beyond its test error."""

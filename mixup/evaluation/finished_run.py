@@ -1,0 +1,206 @@
+"""A finished run, opened from what it left: configuration, record and weights, with the data that it was trained on."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mixup.data import Data, Examples, Split, serve
+from mixup.errors import UserError
+from mixup.evaluation.attacks import PixelModel
+from mixup.evaluation.measurements import stamp
+from mixup.plan import generator
+from mixup.run import records
+from mixup.run.config import TrainConfig, from_dict
+from mixup.training.distributed import Group
+from mixup.training.engine import evaluate
+from mixup.training.setup import autocast, build, choose_device, load, loader_workers, place
+
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in evaluation mode on its device, and its data. Forward passes are under the precision it was trained in:
+    gradients by the input too, so those of a bfloat16 run are those of the network as it ran."""
+
+    folder: Path
+    config: TrainConfig
+    record: records.Record
+    data: Data
+    fingerprint: str
+    device: torch.device
+    model: nn.Module
+
+    @property
+    def name(self) -> str:
+        """The experiment and the label, as in the run's path."""
+        return f"{self.folder.resolve().parent.name}/{self.folder.resolve().name}"
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether inputs are pixels: neither a table nor a spectrogram, which come normalised."""
+        return bool(self.data.facts.mean)
+
+    @cached_property
+    def train(self) -> Examples:
+        """The training examples without augmentation."""
+        return self.served(self.data.train)
+
+    @cached_property
+    def test(self) -> Examples:
+        return self.served(self.data.test)
+
+    def served(self, split: Split) -> Examples:
+        """Part of the data on the device, without augmentation."""
+        return serve(
+            split,
+            self.data.facts,
+            device=self.device,
+            channels_last=self.config.trainer.channels_last,
+            workers=loader_workers(self.config),
+            on_error=self.config.data.on_error,
+        )
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        return autocast(self.config, self.device)
+
+    @cached_property
+    def pixel_model(self) -> PixelModel:
+        """The network behind its normalisation, without the precision: see `of_pixels`. UserError where it takes none."""
+        if not self.takes_images:
+            raise UserError(f"{self.name}: {self.config.data.name} is no data set of images, and has no pixels to change")
+        return PixelModel(self.model, self.data.facts, self.device)
+
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) pixels, 0 to 255, -> (B, num_classes) float32 logits, differentiable by the pixels."""
+        with self.autocast():
+            return self.pixel_model(pixels).float()
+
+    def of_inputs(self, inputs: Tensor) -> Tensor:
+        """The same for normalised inputs (B, *input_shape)."""
+        with self.autocast():
+            return self.model(inputs).float()
+
+    def evaluate(self, examples: Examples) -> tuple[dict[str, float], Tensor]:
+        """Means and logits, as training evaluates."""
+        size = self.config.trainer.eval_batch_size
+        return evaluate(self.model, examples, batch_size=size, autocast=self.autocast, group=Group())
+
+    @cached_property
+    def tested(self) -> tuple[dict[str, float], Tensor]:
+        """Means over the test set and its logits (N, num_classes) on the CPU, those of unreadable examples not a number."""
+        means, logits = self.evaluate(self.test)
+        return means, logits.cpu()
+
+    def logits(self, rows: np.ndarray) -> Tensor:
+        """(len(rows), num_classes) on the CPU, of these examples of the test set."""
+        if "tested" in self.__dict__ or len(rows) == len(self.data.test):
+            return self.tested[1][torch.from_numpy(rows)]
+        return self.evaluate(self.served(self.data.test.select(rows)))[1].cpu()
+
+    def test_rows(self, examples: int | None) -> np.ndarray:
+        """So many test examples, class-balanced and drawn by `data.seed`, in rising order; all of them for None."""
+        rng = generator(self.config.data.seed, "evaluated_examples")
+        return balanced_rows(self.data.test.labels.numpy(), examples, rng)
+
+    @cached_property
+    def stamp(self) -> dict[str, str]:
+        return stamp(self.folder)
+
+    @property
+    def gradient_batch(self) -> int:
+        """How many examples at once fit in memory with a backward pass: as many as in training."""
+        return max(1, min(self.config.trainer.eval_batch_size, self.config.trainer.batch_size // self.record["world_size"]))
+
+
+def open_trained(
+    folder: Path, *, root: str | None, device: str, like: Trained | None = None, setting: str = "run"
+) -> Trained:
+    """The run in `folder`, ready to be evaluated. root: where the data lies here; None for where it lay in training.
+
+    like: another run, whose data is used where both configurations ask for the same, instead of read again.
+    setting: what named the folder, for messages.
+    Raises UserError with the remedy for a folder without a finished run, other data, or weights that do not load.
+    """
+    record = records.read_record(folder) if folder.is_dir() else None
+    if record is None:
+        raise UserError(f"{setting}={folder}: {what_is_missing(folder)}")
+    if "test" not in record:
+        raise UserError(
+            f"{setting}={folder}: no classifier (a GAN of figure 5?); its pictures are made by scripts/gan_figure.py"
+        )
+    config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
+    config.data.root = root or config.data.root
+    chosen = choose_device(device, Group())
+    torch.backends.cudnn.allow_tf32 = False  # as in training: without it a GPU rounds otherwise than it did there
+    if like is not None and asdict(like.config.data) == asdict(config.data):
+        data, fingerprint = like.data, like.fingerprint
+    else:
+        data = load(config, chosen)
+        fingerprint = data.fingerprint()
+    if fingerprint != record["data"]["fingerprint"]:
+        raise UserError(
+            f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"
+        )
+    model = place(config, build(config, data.facts), chosen)
+    try:
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
+    return Trained(folder, config, record, data, fingerprint, chosen, model.eval().requires_grad_(False))
+
+
+def what_is_missing(folder: Path) -> str:
+    if not folder.is_dir():
+        return "no such directory; runs lie at runs/<name>/<label>-<hash>"
+    if (folder / "config.yaml").exists():
+        return "this run has not finished; the command that started it resumes it"
+    inside = sorted(file.parent.name for file in folder.glob("*/record.json"))
+    return f"no run, but it holds some: {', '.join(inside[:3])}, ..." if inside else "no run lies here"
+
+
+def require_same_test_set(run: Trained, other: Trained, *, setting: str) -> None:
+    """UserError unless both were tested on the same examples. setting: what named the other one, for the message."""
+    if run.data.test is other.data.test:
+        return
+    if run.config.data.name != other.config.data.name:
+        raise UserError(
+            f"{setting}={other.folder} was tested on {other.config.data.name}, and run={run.folder} on "
+            f"{run.config.data.name}: name two runs of one data set"
+        )
+    if digest(run.data.test) != digest(other.data.test):
+        raise UserError(
+            f"{setting}={other.folder} has another test set than run={run.folder} ({len(other.data.test):,} and "
+            f"{len(run.data.test):,} examples): name two runs with equal data.test_size and data.seed"
+        )
+
+
+def digest(split: Split) -> str:
+    """A SHA-256 over labels, and inputs or what stands for them."""
+    content = split.inputs if split.identity is None else split.identity
+    assert isinstance(content, Tensor), "files have an identity"
+    return hashlib.sha256(content.contiguous().numpy().tobytes() + split.labels.numpy().tobytes()).hexdigest()
+
+
+def balanced_rows(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Indices of `size` examples in rising order, as many of each class as there are or can be; all of them for None."""
+    if size is None or size >= len(labels):
+        return np.arange(len(labels))
+    order = rng.permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)  # the first of every class, then the second of every class, ...
+    for label in np.unique(labels):
+        members = labels[order] == label
+        turn[members] = np.arange(members.sum())
+    return np.sort(order[np.argsort(turn, kind="stable")[:size]])

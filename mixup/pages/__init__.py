@@ -1,0 +1,1 @@
+"""The ledger as Markdown, HTML and terminal text."""

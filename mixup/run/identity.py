@@ -1,0 +1,50 @@
+"""A run's identity: its hash, label and directory, as functions of its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mixup.run.config import TrainConfig, leaves, schema_defaults
+
+# What cannot change the numbers, and so is no part of a run's identity.
+BYSTANDERS = (
+    *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "trainer.device"),
+    "model.memory_efficient",
+    *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
+    *("tracking.wandb", "tracking.project", "tracking.entity"),
+)
+
+
+def identity(config: TrainConfig) -> dict[str, Any]:
+    """What can change the numbers. Keys at the schema's default are left out, so that a key added later, with a default
+    that changes nothing, leaves the directories of earlier runs as they are."""
+    defaults = dict(schema_defaults())
+    return {key: value for key, value in leaves(config) if key not in BYSTANDERS and value != defaults[key]}
+
+
+def config_hash(config: TrainConfig) -> str:
+    """Eight hexadecimal digits of the identity's SHA-256."""
+    return hashlib.sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
+    """`alpha=1.0,seed=0`, preceded by every other value in which the run differs from `baseline`."""
+    before = dict(leaves(baseline or config))
+    names = [key.rsplit(".", 1)[-1] for key in before]
+    parts = []
+    for key, value in leaves(config):
+        if value != before[key] and key not in (*BYSTANDERS, "mixup.alpha", "seed"):
+            last = key.rsplit(".", 1)[-1]
+            value = "-".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(f"{last if names.count(last) == 1 else key}={value}")
+    parts += [f"alpha={config.mixup.alpha}", f"seed={config.seed}"]
+    return re.sub(r"[^\w.,=+-]", "-", ",".join(parts))[:120]
+
+
+def run_dir(config: TrainConfig, label: str) -> Path:
+    """`<runs_dir>/<name>/<label>-<hash8>`: the same for every process and every restart of one configuration."""
+    return Path(config.runs_dir) / config.name / f"{label}-{config_hash(config)}"

@@ -1,0 +1,161 @@
+"""What a run leaves behind, read and written without torch: metrics, record, and the tables made from records.
+
+A run's directory holds config.yaml, metrics.jsonl, checkpoint/, weights.safetensors, predictions.npz and, written last
+and only when the run has finished, record.json.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from mixup.errors import UserError
+from mixup.run.files import write_atomic, write_json
+
+Record = dict[str, Any]
+
+
+def read_record(run_dir: Path) -> Record | None:
+    """The record of a finished run, or None. UserError where it cannot be read."""
+    file = run_dir / "record.json"
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{file} is not readable ({error}): remove the run's directory and run it again") from error
+
+
+def write_record(run_dir: Path, record: Record) -> None:
+    write_json(run_dir / "record.json", record)
+
+
+# -- metrics.jsonl -------------------------------------------------------------------------------------------------------
+
+
+def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """Adds JSON lines. Each has `step`, the optimizer steps done; a line with `epoch` closes that epoch."""
+    with open(run_dir / "metrics.jsonl", "a") as stream:
+        stream.write("".join(json.dumps(line) + "\n" for line in lines))
+        stream.flush()
+        os.fsync(stream.fileno())  # before the checkpoint that follows: a checkpoint must not be ahead of its metrics
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Every whole line; a last line cut off by a kill is dropped."""
+    file = run_dir / "metrics.jsonl"
+    if not file.exists():
+        return []
+    lines = file.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def rewind_metrics(run_dir: Path, step: int) -> None:
+    """Drops what lies after `step`, before a resumed run writes it anew."""
+    kept = [line for line in read_metrics(run_dir) if line["step"] <= step]
+    write_atomic(run_dir / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def headline(errors: Sequence[float]) -> dict[str, float]:
+    """The three statistics of one error a finished epoch, in percent. Table and figure say beforehand which one counts:
+    CIFAR the median of the last ten epochs, label noise best and last. `best` selects on test data."""
+    return {"last": errors[-1], "best": min(errors), "last10_median": statistics.median(errors[-10:])}
+
+
+# -- where and with what it ran ------------------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, Any]:
+    """Versions and the commit. `dirty` means changed or new files outside results/, whatever could change numbers."""
+    packages = {}
+    for name in ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "timm", "scikit-learn"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "absent"
+    root, script = Path(__file__).resolve().parents[2], Path(sys.argv[0]).resolve()
+    commit = git(root, "rev-parse", "HEAD")
+    changed = git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
+    return {
+        "commit": commit,
+        "dirty": None if changed is None else bool(changed),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "command": [str(script.relative_to(root)) if script.is_relative_to(root) else script.name, *sys.argv[1:]],
+    }
+
+
+def git(root: Path, *arguments: str) -> str | None:
+    """What git prints, or None without git or outside a checkout."""
+    try:
+        return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@contextmanager
+def sole_writer(run_dir: Path) -> Iterator[None]:
+    """Holds the run's directory; UserError where another process trains in it now. A kill lets go of it."""
+    with open(run_dir / "lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise UserError(f"{run_dir} is being trained by {holder}: wait for it, or stop it and start again") from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}")
+        lock.flush()
+        yield
+
+
+# -- tables --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs that differ in the seed alone. label: the run's label without its seed. errors: one statistic, in percent."""
+
+    label: str
+    seeds: tuple[int, ...]
+    errors: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.errors)
+
+    @property
+    def std(self) -> float | None:
+        """Over seeds, with n - 1; None of a single run."""
+        return statistics.stdev(self.errors) if len(self.errors) > 1 else None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" + ("" if self.std is None else f" ± {self.std:.2f}") + f" (n={len(self.errors)})"
+
+
+def cells(records: Sequence[Record], *keys: str) -> list[Cell]:
+    """Groups records over seeds, in order of first appearance. keys: the path to the number inside a record, such as
+    `"test", "top1_error", "last"`. A record's `cell` is the hash of all that can change its numbers but the seed."""
+    groups: dict[str, dict[int, float]] = {}
+    labels: dict[str, str] = {}
+    for record in records:
+        value: Any = record
+        for key in keys:
+            value = value[key]
+        groups.setdefault(record["cell"], {})[record["seed"]] = value
+        labels[record["cell"]] = ",".join(part for part in record["label"].split(",") if not part.startswith("seed="))
+    return [
+        Cell(labels[cell], tuple(sorted(runs)), tuple(runs[seed] for seed in sorted(runs))) for cell, runs in groups.items()
+    ]

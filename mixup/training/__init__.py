@@ -1,0 +1,1 @@
+"""One network, from configuration to record."""

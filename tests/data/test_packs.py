@@ -1,0 +1,64 @@
+"""Short real runs, one a family, on real data below MIXUP_DATA: the loss falls, the error is far below chance."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mixup.run import records
+
+pytestmark = pytest.mark.slow
+
+# Below MIXUP_DATA; arguments; the test error in percent that must be reached.
+RUNS = {
+    "speech_lenet": ("speech_commands", ("data=speech_commands_v2", "model=lenet"), 35),
+    "speech_vgg11": (
+        "speech_commands",
+        ("data=speech_commands_v2", "model=vgg11", "model.width=16", "trainer.epochs=9", "optim.milestones=[8]"),
+        60,
+    ),
+    "tiny_imagenet_resident": (
+        "tiny_imagenet",
+        ("data=tiny_imagenet", "model=timm", "model.arch=resnet10t", "trainer.epochs=4", "trainer.batch_size=64"),
+        85,
+    ),
+    "tiny_imagenet_streamed": (
+        "tiny_imagenet",
+        (
+            *("data=tiny_imagenet", "data.resident=false", "model=timm", "model.arch=resnet10t"),
+            *("data.train_size=4000", "trainer.epochs=4", "trainer.batch_size=64"),
+        ),
+        88,
+    ),
+    "densenet": (
+        "cifar10",
+        (
+            *("data=cifar10", "model=densenet", "model.depth=22", "model.growth=12", "trainer.epochs=5"),
+            *("data.train_size=5000", "data.test_size=2000"),
+        ),
+        75,
+    ),
+    "iris": ("", ("data=iris", "model=mlp"), 30),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_short_run_learns_and_eval_agrees(run, command, tmp_path):
+    folder, arguments, limit = RUNS[run]
+    root = os.environ.get("MIXUP_DATA", "")
+    if folder and not (Path(root or "nowhere") / folder).is_dir():
+        pytest.skip(f"needs real data: MIXUP_DATA=DIR with DIR/{folder}")
+    options = (f"runs_dir={tmp_path}", "trainer.precision=bfloat16", "trainer.eval_batch_size=250")
+    done = command("train.py", *arguments, *options, timeout=580)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (directory,) = tmp_path.glob("*/*")
+    epochs = [line for line in records.read_metrics(directory) if "epoch" in line]
+    assert epochs[-1]["clean_nll"] < 0.9 * epochs[0]["clean_nll"] or epochs[-1]["clean_nll"] < 0.5
+    record = records.read_record(directory)
+    assert record["test"]["top1_error"]["last"] < limit
+    few = ("examples=50", "pairs=20")  # the test error is of all examples, whatever the card is of
+    again = command("eval.py", f"run={directory}", *few, timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "the test error is the record's, exactly" in again.stdout

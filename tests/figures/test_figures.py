@@ -1,0 +1,321 @@
+"""Figures: from evidence alone, the same bytes each time, the evidence's own numbers, readable on light and dark pages."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import made_up
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+
+from mixup.figures import WANTED, all_pictures, missing
+from mixup.figures.groups import sheets
+from mixup.figures.ink import COLOURS, INK, PALETTE, STYLE, WIDTH, tidy
+from mixup.ledger.evidence import read_evidence
+from mixup.ledger.paper import read_paper
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results"
+PAGES = {"light": "#ffffff", "dark": "#0d1117"}
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return read_paper(RESULTS / "paper.yaml")
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return read_evidence(made_up.everything())
+
+
+@pytest.fixture(scope="module")
+def pictures(evidence, paper):
+    return {picture.name: picture for picture in all_pictures(evidence, paper, curves=RESULTS)}
+
+
+@pytest.fixture(scope="module")
+def files(pictures):
+    return {name: picture.svg() for name, picture in pictures.items()}
+
+
+def drawn(picture):
+    with matplotlib.rc_context(STYLE):
+        return picture.draw()
+
+
+def of(evidence, experiment, **settings):
+    """The runs of an experiment with these settings, a dot written as two underscores."""
+    wanted = {key.replace("__", "."): value for key, value in settings.items()}
+    runs = [run for run in evidence if run.file.parent.name.removesuffix("-cpu") == experiment]
+    return [run for run in runs if all(run.settings[key] == value for key, value in wanted.items())]
+
+
+def make_figures(*arguments: object) -> tuple[int, str, str]:
+    return made_up.call("make_figures.py", *arguments)
+
+
+# -- which ones ----------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_a_picture_of_everything_that_was_measured(pictures, evidence):
+    assert missing(list(pictures.values())) == {}
+    curves = {f"{run.file.parent.name.removesuffix('-cpu')}-curves" for run in evidence if not run.is_gan}
+    assert curves <= {name.rpartition("-")[0] for name in pictures}
+    assert {name.rpartition("-")[2] for name in pictures} == {"cpu", "paper"}
+
+
+def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tmp_path):
+    (tmp_path / "runs").mkdir()
+    status, output, _ = make_figures("--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert status == 0
+    assert list((tmp_path / "out").iterdir()) == []
+    for name, command in WANTED.items():
+        assert f"missing: {name}: " in output
+        assert command in output
+
+
+def test_another_process_draws_the_same_bytes(tmp_path, files):
+    command = [sys.executable, ROOT / "scripts" / "make_figures.py", "--runs", made_up.everything(), "--out", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
+    assert {file.stem: file.read_text() for file in tmp_path.iterdir()} == files
+    assert done.stdout.splitlines() == [f"wrote {tmp_path / name}.svg" for name in files]
+
+
+def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_path):
+    shutil.copytree(made_up.everything() / "gan", tmp_path / "runs" / "gan")
+    out = tmp_path / "out"
+    make_figures("--runs", tmp_path / "runs", "--out", out)
+    assert sorted(file.name for file in out.iterdir()) == ["figure5_gan-cpu.svg", "figure5_gan-modes-cpu.svg"]
+    (out / "of_somebody.svg").write_text("<svg/>")
+    shutil.rmtree(tmp_path / "runs" / "gan")
+    _, output, _ = make_figures("--runs", tmp_path / "runs", "--out", out)
+    assert f"removed {out / 'figure5_gan-cpu.svg'}" in output
+    assert [file.name for file in out.iterdir()] == ["of_somebody.svg"]
+
+
+def test_evidence_that_was_changed_by_hand_is_refused(tmp_path):
+    shutil.copytree(made_up.everything() / "figure2_between-cpu", tmp_path / "runs" / "figure2_between-cpu")
+    file = sorted(tmp_path.glob("runs/*/*.json"))[0]
+    record = json.loads(file.read_text())
+    record["test"]["top1_error"]["last"] -= 1
+    file.write_text(json.dumps(record))
+    status, _, errors = make_figures("--runs", tmp_path / "runs", "--out", tmp_path / "out")
+    assert status == 2
+    assert str(file) in errors
+    assert "changed" in errors
+    assert not (tmp_path / "out").exists()
+
+
+# -- what they show ------------------------------------------------------------------------------------------------------
+
+
+def test_learning_curves_are_the_mean_over_seeds_of_the_evidences_own(pictures, evidence):
+    figure = drawn(pictures["figure2_between-curves-cpu"])
+    errors, losses = figure.axes
+    for axes, column in ((errors, "test_top1_error"), (losses, "train_excess_loss")):
+        lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+        for label, alpha in (("ERM", 0.0), ("mixup α=1", 1.0)):
+            runs = of(evidence, "figure2_between", mixup__alpha=alpha)
+            assert len(runs) == 2
+            assert lines[label] == pytest.approx(np.mean([run.curve[column] for run in runs], 0))
+    assert losses.get_yscale() == "log"
+    falls = [line.get_xdata()[0] for line in errors.lines if line.get_linestyle() == ":"]
+    assert falls == of(evidence, "figure2_between")[0].settings["optim.milestones"]
+
+
+def test_figure_2_has_ours_and_the_digitised_values_of_the_paper(pictures, evidence):
+    with open(RESULTS / "paper" / "figure2.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    figure = drawn(pictures["figure2_between-cpu"])
+    for axes, measure, column in zip(figure.axes, ("miss", "gradient_norm"), ("miss_pct", "gradnorm")):
+        lines = {line.get_label(): line for line in axes.lines}
+        ours = [run.evaluations["between"][measure] for run in of(evidence, "figure2_between", mixup__alpha=0.0)]
+        assert lines["ERM"].get_ydata() == pytest.approx(np.mean(ours, 0))
+        for method, name in (("ERM", "erm"), ("mixup", "mixup")):
+            line = lines[f"{method} in the paper"]
+            assert line.get_ydata() == pytest.approx([float(row[f"{column}_{name}"]) for row in rows])
+            assert line.get_linestyle() == "--"
+            assert line.get_linewidth() < lines["ERM"].get_linewidth()
+
+
+def test_figure_1_has_class_1_inside_in_orange_and_erm_left(pictures):
+    figure = drawn(pictures["figure1_toy-paper"])
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["ERM", "mixup α=1"]
+    for axes in figure.axes[:2]:
+        radius = {line.get_color(): np.hypot(*line.get_data()).mean() for line in axes.lines}
+        assert radius["#e07b1a"] < 0.5 < radius["#2e8b57"]
+
+
+def test_noise_bars_are_the_means_with_a_dot_a_seed(pictures, evidence):
+    figure = drawn(pictures["table2_label_noise-bars-cpu"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["20 % of labels replaced", "50 % of labels replaced"]
+    (axes,) = figure.axes[1:]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["ERM + dropout 0.5", "mixup α=32", "mixup α=8", "ERM"]
+    widths = [bar.get_width() for bar in axes.patches[:2]]  # ERM + dropout: last, best
+    settings = {"data__label_noise": 0.5, "mixup__alpha": 0.0, "model__dropout": 0.5}
+    errors = [run.record["test"]["top1_error"] for run in of(evidence, "table2_label_noise", **settings)]
+    assert widths == pytest.approx([np.mean([one[name] for one in errors]) for name in ("last", "best")])
+    assert sorted(axes.lines[0].get_xdata()) == sorted(one["last"] for one in errors)
+    assert all(len(line.get_xdata()) == 3 for line in axes.lines)
+
+
+def test_an_alpha_sweep_has_every_seed_at_its_alpha(pictures, evidence):
+    (axes,) = drawn(pictures["alpha_sweep-alpha-cpu"]).axes
+    assert axes.get_xscale() == "symlog"
+    dots = {line.get_xdata()[0]: sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "o"}
+    for alpha in (0.0, 0.2, 1.0):
+        runs = of(evidence, "alpha_sweep", mixup__alpha=alpha)
+        assert dots[alpha] == sorted(run.record["test"]["top1_error"]["last10_median"] for run in runs)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.2", "1"]
+
+
+def test_attacks_keep_the_white_box_and_the_black_box_apart(pictures, evidence):
+    figure = drawn(pictures["table3_adversarial-attacks-cpu"])
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert list(panels) == [f"{name}, {box} box" for box in ("white", "black") for name in ("FGSM", "I-FGSM", "PGD")]
+    runs = of(evidence, "table3_adversarial", mixup__alpha=0.0)
+    for box, source in (("white", "self"), ("black", "alpha=0.0,seed=1")):
+        found = [
+            [r["top1_error"] for r in run.evaluations["attacks"]["results"] if (r["attack"], r["source"]) == ("pgd", source)]
+            for run in runs
+        ]
+        assert panels[f"PGD, {box} box"].lines[0].get_ydata() == pytest.approx(np.mean(found, 0))
+
+
+def test_calibration_pools_the_bins_of_all_seeds(pictures, evidence):
+    diagram, errors = drawn(pictures["report_card-calibration-cpu"]).axes
+    runs = of(evidence, "report_card", mixup__alpha=0.0)
+    bins = [run.evaluations["card"]["reliability"] for run in runs]
+    count = np.sum([one["count"] for one in bins], 0)
+    pooled = sum(one["count"][7] * one["accuracy"][7] for one in bins) / count[7]
+    line = next(line for line in diagram.lines if line.get_label() == "ERM")
+    assert len(line.get_ydata()) == 14, "the empty bin has no place"
+    assert line.get_ydata()[6] == pytest.approx(pooled)
+    assert any(isinstance(artist, PathCollection) for artist in diagram.collections)
+    assert sorted(errors.lines[0].get_ydata()) == sorted(run.evaluations["card"]["measures"]["ece"] for run in runs)
+
+
+def test_the_gans_samples_are_of_the_seed_that_has_them_and_its_curves_of_all(pictures, evidence):
+    samples = drawn(pictures["figure5_gan-cpu"])
+    assert [axes.get_title() for axes in samples.axes[:5]] == [f"iteration {n:,}" for n in (10, 100, 1000, 10_000, 20_000)]
+    assert "1 of 8 modes" in {axes.get_xlabel() for axes in samples.axes}
+    assert "seed 0" in pictures["figure5_gan-cpu"].description
+    modes = drawn(pictures["figure5_gan-modes-cpu"]).axes[0]
+    runs = [run for run in evidence if run.is_gan and run.record["alpha"] == 0]
+    assert modes.lines[0].get_ydata() == pytest.approx(np.mean([run.curve["test_modes"] for run in runs], 0))
+
+
+# -- which runs belong together ------------------------------------------------------------------------------------------
+
+
+def test_seeds_that_draw_their_own_split_are_one_cell(evidence):
+    (sheet,) = [sheet for sheet in sheets(evidence) if sheet.experiment == "table4_uci"]
+    assert [(cell.method, len(cell.runs)) for cell in sheet.cells] == [("ERM", 2), ("mixup α=0.2", 2)]
+
+
+def test_scales_and_provenances_never_share_a_panel(tmp_path):
+    made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm")
+    made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm", "scale=cpu")
+    official = made_up.make_runs(tmp_path / "other", "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm")
+    record = json.loads(official[0].read_text())
+    record["data"]["provenance"] = "CIFAR-10 (official archive)"
+    (tmp_path / "figure3_cifar10" / "other.json").write_text(json.dumps(record))
+    shutil.copy(official[0].with_suffix(".csv"), tmp_path / "figure3_cifar10" / "other.csv")
+    found = {(sheet.scale, one.provenance, one.net) for sheet in sheets(read_evidence(tmp_path)) for one in sheet.settings}
+    assert found == {
+        ("cpu", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18 of width 16"),
+        ("paper", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18"),
+        ("paper", "CIFAR-10 (official archive)", "PreAct ResNet-18"),
+    }
+
+
+def test_dropout_is_a_method_only_where_it_varies(tmp_path, evidence):
+    made_up.make_runs(tmp_path, "experiment=figure4_speech", "model=speech_lenet", "mixup.alpha=0,0.1", seeds=1)
+    (speech,) = sheets(read_evidence(tmp_path))
+    assert [cell.method for cell in speech.cells] == ["ERM", "mixup α=0.1"], "LeNet has its own dropout"
+    (noisy,) = [sheet for sheet in sheets(evidence) if sheet.experiment == "table2_label_noise"]
+    assert "ERM + dropout 0.5" in {cell.method for cell in noisy.cells}
+
+
+# -- how they look -------------------------------------------------------------------------------------------------------
+
+
+def test_every_file_is_a_vector_with_title_scale_seeds_and_no_link_to_anywhere(files):
+    for name, text in files.items():
+        root = ElementTree.fromstring(text)
+        title = root.find("{http://www.w3.org/2000/svg}title").text
+        assert name.rpartition("-")[2] + " scale" in title, name
+        assert re.search(r"\bn=\d|seed \d", title), name
+        for word in ("<image", "<metadata", "DOCTYPE", "Matplotlib", "<script", "<style"):
+            assert word not in text, name
+        assert not re.search(r"(href|src)=\"(?!#)", text), name
+
+
+def test_ids_are_no_other_figures_so_that_a_page_can_hold_all(files):
+    ids = [id for text in files.values() for id in re.findall(r'\bid="([^"]+)"', text)]
+    assert len(ids) == len(set(ids))
+    for text in files.values():
+        used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
+        assert used <= set(re.findall(r'\bid="([^"]+)"', text))
+
+
+def test_backgrounds_are_transparent_and_text_is_in_the_ink(files):
+    for name, text in files.items():
+        whole = ElementTree.fromstring(text).find(".//{http://www.w3.org/2000/svg}path")
+        assert whole.get("style") == "fill: none", name
+        for style in re.findall(r'<text [^>]*style="([^"]*)"', text):
+            assert f"fill: var(--ink, {INK})" in style, name
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_ink_and_lines_stand_out_from_light_and_dark_pages(page):
+    assert contrast(INK, page) >= 4
+    for colour in (*COLOURS.values(), *PALETTE):
+        assert contrast(colour, page) >= 3, colour
+
+
+def test_letters_are_seven_pixels_high_at_half_the_usual_width(files):
+    """Shown 427 px wide, half of what a README has for it: 1 px is 1.5 of the drawing's points."""
+    shown = 427 / (72 * WIDTH)
+    for name, text in files.items():
+        sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:[a-z0-9]+ )*([\d.]+)px", text)]
+        assert sizes, name
+        assert min(sizes) * shown >= 5, name
+        assert np.median(sizes) * shown >= 7, name
+
+
+def test_tidy_rounds_coordinates_and_no_words():
+    before = '<?xml?>\n<svg width="1"><g id="x"><path id="m1" d="M -0.0012345 1.00501 L 10.123456 -2.5"/><use href="#m1"/>'
+    text = tidy(before + "<text>0.0001</text></g></svg>", "name", "a <b>")
+    assert '<path id="name-1" d="M 0 1.01 L 10.12 -2.5"/><use href="#name-1"/>' in text
+    assert "<text>0.0001</text>" in text
+    assert "<title>a &lt;b&gt;</title>" in text
+    assert "<g>" in text
+
+
+def test_neither_torch_nor_pyplot_is_needed():
+    code = "import sys, mixup.figures, mixup.pages.report; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

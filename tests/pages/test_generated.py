@@ -1,0 +1,56 @@
+"""What is committed is what the committed evidence makes: deleted and made again, every table, figure and page has the same
+bytes. The quick start's page, which is of runs that are not kept, is not among them."""
+
+import shutil
+from pathlib import Path
+
+import matplotlib
+import pytest
+from conftest import ROOT
+
+from mixup.pages.markdown import MADE
+from mixup.pages.overview import BEGIN, END
+
+# What makes each part, and the arguments that lead it to a copy of results/.
+SCRIPTS = {
+    "make_tables.py": lambda results: ("--out", results),
+    "make_figures.py": lambda results: ("--runs", results / "runs", "--out", results / "figures"),
+    "make_report.py": lambda results: ("--runs", results / "runs", "--out", results / "report.html"),
+}
+
+
+def is_generated(file: Path) -> bool:
+    page = file.suffix == ".md" and file.read_text().startswith(MADE)
+    return page or file.name == "report.html" or (file.parent.name == "figures" and file.suffix == ".svg")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if is_generated(file)}
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory, command) -> Path:
+    """A copy of README.md and results/ from which all that is generated was taken, and made again."""
+    folder = tmp_path_factory.mktemp("again")
+    shutil.copytree(ROOT / "results", folder / "results")
+    for file in list((folder / "results").rglob("*")):
+        if is_generated(file):
+            file.unlink()
+    before, _, rest = (ROOT / "README.md").read_text().partition(BEGIN)
+    (folder / "README.md").write_text(before + BEGIN + END + rest.partition(END)[2])
+    assert contents(folder) == {}
+    for script, arguments in SCRIPTS.items():
+        done = command(f"scripts/{script}", *arguments(folder / "results"))
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_generated_file_is_made_again_to_the_byte(again):
+    committed, made = contents(ROOT / "results"), contents(again / "results")
+    assert len(committed) > 20
+    differing = [name for name in committed.keys() | made.keys() if committed.get(name) != made.get(name)]
+    assert not differing, f"make tables figures report, and commit; matplotlib here is {matplotlib.__version__}"
+
+
+def test_so_is_the_block_of_the_readme(again):
+    assert (again / "README.md").read_text() == (ROOT / "README.md").read_text()

@@ -1,0 +1,56 @@
+"""Real processes under torchrun, over gloo on the CPU."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mixup.run import records
+
+
+def torchrun(command, processes: int, *arguments: str, **environ: str):
+    return command(
+        *(
+            "-m",
+            "torch.distributed.run",
+            f"--nproc-per-node={processes}",
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=localhost:0",
+        ),
+        *arguments,
+        **environ,
+    )
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_ranks_together_do_what_one_process_does(command, processes):
+    done = torchrun(command, processes, "tests/ranks.py", PYTHONPATH=".")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"all claims hold on {processes} ranks" in done.stdout
+
+
+SMALL = ("data.train_size=101", "trainer.epochs=3", "trainer.batch_size=32", "trainer.clean_slice=20")
+
+
+def test_train_under_torchrun_writes_one_record_that_agrees_with_one_process(command, tmp_path):
+    done = torchrun(command, 2, "train.py", *SMALL, f"runs_dir={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("epoch   3/3") == 1, "rank 0 alone speaks"
+    alone = command("train.py", *SMALL, f"runs_dir={tmp_path / 'one'}")
+    assert alone.returncode == 0, alone.stderr
+    (two,), (one,) = tmp_path.glob("two/*/*/record.json"), tmp_path.glob("one/*/*/record.json")
+    assert two.parent.name == one.parent.name, "the directory does not depend on the number of processes"
+    two_record, one_record = json.loads(two.read_text()), json.loads(one.read_text())
+    assert (two_record["world_size"], one_record["world_size"]) == (2, 1)
+    assert two_record["test"]["count"] == one_record["test"]["count"] == 899
+    assert two_record["data"] == one_record["data"]
+    pairs = zip(records.read_metrics(two.parent), records.read_metrics(one.parent), strict=True)
+    for a, b in pairs:  # LeNet has no BatchNorm: equal to rounding
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-4)
+        assert a["train_entropy_floor"] == pytest.approx(b["train_entropy_floor"], rel=1e-6)
+    with np.load(two.parent / "predictions.npz") as first, np.load(one.parent / "predictions.npz") as second:
+        assert np.array_equal(first["labels"], second["labels"])
+        assert np.allclose(first["logits"], second["logits"], atol=1e-3)
+    again = torchrun(command, 2, "train.py", *SMALL, f"runs_dir={tmp_path / 'two'}")
+    assert again.returncode == 0
+    assert again.stdout.count("already finished") == 1

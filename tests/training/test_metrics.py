@@ -1,0 +1,98 @@
+"""Errors and sums against scikit-learn, scipy and exact arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import log_softmax
+from sklearn.metrics import top_k_accuracy_score
+
+from mixup.training.metrics import Totals, negative_log_likelihood, topk_errors
+
+CPU = torch.device("cpu")
+
+
+def random_logits(n: int = 1_000, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.normal(size=(n, classes))).float(), torch.from_numpy(rng.integers(0, classes, n))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 9])
+def test_topk_errors_are_those_of_scikit_learn(k):
+    logits, labels = random_logits()
+    errors = topk_errors(logits, labels, k)
+    accuracy = top_k_accuracy_score(labels.numpy(), logits.numpy(), k=k, labels=range(10))
+    assert errors.shape == labels.shape
+    assert set(errors.tolist()) == {0.0, 1.0}
+    assert errors.double().mean().item() == pytest.approx(1 - accuracy, abs=1e-12)
+
+
+def test_topk_errors_example_by_example():
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]] * 4)
+    labels = torch.arange(4)
+    assert topk_errors(logits, labels, 1).tolist() == [0, 1, 1, 1]
+    assert topk_errors(logits, labels, 2).tolist() == [0, 0, 1, 1]
+    assert topk_errors(logits, labels, 3).tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("k", [10, 11, 1_000])
+def test_no_error_is_left_once_k_reaches_the_number_of_classes(k):
+    logits, labels = random_logits()
+    assert topk_errors(logits, labels, k).tolist() == [0.0] * 1_000
+
+
+def test_tie_for_the_first_place_goes_to_the_lower_class():
+    logits = torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
+    assert topk_errors(logits, torch.tensor([1, 0]), 1).tolist() == [0, 0]
+    assert topk_errors(logits, torch.tensor([2, 2]), 1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_negative_log_likelihood_is_scipys(dtype):
+    logits, labels = random_logits()
+    logits = logits.to(dtype)
+    theirs = -log_softmax(logits.double().numpy(), axis=1)[np.arange(len(labels)), labels.numpy()]
+    ours = negative_log_likelihood(logits, labels)
+    assert ours.dtype == torch.float32
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_totals_over_uneven_batches_are_those_of_the_whole():
+    logits, labels = random_logits()
+    whole, parts = (Totals.zero("top1", "top5", device=CPU) for _ in range(2))
+    whole.add(topk_errors(logits, labels, 1), topk_errors(logits, labels, 5), count=1_000)
+    for rows in torch.arange(1_000).split([1, 500, 3, 250, 246]):
+        some, their = logits[rows], labels[rows]
+        parts.add(topk_errors(some, their, 1), topk_errors(some, their, 5), count=len(rows))
+    assert parts.means() == whole.means()
+    assert parts.count == 1_000
+    assert parts.means() == {
+        "top1": int((logits.argmax(1) != labels).sum()) / 1_000,
+        "top5": int((logits.topk(5).indices != labels[:, None]).all(1).sum()) / 1_000,
+    }
+
+
+def test_totals_count_on_where_float32_would_stop():
+    totals = Totals.zero("value", device=CPU)
+    totals.add(torch.tensor([2.0**24]), count=1)
+    for _ in range(3):
+        totals.add(torch.ones(1), count=1)
+    assert totals.means() == {"value": (2**24 + 3) / 4}
+    totals.add(torch.tensor([2.0**24, 1.0]), count=2)
+    assert totals.means() == {"value": (2**25 + 4) / 6}
+
+
+def test_totals_keep_no_graph():
+    totals = Totals.zero("loss", device=CPU)
+    totals.add(torch.ones(3, requires_grad=True) * 2, count=3)
+    assert not totals.sums.requires_grad
+    assert totals.means() == {"loss": 2.0}
+
+
+def test_mean_of_nothing_is_not_a_number():
+    means = Totals.zero("a", "b", device=CPU).means()
+    assert list(means) == ["a", "b"]
+    assert all(math.isnan(value) for value in means.values())
