@@ -32,7 +32,7 @@ Settings, each as key=value:
 
 import sys
 
-from mixup.commands import train as command_line
+from mixup.commands import evaluate
 
 if __name__ == "__main__":
-    sys.exit(command_line.evaluate(sys.argv[1:], usage=__doc__ or ""))
+    sys.exit(evaluate.evaluate(sys.argv[1:], usage=__doc__ or ""))

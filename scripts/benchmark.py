@@ -29,13 +29,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from mixup.commands.train import configuration
-from mixup.data import Data, Facts, Visit, facts_of, serve, split_of
+from mixup.data import Dataset, DatasetInfo, Visit, dataset_info, serve, split_of
 from mixup.data.sources.encoded import Files
 from mixup.mixing import MixedBatch
 from mixup.plan import EpochPlan, draw_plan
+from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training import engine
 from mixup.training.cost import synchronize
@@ -114,21 +115,21 @@ def throughput(overrides: list[str], rounds: int, workers: int) -> None:
         print(f"{name:<22} {1 / statistics.median(spent):8.1f} images/s (median)")
 
 
-class PilImages(Dataset[tuple[Tensor, int]]):
+class PilImages(TorchDataset[tuple[Tensor, int]]):
     """An array of images served one by one through PIL, as torchvision's CIFAR10 does."""
 
-    def __init__(self, facts: Facts, count: int) -> None:
+    def __init__(self, info: DatasetInfo, count: int) -> None:
         from torchvision import transforms
 
-        split = generated(facts, count)
+        split = generated(info, count)
         self.images, self.labels = split.inputs.numpy(), split.labels.tolist()
-        size = facts.input_shape[1]
+        size = info.input_shape[1]
         self.transform = transforms.Compose(
             [
-                transforms.RandomCrop(size, padding=facts.crop_padding),
+                transforms.RandomCrop(size, padding=info.crop_padding),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(facts.mean, facts.std),
+                transforms.Normalize(info.mean, info.std),
             ]
         )
 
@@ -147,12 +148,12 @@ def plain_loop(config: TrainConfig, device: torch.device, workers: int) -> Calla
     """
     from torchvision.transforms import v2
 
-    facts, size = facts_of(config.data.name), config.trainer.batch_size
+    info, size = dataset_info(config.data.name), config.trainer.batch_size
     loader = DataLoader(
-        PilImages(facts, (BLOCK + 1) * size), size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+        PilImages(info, (BLOCK + 1) * size), size, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
-    mixup = v2.MixUp(num_classes=facts.num_classes, alpha=1.0)
-    model = build(config, facts).to(device)
+    mixup = v2.MixUp(num_classes=info.num_classes, alpha=1.0)
+    model = build(config, info).to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-4)
     criterion = nn.CrossEntropyLoss()
 
@@ -199,7 +200,7 @@ def loader(overrides: list[str], rounds: int, workers: int) -> None:
                 print(f"{who}: {1 / each:,.0f} images/s; decoding alone is {100 * decode / cores / each:.0f} % of it")
 
 
-def enlarged(small: Data, folder: Path, count: int = 4000) -> Data:
+def enlarged(small: Dataset, folder: Path, count: int = 4000) -> Dataset:
     """Photos of the usual size of ImageNet's, as JPEG at quality 90: some of the small ones, enlarged."""
     files = small.train.inputs
     assert isinstance(files, Files)
@@ -210,11 +211,11 @@ def enlarged(small: Data, folder: Path, count: int = 4000) -> Data:
             names.append(f"{row}.jpg")
             image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(folder / names[-1], quality=90)
     split = split_of(Files(folder, np.array([name.encode() for name in names])), np.zeros(count, np.int64))
-    return replace(small, facts=facts_of("imagenet"), train=split)
+    return replace(small, info=dataset_info("imagenet"), train=split)
 
 
-def our_pass(config: TrainConfig, data: Data, device: torch.device, workers: int) -> Callable[[], None]:
-    examples = serve(data.train, data.facts, device=device, workers=workers)
+def our_pass(config: TrainConfig, data: Dataset, device: torch.device, workers: int) -> Callable[[], None]:
+    examples = serve(data.train, data.info, device=device, workers=workers)
     plan = draw_plan(0, 0, len(data.train), batch_size=128, alpha=1.0, lam_per="batch", flip=True, resized_crop=True)
     steps = [plan.positions(step) for step in range(plan.num_steps)]
 
@@ -225,14 +226,14 @@ def our_pass(config: TrainConfig, data: Data, device: torch.device, workers: int
     return run
 
 
-def timm_pass(data: Data, device: torch.device, workers: int) -> Callable[[], None]:
+def timm_pass(data: Dataset, device: torch.device, workers: int) -> Callable[[], None]:
     """timm's loader with its prefetcher: bytes to the device, normalisation there. Same files, augmentation and batch."""
     from timm.data import create_loader
 
-    files, size = data.train.inputs, data.facts.input_shape
+    files, size = data.train.inputs, data.info.input_shape
     assert isinstance(files, Files)
 
-    class Photos(Dataset[tuple[object, int]]):
+    class Photos(TorchDataset[tuple[object, int]]):
         transform: Callable[[object], object] | None = None
 
         def __len__(self) -> int:
@@ -249,8 +250,8 @@ def timm_pass(data: Data, device: torch.device, workers: int) -> Callable[[], No
         is_training=True,
         color_jitter=None,
         interpolation="bilinear",
-        mean=data.facts.mean,
-        std=data.facts.std,
+        mean=data.info.mean,
+        std=data.info.std,
         num_workers=workers,
         device=device,
         pin_memory=device.type == "cuda",

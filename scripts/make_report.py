@@ -17,7 +17,6 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands import train_gan as gan_command_line
-from mixup.commands.train import CONFIGS, configuration
 from mixup.errors import UserError
 from mixup.figures import all_pictures
 from mixup.gan import config as gan_config
@@ -27,6 +26,7 @@ from mixup.ledger.redo import experiments, recipes
 from mixup.pages.overview import generated, ledger
 from mixup.pages.report import page
 from mixup.run import identity as naming
+from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import leaves
 from mixup.run.files import write_atomic
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CHOICES = ("data", "model", "recipe")  # of a sweep's groups, those that are told where a run has another
 METHOD = ("mixup.alpha", "model.dropout")  # what table 2's `method` sets
-UNTOLD = {*naming.BYSTANDERS, *gan_config.BYSTANDERS, "seed", "data.seed"}
+UNTOLD = {*naming.NOT_HASHED, *gan_config.NOT_HASHED, "seed", "data.seed"}
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixup.commands.train import planned
+from mixup.run.compose import planned
 from mixup.run.records import Cell, Record, cells, read_metrics, read_record
 
 ROOT = Path(__file__).resolve().parent.parent

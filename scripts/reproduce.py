@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands.train import explain
+from mixup.commands.messages import explain
 from mixup.errors import UserError
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import Experiment, read_paper

@@ -82,8 +82,8 @@ def cells(finding: Finding) -> list[str]:
     """A row of the table. Duplicates stand in the line of their split."""
     if finding.layout is None:
         return [finding.name, "not there"]
-    facts = DATASETS[finding.name]
-    official = {part: getattr(facts, f"{part}_count") for part in finding.counts}
+    info = DATASETS[finding.name]
+    official = {part: getattr(info, f"{part}_count") for part in finding.counts}
     smallest, largest = finding.balance
     return [
         f"{finding.name}\n  {finding.layout}",
@@ -91,7 +91,7 @@ def cells(finding: Finding) -> list[str]:
         {None: "-", True: "ok", False: "wrong"}[finding.checksums],
         "-" if finding.unreadable is None else f"{finding.unreadable:,}",
         "-" if finding.duplicates is None else "\n".join(f"{count:,}" for count in finding.duplicates.values()),
-        f"{share(finding.classes, facts.num_classes)}\n"
+        f"{share(finding.classes, info.num_classes)}\n"
         + (f"{largest:,} each" if smallest == largest else f"{smallest:,}–{largest:,}")
         if finding.counts
         else "-",

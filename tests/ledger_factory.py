@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from mixup.commands import train_gan as gan_command_line
-from mixup.commands.train import CONFIGS, configuration
 from mixup.gan.config import GanConfig, cell
 from mixup.gan.config import config_hash as gan_hash
 from mixup.ledger.collect import contents, write_evidence
 from mixup.run import records
+from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import TrainConfig, plain
 from mixup.run.identity import config_hash, run_label
 

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 
 from mixup.commands import train_gan as gan_command_line
-from mixup.commands.train import planned
 from mixup.evaluation.between import LAMS
 from mixup.gan.config import cell as gan_cell
 from mixup.gan.config import config_hash as gan_hash
 from mixup.ledger.collect import csv_text, json_text, write_evidence
 from mixup.ledger.evidence import digest_of
+from mixup.run.compose import planned
 from mixup.run.config import plain
 from mixup.run.identity import config_hash
 from mixup.run.records import headline

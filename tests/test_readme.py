@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixup.commands.train import planned
+from mixup.run.compose import planned
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands.train import explain
+from mixup.commands.messages import explain
 from mixup.errors import UserError, suggestion
 from mixup.gan.config import GanConfig, run_dir, run_label
 from mixup.run import records

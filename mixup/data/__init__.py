@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixup.data.dataset import Data, Split, split_of
-from mixup.data.datasets import DATASETS, Facts, facts_of
+from mixup.data.dataset import Dataset, Split, split_of
+from mixup.data.datasets import DATASETS, DatasetInfo, dataset_info
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.neighbours import nearest_neighbours
 from mixup.data.resident import Arrays, Examples, ResidentFeatures, ResidentImages, Visit
@@ -49,7 +49,7 @@ def open_data(
     stream: Callable[[str], np.random.Generator],
     resident: bool | None = None,
     device: torch.device | None = None,
-) -> Data:
+) -> Dataset:
     """A data set with its held-out split, subsets and label noise, in that order.
 
     stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
@@ -71,7 +71,7 @@ def open_data(
     train = subset(train, train_size, "train_size", data.provenance, lambda: stream("subset"))
     test = subset(data.test, test_size, "test_size", data.provenance, lambda: stream("test_subset"))
     if label_noise:
-        noisy, replaced = corrupt(train.labels.numpy(), data.facts.num_classes, label_noise, stream("label_noise"))
+        noisy, replaced = corrupt(train.labels.numpy(), data.info.num_classes, label_noise, stream("label_noise"))
         train = replace(train, labels=torch.from_numpy(noisy), corrupted=torch.from_numpy(replaced))
     return replace(data, train=train, validation=held_out, test=test)
 
@@ -93,35 +93,35 @@ def found(
     resident: bool | None,
     stream: Callable[[str], np.random.Generator],
     device: torch.device | None,
-) -> Data:
+) -> Dataset:
     """The data set as it lies below the root, or comes with scikit-learn."""
-    facts = facts_of(name)
+    info = dataset_info(name)
     if name in ("imagenet", "tiny_imagenet"):
         return imagenet_data(name, root=root, resident=resident)
     if resident is False:
         raise UserError(f"data.resident=false: {name} is always kept in memory; leave data.resident at null")
     if name == "digits":
-        return as_data(facts, digits(), root)
+        return as_data(info, digits(), root)
     if name == "rings":
         return rings(stream("rings"))
     if name in ARCHIVES:
-        _, height, width = facts.input_shape
-        return as_data(facts, image_arrays(name, ARCHIVES[name], root, size=(height, width), download=download), root)
+        _, height, width = info.input_shape
+        return as_data(info, image_arrays(name, ARCHIVES[name], root, size=(height, width), download=download), root)
     if name.startswith("speech_commands"):
         return speech_commands(name, root=root, download=download, device=device or torch.device("cpu"))
     return table_data(name, root=root, download=download, split=stream("split"))
 
 
-def as_data(facts: Facts, arrays: Arrays, root: Path) -> Data:
-    if len(arrays.classes) != facts.num_classes:
-        raise UserError(f"{arrays.provenance} in {root} has {len(arrays.classes)} classes, not {facts.num_classes}")
+def as_data(info: DatasetInfo, arrays: Arrays, root: Path) -> Dataset:
+    if len(arrays.classes) != info.num_classes:
+        raise UserError(f"{arrays.provenance} in {root} has {len(arrays.classes)} classes, not {info.num_classes}")
     train = split_of(arrays.train_images, arrays.train_labels)
-    return Data(facts, train, None, split_of(arrays.test_images, arrays.test_labels), arrays.provenance, arrays.classes)
+    return Dataset(info, train, None, split_of(arrays.test_images, arrays.test_labels), arrays.provenance, arrays.classes)
 
 
 def serve(
     split: Split,
-    facts: Facts,
+    info: DatasetInfo,
     *,
     device: torch.device,
     padding: int = 0,
@@ -134,9 +134,9 @@ def serve(
     padding: pixels of zeros around resident images. workers, on_error: of streaming, see `StreamedImages`.
     """
     if not isinstance(split.inputs, torch.Tensor):
-        return StreamedImages(split, facts, device=device, workers=workers, on_error=on_error, channels_last=channels_last)
+        return StreamedImages(split, info, device=device, workers=workers, on_error=on_error, channels_last=channels_last)
     if split.inputs.dtype == torch.uint8:
-        return ResidentImages(split, facts, padding=padding, device=device, channels_last=channels_last)
+        return ResidentImages(split, info, padding=padding, device=device, channels_last=channels_last)
     return ResidentFeatures(split, device=device)
 
 

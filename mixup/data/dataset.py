@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixup.data.datasets import Facts
+from mixup.data.datasets import DatasetInfo
 from mixup.data.sources.encoded import Files
 
 
@@ -46,11 +46,11 @@ def split_of(inputs: Tensor | Files | np.ndarray, labels: np.ndarray, identity: 
 
 
 @dataclass(frozen=True)
-class Data:
+class Dataset:
     """A data set ready to train on. `provenance` says what it is. absent: files that an official list names and that are
     not there, by split."""
 
-    facts: Facts
+    info: DatasetInfo
     train: Split
     validation: Split | None
     test: Split

@@ -9,10 +9,10 @@ from mixup.errors import UserError, suggestion
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetInfo:
     """Sizes, statistics and augmentation of a data set.
 
-    num_classes: of the whole data set; a folder that holds some of the classes has fewer, and its `Data.facts` say so.
+    num_classes: of the whole data set; a folder that holds some of the classes has fewer, and its `Dataset.info` say so.
     input_shape: (channels, height, width) of images and spectrograms, (features,) of tables.
     mean, std: of images, per channel, on the scale 0 to 1; empty for inputs that come normalised.
     train_count, validation_count, test_count: examples of the official split, for estimates without the data.
@@ -35,20 +35,20 @@ class Facts:
     white: int = 255
 
 
-photographs = partial(Facts, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, resized_crop=True)
+photographs = partial(DatasetInfo, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, resized_crop=True)
 
 
-def table(rows: int, features: int, classes: int) -> Facts:
+def table(rows: int, features: int, classes: int) -> DatasetInfo:
     """A UCI data set, half of it to train on and half to test; `tabular` says how features are counted."""
-    return Facts(classes, (features,), train_count=rows - rows // 2, test_count=rows // 2)
+    return DatasetInfo(classes, (features,), train_count=rows - rows // 2, test_count=rows // 2)
 
 
 # Means and deviations of CIFAR-10 as both of the authors' codes have them; its deviations are means of per-image ones.
 # The paper is silent on CIFAR-100 and ImageNet: the values in common use.
-DATASETS: dict[str, Facts] = {
-    "digits": Facts(10, (1, 8, 8), (0.3074,), (0.3772,), white=16, train_count=898, test_count=899),
-    "rings": Facts(2, (2,), train_count=512, test_count=2000),
-    "cifar10": Facts(
+DATASETS: dict[str, DatasetInfo] = {
+    "digits": DatasetInfo(10, (1, 8, 8), (0.3074,), (0.3772,), white=16, train_count=898, test_count=899),
+    "rings": DatasetInfo(2, (2,), train_count=512, test_count=2000),
+    "cifar10": DatasetInfo(
         10,
         (3, 32, 32),
         mean=(0.4914, 0.4822, 0.4465),
@@ -58,7 +58,7 @@ DATASETS: dict[str, Facts] = {
         train_count=50_000,
         test_count=10_000,
     ),
-    "cifar100": Facts(
+    "cifar100": DatasetInfo(
         100,
         (3, 32, 32),
         mean=(0.5071, 0.4867, 0.4408),
@@ -71,8 +71,8 @@ DATASETS: dict[str, Facts] = {
     "imagenet": photographs(1000, (3, 224, 224), resize=256, train_count=1_281_167, test_count=50_000),
     "tiny_imagenet": photographs(200, (3, 64, 64), resize=64, train_count=100_000, test_count=10_000),
     # Counts by the official lists (section 3.3; PAPER.md 2.4), spectrograms of 161 frequencies in 101 frames.
-    "speech_commands": Facts(30, (1, 161, 101), train_count=51_088, validation_count=6_798, test_count=6_835),
-    "speech_commands_v2": Facts(35, (1, 161, 101), train_count=84_843, validation_count=9_981, test_count=11_005),
+    "speech_commands": DatasetInfo(30, (1, 161, 101), train_count=51_088, validation_count=6_798, test_count=6_835),
+    "speech_commands_v2": DatasetInfo(35, (1, 161, 101), train_count=84_843, validation_count=9_981, test_count=11_005),
     "abalone": table(4177, 10, 28),
     "arcene": table(200, 10_000, 2),
     "arrhythmia": table(452, 279, 13),
@@ -84,7 +84,7 @@ DATASETS: dict[str, Facts] = {
 }
 
 
-def facts_of(name: str) -> Facts:
+def dataset_info(name: str) -> DatasetInfo:
     """What is known of a data set without opening it. UserError for an unknown name."""
     if name not in DATASETS:
         raise UserError(f"data.name={name}: no such data set{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")

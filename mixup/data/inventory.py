@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mixup.data import ARCHIVES, Data, Split, as_data, facts_of, split_of
+from mixup.data import ARCHIVES, Dataset, Split, as_data, dataset_info, split_of
 from mixup.data.sources.cifar import digits, official_arrays
 from mixup.data.sources.encoded import Files
 from mixup.data.sources.folders import list_folder
@@ -48,7 +48,7 @@ class Finding:
     remarks: list[str] = field(default_factory=list)
 
 
-def look(finding: Finding, root: Path) -> Data | None:
+def look(finding: Finding, root: Path) -> Dataset | None:
     """What there is to read, layout and checksums noted; None where there is nothing."""
     name = finding.name
     if name in ARCHIVES:
@@ -60,14 +60,14 @@ def look(finding: Finding, root: Path) -> Data | None:
         return look_for_clips(finding, root)
     if name == "digits":
         finding.layout = "scikit-learn"
-        return as_data(facts_of(name), digits(), root)
+        return as_data(dataset_info(name), digits(), root)
     if name == "rings":
         finding.layout = "drawn as needed"
         return rings(generator(0, "rings"))
     return look_for_table(finding, root)
 
 
-def look_for_cifar(finding: Finding, root: Path) -> Data | None:
+def look_for_cifar(finding: Finding, root: Path) -> Dataset | None:
     """What fails its checksum is not opened: the batches are pickles."""
     name, archive = finding.name, ARCHIVES[finding.name]
     places = [
@@ -90,10 +90,10 @@ def look_for_cifar(finding: Finding, root: Path) -> Data | None:
     finding.problems += [f"{file} is {'damaged: its MD5 is wrong' if file.exists() else 'not there'}" for file in wrong]
     if not unpacked.is_dir() or set(wrong) - {packed}:
         return None
-    return as_data(facts_of(name), official_arrays(name, archive, places[0], root, download=False), root)
+    return as_data(dataset_info(name), official_arrays(name, archive, places[0], root, download=False), root)
 
 
-def look_for_folders(finding: Finding, folder: Path, test_parts: tuple[str, ...]) -> Data | None:
+def look_for_folders(finding: Finding, folder: Path, test_parts: tuple[str, ...]) -> Dataset | None:
     if not folder.is_dir():
         return None
     finding.layout = "folders"
@@ -102,16 +102,16 @@ def look_for_folders(finding: Finding, folder: Path, test_parts: tuple[str, ...]
     listing = list_folder(folder, test_parts)
     train = stored(folder, listing.train, listing.train_labels)
     test = stored(folder, listing.test, listing.test_labels)
-    return Data(facts_of(finding.name), train, None, test, "folders", listing.classes)
+    return Dataset(dataset_info(finding.name), train, None, test, "folders", listing.classes)
 
 
-def look_for_shards(finding: Finding, folder: Path) -> Data | None:
+def look_for_shards(finding: Finding, folder: Path) -> Dataset | None:
     """Of damaged shards each is noted, and the others are checked."""
     parts = {"train": shards_of(folder, "train"), "test": shards_of(folder, "val")}
     if not parts["train"]:
         return None
     finding.layout = "shards"
-    splits, facts, largest = [], facts_of(finding.name), -1
+    splits, info, largest = [], dataset_info(finding.name), -1
     for part, shards in parts.items():
         examples = []
         for number, shard in enumerate(progress(shards, f"{finding.name}: listing {part} shards", len(shards))):
@@ -120,18 +120,18 @@ def look_for_shards(finding: Finding, folder: Path) -> Data | None:
             except UserError as error:
                 finding.problems.append(str(error))
         labels = np.array([example[0] for example in examples], np.int64)
-        odd = np.setdiff1d(labels, np.arange(facts.num_classes))
+        odd = np.setdiff1d(labels, np.arange(info.num_classes))
         if len(odd):
-            raise UserError(f"{folder}: {part} shards hold class {odd[0]}, where there are 0 to {facts.num_classes - 1}")
+            raise UserError(f"{folder}: {part} shards hold class {odd[0]}, where there are 0 to {info.num_classes - 1}")
         names = np.array([example[1] for example in examples], np.bytes_)
         places = np.array([example[2:] for example in examples], np.int64).reshape(-1, 3)
         paths = tuple(str(shard.relative_to(folder)) for shard in shards)
         splits.append(split_of(Files(folder, names, paths, places), labels))
         largest = labels.max(initial=largest)
-    return Data(facts, splits[0], None, splits[1], "shards", tuple(map(str, range(largest + 1))))
+    return Dataset(info, splits[0], None, splits[1], "shards", tuple(map(str, range(largest + 1))))
 
 
-def look_for_clips(finding: Finding, root: Path) -> Data | None:
+def look_for_clips(finding: Finding, root: Path) -> Dataset | None:
     release = RELEASES[finding.name]
     archive = release.archive(root)
     if archive.is_file():
@@ -157,10 +157,10 @@ def look_for_clips(finding: Finding, root: Path) -> Data | None:
             finding.remarks.append(
                 f"{absent:,} of {len(listed):,} {part} clips named in {folder.name}/{LISTS[part]} are not there"
             )
-    return Data(facts_of(finding.name), splits["train"], splits["validation"], splits["test"], "folders", words)
+    return Dataset(dataset_info(finding.name), splits["train"], splits["validation"], splits["test"], "folders", words)
 
 
-def look_for_table(finding: Finding, root: Path) -> Data | None:
+def look_for_table(finding: Finding, root: Path) -> Dataset | None:
     """Halved as a run at `data.seed=0` has it."""
     name = finding.name
     finding.layout = "scikit-learn" if name in BUNDLED else "CSV"

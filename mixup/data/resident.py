@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixup.data.crops import cut_resident, random_resized_crop
 from mixup.data.dataset import Split
-from mixup.data.datasets import Facts
+from mixup.data.datasets import DatasetInfo
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ class Examples(Protocol):
 class Normalise:
     """(x / white - mean) / std as one multiplication and one addition; (B, H, W, C) to (B, C, H, W) float32."""
 
-    def __init__(self, facts: Facts, *, device: torch.device, channels_last: bool) -> None:
-        _, height, width = facts.input_shape
-        std = torch.tensor(facts.std, device=device)
+    def __init__(self, info: DatasetInfo, *, device: torch.device, channels_last: bool) -> None:
+        _, height, width = info.input_shape
+        std = torch.tensor(info.std, device=device)
         # One value a pixel and channel: to run along three channels takes a CPU twice as long.
-        self.scale = (1 / (facts.white * std)).repeat(height * width)
-        self.shift = (-torch.tensor(facts.mean, device=device) / std).repeat(height * width)
+        self.scale = (1 / (info.white * std)).repeat(height * width)
+        self.shift = (-torch.tensor(info.mean, device=device) / std).repeat(height * width)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class ResidentImages:
     """One split of images of one size, served by index. Padded once, so that a crop is a gather and no copy of its own."""
 
     def __init__(
-        self, split: Split, facts: Facts, *, padding: int, device: torch.device, channels_last: bool = True
+        self, split: Split, info: DatasetInfo, *, padding: int, device: torch.device, channels_last: bool = True
     ) -> None:
         assert isinstance(split.inputs, Tensor)
         # Zero padding of the raw pixels, before normalisation: black, as torchvision's RandomCrop in the authors' code.
@@ -98,10 +98,10 @@ class ResidentImages:
         self.labels = split.labels.to(device)
         self.unreadable: dict[int, str] = {}
         self.padding = padding
-        _, self.height, self.width = facts.input_shape
+        _, self.height, self.width = info.input_shape
         self.rows = torch.arange(self.height, device=device)
         self.columns = torch.arange(self.width, device=device)
-        self.normalise = Normalise(facts, device=device, channels_last=channels_last)
+        self.normalise = Normalise(info, device=device, channels_last=channels_last)
 
     def __len__(self) -> int:
         return len(self.labels)

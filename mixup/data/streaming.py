@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mixup.data.crops import centre, cut, random_resized_crop
 from mixup.data.dataset import Split
-from mixup.data.datasets import Facts
+from mixup.data.datasets import DatasetInfo
 from mixup.data.resident import Normalise, Views
 from mixup.data.sources.encoded import Files
 from mixup.errors import LocalError
@@ -57,8 +57,8 @@ class Decoded:
 class Decoder(Dataset[Decoded]):
     """Decodes tasks: the part of the loader that runs in worker processes."""
 
-    def __init__(self, files: Files, facts: Facts, tasks: Sequence[Task]) -> None:
-        self.files, self.facts, self.tasks = files, facts, tasks
+    def __init__(self, files: Files, info: DatasetInfo, tasks: Sequence[Task]) -> None:
+        self.files, self.info, self.tasks = files, info, tasks
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -70,7 +70,7 @@ class Decoder(Dataset[Decoded]):
         if task.seeds is not None:
             sizes = np.array([image.size if image else (1, 1) for image in opened])
             boxes = random_resized_crop(task.seeds, sizes[:, 1], sizes[:, 0])
-        _, height, width = self.facts.input_shape
+        _, height, width = self.info.input_shape
         pixels = torch.empty(len(task.rows), height, width, 3, dtype=torch.uint8)
         kept: list[int] = []
         for position, image in enumerate(opened):
@@ -93,11 +93,11 @@ class Decoder(Dataset[Decoded]):
 
     def view(self, image: Image.Image, box: np.ndarray | None) -> Tensor:
         """The part that is trained on; without a box, the view at test time. (3, H, W) uint8."""
-        size = self.facts.input_shape[1], self.facts.input_shape[2]
+        size = self.info.input_shape[1], self.info.input_shape[2]
         if box is not None:
             return cut(image, box, size)
-        assert self.facts.resize is not None
-        return centre(image, self.facts.resize, size)
+        assert self.info.resize is not None
+        return centre(image, self.info.resize, size)
 
     @contextlib.contextmanager
     def noting(self, row: int, unreadable: dict[int, str]) -> Iterator[None]:
@@ -116,14 +116,14 @@ class StreamedImages:
     every pair that it takes part in, and counts it."""
 
     def __init__(
-        self, split: Split, facts: Facts, *, device: torch.device, workers: int, on_error: str, channels_last: bool
+        self, split: Split, info: DatasetInfo, *, device: torch.device, workers: int, on_error: str, channels_last: bool
     ) -> None:
         assert isinstance(split.inputs, Files)
-        self.files, self.facts = split.inputs, facts
+        self.files, self.info = split.inputs, info
         self.labels = split.labels.to(device)
         self.unreadable: dict[int, str] = {}
         self.workers, self.on_error = workers, on_error
-        self.normalise = Normalise(facts, device=device, channels_last=channels_last)
+        self.normalise = Normalise(info, device=device, channels_last=channels_last)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,7 +165,7 @@ class StreamedImages:
 
         Image.preinit()  # its readers, imported here and not by every worker
         loader = DataLoader(
-            Decoder(self.files, self.facts, tasks),
+            Decoder(self.files, self.info, tasks),
             batch_size=None,
             num_workers=min(self.workers, len(tasks)),
             pin_memory=self.labels.device.type == "cuda",

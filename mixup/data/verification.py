@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mixup.data import ARCHIVES, Facts, Split, facts_of
+from mixup.data import ARCHIVES, DatasetInfo, Split, dataset_info
 from mixup.data.inventory import Finding, look, progress
 from mixup.data.sources.spectrograms import read_clip
 from mixup.errors import UserError
@@ -48,12 +48,12 @@ def verify(name: str, root: Path, *, quick: bool) -> Finding:
 
 def check_counts(finding: Finding, splits: Mapping[str, Split], classes: Sequence[str]) -> None:
     """Examples by split, and classes, against what the data set has officially."""
-    facts = facts_of(finding.name)
+    info = dataset_info(finding.name)
     finding.counts, finding.classes = {part: len(split) for part, split in splits.items()}, len(classes)
-    if len(classes) > facts.num_classes or (len(classes) < facts.num_classes and finding.name in ARCHIVES):
-        finding.problems.append(f"{len(classes):,} classes, where the data set has {facts.num_classes:,}")
+    if len(classes) > info.num_classes or (len(classes) < info.num_classes and finding.name in ARCHIVES):
+        finding.problems.append(f"{len(classes):,} classes, where the data set has {info.num_classes:,}")
     for part, split in splits.items():
-        official = getattr(facts, f"{part}_count")
+        official = getattr(info, f"{part}_count")
         if not 0 < len(split) <= official:
             finding.problems.append(f"{len(split):,} {part} examples, where the data set has {official:,}")
         by_class = np.bincount(split.labels.numpy(), minlength=len(classes))
@@ -67,10 +67,10 @@ def check_counts(finding: Finding, splits: Mapping[str, Split], classes: Sequenc
 
 def check_examples(finding: Finding, splits: Mapping[str, Split], root: Path) -> None:
     """Reads every example, and looks for those that are equal."""
-    facts, faults = facts_of(finding.name), list[str]()
+    info, faults = dataset_info(finding.name), list[str]()
     rows, held = dict[str, np.ndarray](), dict[str, np.ndarray]()
     for part, split in splits.items():
-        rows[part], held[part], faulty = read(split, facts, f"{finding.name}: reading {part}")
+        rows[part], held[part], faulty = read(split, info, f"{finding.name}: reading {part}")
         faults += faulty
     if faults:
         total = sum(finding.counts.values())
@@ -88,20 +88,20 @@ def check_examples(finding: Finding, splits: Mapping[str, Split], root: Path) ->
         pair = called(part, split, rows[part][again[0]], root), called("train", splits["train"], rows["train"][twin], root)
         what = "repeat others" if part == "train" else "are in train too"
         text = f"{len(again):,} of {len(split):,} {part} examples {what}; the first: {pair[0]} = {pair[1]}"
-        if part != "train" and len(facts.input_shape) > 1 and len(again) > LEAK * len(split):
+        if part != "train" and len(info.input_shape) > 1 and len(again) > LEAK * len(split):
             finding.problems.append(f"{text} (more than {LEAK:.0%}: these splits are not the official ones)")
         else:
             finding.remarks.append(text)
 
 
-def read(split: Split, facts: Facts, description: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def read(split: Split, info: DatasetInfo, description: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """The rows that can be read, (K,) int64; a digest of what each holds, (K,) uint64; what is wrong with the others."""
     digests, faults = np.zeros(len(split), np.uint64), dict[int, str]()
 
     def read_some(start: int) -> None:
         for row in range(start, min(start + READ_AT_ONCE, len(split))):
             try:
-                digests[row] = digest(content(split, row, facts))
+                digests[row] = digest(content(split, row, info))
             except UserError as error:
                 faults[row] = str(error)
 
@@ -118,11 +118,11 @@ def digest(array: np.ndarray) -> int:
     return int.from_bytes(hashlib.sha256(str(array.shape).encode() + array.tobytes()).digest()[:8], "big")
 
 
-def content(split: Split, row: int, facts: Facts) -> np.ndarray:
+def content(split: Split, row: int, info: DatasetInfo) -> np.ndarray:
     """Pixels (H, W, 3) uint8, samples (N,) int16, or features. Raises UserError for a file that a run cannot use."""
     if isinstance(split.inputs, Tensor):
         return split.inputs[row].numpy()
-    file, size = split.inputs.path(row), facts.input_shape[1:]
+    file, size = split.inputs.path(row), info.input_shape[1:]
     if file.endswith(".wav"):
         return read_clip(Path(file))
     try:
@@ -131,7 +131,7 @@ def content(split: Split, row: int, facts: Facts) -> np.ndarray:
     except Exception as error:  # Pillow raises nearly anything for a damaged one
         why = str(error).split(" <_io")[0]  # it names the buffer that it read from
         raise UserError(f"{file} cannot be read as an image ({why})") from error
-    if facts.resize in (None, size[0]) and pixels.shape[:2] != size:
+    if info.resize in (None, size[0]) and pixels.shape[:2] != size:
         raise UserError(f"{file} is {pixels.shape[1]}x{pixels.shape[0]}, not {size[1]}x{size[0]}")
     return pixels
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mixup.evaluation.attacks import ATTACKS
 from mixup.evaluation.doubts import doubts
-from mixup.evaluation.finished_run import Trained
+from mixup.evaluation.finished_run import FinishedRun
 from mixup.evaluation.measurements import Values, read_measurement, tracked, write_measurement
 from mixup.plan import stream_seed
 from mixup.training.metrics import topk_errors
@@ -37,7 +37,7 @@ OPTIONS: Mapping[str, dict[str, int]] = {
 CELLS: list[Cell] = [(name, eps) for name in STEPS for eps in EPS]
 
 
-def attack_errors(source: Trained, targets: Sequence[Trained], rows: np.ndarray, cells: Sequence[Cell]) -> Tensor:
+def attack_errors(source: FinishedRun, targets: Sequence[FinishedRun], rows: np.ndarray, cells: Sequence[Cell]) -> Tensor:
     """Which test examples each target gets wrong, of those made on the source.
 
     rows: (N,) of the test set, which they all share. Returns (targets, cells, 2, K) float32 on the CPU: 1 where the true
@@ -61,7 +61,7 @@ def attack_errors(source: Trained, targets: Sequence[Trained], rows: np.ndarray,
     return wrong[..., ~wrong.isnan().any(2).any(1).any(0)]
 
 
-def pixel_batches(run: Trained, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def pixel_batches(run: FinishedRun, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Test examples as pixels: which of the rows (B,), their pixels (B, C, H, W) 0 to 255, their labels (B,)."""
     examples, size = run.served(run.data.test.select(rows)), run.gradient_batch
     chunks = [slice(first, min(first + size, len(rows))) for first in range(0, len(rows), size)]
@@ -69,7 +69,7 @@ def pixel_batches(run: Trained, rows: np.ndarray) -> Iterator[tuple[Tensor, Tens
         yield index, run.pixel_model.pixels(inputs), examples.labels[index]
 
 
-def adversarial(run: Trained, pixels: Tensor, labels: Tensor, name: str, eps: float, *, seed: int) -> Tensor:
+def adversarial(run: FinishedRun, pixels: Tensor, labels: Tensor, name: str, eps: float, *, seed: int) -> Tensor:
     """The attacked pixels (B, C, H, W). seed: of the points that PGD starts from."""
     source = {"source": torch.Generator(pixels.device).manual_seed(seed)} if name == "pgd" else {}
     return ATTACKS[name](run.of_pixels, pixels, labels, eps=eps, **OPTIONS[name], **source)
@@ -80,7 +80,7 @@ def misses(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([topk_errors(logits, labels, k) for k in (1, 5)])
 
 
-def clean_misses(run: Trained, rows: np.ndarray) -> Tensor:
+def clean_misses(run: FinishedRun, rows: np.ndarray) -> Tensor:
     """(2, N): the same of the unchanged test examples; not a number for one that cannot be read."""
     logits, labels = run.logits(rows), run.data.test.labels[torch.from_numpy(rows)]
     return torch.where(logits.isnan().any(1), torch.nan, misses(logits, labels))
@@ -89,7 +89,7 @@ def clean_misses(run: Trained, rows: np.ndarray) -> Tensor:
 # -- attacks.json --------------------------------------------------------------------------------------------------------
 
 
-def results_of(source: Trained, target: Trained, cells: Sequence[Cell], wrong: Tensor) -> list[Result]:
+def results_of(source: FinishedRun, target: FinishedRun, cells: Sequence[Cell], wrong: Tensor) -> list[Result]:
     """One result a cell, errors in percent. wrong: (cells, 2, K) of this target."""
     means = (100 * wrong.double().mean(2)).tolist()
     return [
@@ -112,7 +112,7 @@ def key(result: Result) -> tuple[Any, ...]:
     return tuple(result[name] for name in ("source", "source_hash", "attack", "eps"))
 
 
-def kept_results(run: Trained, examples: int) -> list[Result]:
+def kept_results(run: FinishedRun, examples: int) -> list[Result]:
     """What attacks.json says already of the run's present weights, of so many examples."""
     before = read_measurement(run.folder, FILE)
     if before is not None and before["examples"] != examples:
@@ -122,7 +122,7 @@ def kept_results(run: Trained, examples: int) -> list[Result]:
 
 
 def measure_attacks(
-    source: Trained, targets: Sequence[Trained], cells: Sequence[Cell], *, examples: int | None
+    source: FinishedRun, targets: Sequence[FinishedRun], cells: Sequence[Cell], *, examples: int | None
 ) -> list[Values]:
     """Attacks the targets with examples made on the source, and writes each one's attacks.json: these results, and those of
     other keys that were there already of the same number of examples. Returns what the files hold."""

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixup.data import Facts
+from mixup.data import DatasetInfo
 
 Model = Callable[[Tensor], Tensor]
 WHITE = 255.0
@@ -23,11 +23,11 @@ WHITE = 255.0
 class PixelModel(nn.Module):
     """A network behind its data's normalisation: (B, C, H, W) pixels, 0 to 255, -> (B, num_classes)."""
 
-    def __init__(self, model: nn.Module, facts: Facts, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, info: DatasetInfo, device: torch.device) -> None:
         super().__init__()
         self.model = model
-        self.mean = WHITE * torch.tensor(facts.mean, device=device).view(-1, 1, 1)
-        self.std = WHITE * torch.tensor(facts.std, device=device).view(-1, 1, 1)
+        self.mean = WHITE * torch.tensor(info.mean, device=device).view(-1, 1, 1)
+        self.std = WHITE * torch.tensor(info.std, device=device).view(-1, 1, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.model((pixels - self.mean) / self.std)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mixup.errors import UserError
 from mixup.evaluation.between import between, by_pair, draw_pairs
-from mixup.evaluation.finished_run import Forward, Trained
+from mixup.evaluation.finished_run import FinishedRun, Forward
 from mixup.evaluation.measurements import Values, tracked, write_measurement
 from mixup.plan import generator
 
@@ -23,7 +23,7 @@ PAIRS = 1000  # unless asked otherwise; the paper does not say. A miss rate of 1
 FILE = "between.json"
 
 
-def measure_between(run: Trained, *, pairs: int = PAIRS) -> Values:
+def measure_between(run: FinishedRun, *, pairs: int = PAIRS) -> Values:
     """Writes between.json: every field of `between.Between`, and the seed of the pairs; returns it."""
     if len(run.data.train) < 2:
         raise UserError(f"{run.name} was trained on one example: figure 2 is of pairs")
@@ -33,7 +33,7 @@ def measure_between(run: Trained, *, pairs: int = PAIRS) -> Values:
     return write_measurement(run.folder, FILE, {**asdict(found), "seed": run.config.data.seed})
 
 
-def at_pairs(run: Trained, pairs: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def at_pairs(run: FinishedRun, pairs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """What `between` takes the means of: misses in percent, and gradient norms, for each pair; both (21, P) float64."""
     size, labels = run.gradient_batch, run.data.train.labels.to(run.device)
     with training_inputs(run, steps=2 * -(-len(pairs) // size)) as inputs_at:
@@ -41,13 +41,13 @@ def at_pairs(run: Trained, pairs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return misses.cpu().numpy(), norms.cpu().numpy()
 
 
-def pairs_of(run: Trained, count: int) -> Tensor:
+def pairs_of(run: FinishedRun, count: int) -> Tensor:
     """(count, 2) int64, of the run's training examples."""
     return draw_pairs(len(run.data.train), count, generator(run.config.data.seed, "between_pairs"))
 
 
 @contextmanager
-def training_inputs(run: Trained, *, steps: int) -> Iterator[Forward]:
+def training_inputs(run: FinishedRun, *, steps: int) -> Iterator[Forward]:
     """A function from (B,) int64 to the inputs (B, ...) of those training examples, without augmentation. Its calls are
     shown as progress, of so many steps."""
     progress = tracked(range(steps), f"between training points, {run.name}", steps)

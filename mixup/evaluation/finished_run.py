@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mixup.data import Data, Examples, Split, serve
+from mixup.data import Dataset, Examples, Split, serve
 from mixup.errors import UserError
 from mixup.evaluation.attacks import PixelModel
 from mixup.evaluation.measurements import stamp
@@ -31,14 +31,14 @@ Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Trained:
+class FinishedRun:
     """A network in evaluation mode on its device, and its data. Forward passes are under the precision it was trained in:
     gradients by the input too, so those of a bfloat16 run are those of the network as it ran."""
 
     folder: Path
     config: TrainConfig
     record: records.Record
-    data: Data
+    data: Dataset
     fingerprint: str
     device: torch.device
     model: nn.Module
@@ -51,7 +51,7 @@ class Trained:
     @property
     def takes_images(self) -> bool:
         """Whether inputs are pixels: neither a table nor a spectrogram, which come normalised."""
-        return bool(self.data.facts.mean)
+        return bool(self.data.info.mean)
 
     @cached_property
     def train(self) -> Examples:
@@ -66,7 +66,7 @@ class Trained:
         """Part of the data on the device, without augmentation."""
         return serve(
             split,
-            self.data.facts,
+            self.data.info,
             device=self.device,
             channels_last=self.config.trainer.channels_last,
             workers=loader_workers(self.config),
@@ -81,7 +81,7 @@ class Trained:
         """The network behind its normalisation, without the precision: see `of_pixels`. UserError where it takes none."""
         if not self.takes_images:
             raise UserError(f"{self.name}: {self.config.data.name} is no data set of images, and has no pixels to change")
-        return PixelModel(self.model, self.data.facts, self.device)
+        return PixelModel(self.model, self.data.info, self.device)
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) pixels, 0 to 255, -> (B, num_classes) float32 logits, differentiable by the pixels."""
@@ -125,9 +125,9 @@ class Trained:
         return max(1, min(self.config.trainer.eval_batch_size, self.config.trainer.batch_size // self.record["world_size"]))
 
 
-def open_trained(
-    folder: Path, *, root: str | None, device: str, like: Trained | None = None, setting: str = "run"
-) -> Trained:
+def open_finished_run(
+    folder: Path, *, root: str | None, device: str, like: FinishedRun | None = None, setting: str = "run"
+) -> FinishedRun:
     """The run in `folder`, ready to be evaluated. root: where the data lies here; None for where it lay in training.
 
     like: another run, whose data is used where both configurations ask for the same, instead of read again.
@@ -154,12 +154,12 @@ def open_trained(
         raise UserError(
             f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"
         )
-    model = place(config, build(config, data.facts), chosen)
+    model = place(config, build(config, data.info), chosen)
     try:
         model.load_state_dict(load_file(folder / "weights.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
-    return Trained(folder, config, record, data, fingerprint, chosen, model.eval().requires_grad_(False))
+    return FinishedRun(folder, config, record, data, fingerprint, chosen, model.eval().requires_grad_(False))
 
 
 def what_is_missing(folder: Path) -> str:
@@ -171,7 +171,7 @@ def what_is_missing(folder: Path) -> str:
     return f"no run, but it holds some: {', '.join(inside[:3])}, ..." if inside else "no run lies here"
 
 
-def require_same_test_set(run: Trained, other: Trained, *, setting: str) -> None:
+def require_same_test_set(run: FinishedRun, other: FinishedRun, *, setting: str) -> None:
     """UserError unless both were tested on the same examples. setting: what named the other one, for the message."""
     if run.data.test is other.data.test:
         return

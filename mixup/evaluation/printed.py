@@ -13,7 +13,7 @@ from mixup.evaluation.attack_errors import measure_attacks
 from mixup.evaluation.compare import Difference
 from mixup.evaluation.figure2 import FILE as BETWEEN_FILE
 from mixup.evaluation.figure2 import PAIRS, measure_between
-from mixup.evaluation.finished_run import Trained, open_trained, require_same_test_set
+from mixup.evaluation.finished_run import FinishedRun, open_finished_run, require_same_test_set
 from mixup.evaluation.report_card import Card, make_card
 from mixup.evaluation.settings import ATTACKS, EvalConfig
 from mixup.figures.pictures import draw_attacks, draw_between
@@ -25,7 +25,7 @@ SHOWN_LAMS = ("0", "0.25", "0.5")  # in the card's table; its JSON has all 21
 
 def report(wanted: EvalConfig) -> bool:
     """Measures what is asked for; returns False where the test error is not exactly the record's."""
-    run = open_trained(Path(wanted.run), root=wanted.root, device=wanted.device)
+    run = open_finished_run(Path(wanted.run), root=wanted.root, device=wanted.device)
     if wanted.attack:
         report_attacks(run, second(wanted, run, "source") or run, wanted)
         return True
@@ -38,19 +38,19 @@ def report(wanted: EvalConfig) -> bool:
     return same
 
 
-def second(wanted: EvalConfig, run: Trained, setting: str) -> Trained | None:
+def second(wanted: EvalConfig, run: FinishedRun, setting: str) -> FinishedRun | None:
     """The other run that is named, which has to have the same test set; the run itself where that is named."""
     named = getattr(wanted, setting)
     if named is None:
         return None
     if Path(named).resolve() == run.folder.resolve():
         return run
-    other = open_trained(Path(named), root=wanted.root, device=wanted.device, like=run, setting=setting)
+    other = open_finished_run(Path(named), root=wanted.root, device=wanted.device, like=run, setting=setting)
     require_same_test_set(run, other, setting=setting)
     return other
 
 
-def agrees_with_record(run: Trained) -> bool:
+def agrees_with_record(run: FinishedRun) -> bool:
     """Says whether the test error, evaluated again, is exactly what the record has."""
     recorded = run.record["test"]["top1_error"]["last"]
     same = run.tested[0]["top1_error"] == recorded
@@ -112,7 +112,7 @@ def note(card: Card) -> str:
 # -- attacks -------------------------------------------------------------------------------------------------------------
 
 
-def report_attacks(run: Trained, source: Trained, wanted: EvalConfig) -> None:
+def report_attacks(run: FinishedRun, source: FinishedRun, wanted: EvalConfig) -> None:
     """Table 3 of one run: prints what was asked for, draws all that attacks.json holds. UserError without images."""
     cells = [(name, eps) for name in wanted.attack for eps in wanted.eps]
     (found,) = measure_attacks(source, [run], cells, examples=wanted.examples)
@@ -143,7 +143,7 @@ def report_attacks(run: Trained, source: Trained, wanted: EvalConfig) -> None:
 # -- figure 2 ------------------------------------------------------------------------------------------------------------
 
 
-def report_between(run: Trained, other: Trained | None, *, pairs: int) -> None:
+def report_between(run: FinishedRun, other: FinishedRun | None, *, pairs: int) -> None:
     """Figure 2 of one run or of two: each one's JSON, and one picture in the first one's directory."""
     runs = [run] if other is None or other is run else [run, other]
     found = [measure_between(one, pairs=pairs) for one in runs]

@@ -27,7 +27,7 @@ from mixup.evaluation.calibration import (
 from mixup.evaluation.compare import Difference, paired_bootstrap
 from mixup.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from mixup.evaluation.figure2 import PAIRS, at_pairs, pairs_of
-from mixup.evaluation.finished_run import Trained, digest
+from mixup.evaluation.finished_run import FinishedRun, digest
 from mixup.evaluation.measurements import Values, tracked, write_measurement
 from mixup.evaluation.settings import ATTACKS, EXAMPLES
 from mixup.figures.pictures import CORRUPTIONS as CALLED
@@ -58,7 +58,7 @@ class Card:
     """What is measured of one run. examples: of the test set, for corruptions and attacks. pairs: of the
     training set."""
 
-    run: Trained
+    run: FinishedRun
     measures: Measures
     reliability: Reliability
     test_count: int
@@ -82,7 +82,7 @@ def mean_of(title: str, values: Tensor | np.ndarray, mean: float | None = None) 
 
 
 def make_card(
-    run: Trained, other: Trained | None = None, *, examples: int | None = EXAMPLES, pairs: int = PAIRS
+    run: FinishedRun, other: FinishedRun | None = None, *, examples: int | None = EXAMPLES, pairs: int = PAIRS
 ) -> tuple[list[Card], dict[str, Difference], list[Path]]:
     """Measures a run, or two on the same examples; writes `card.json` and `card.png` in the first one's directory, or
     `card-against-<folder of the other>`. Returns the cards, of each measure other - run where there is one, and the files.
@@ -103,7 +103,7 @@ def make_card(
 # -- one run -------------------------------------------------------------------------------------------------------------
 
 
-def measure_run(run: Trained, rows: np.ndarray, seed: int, pairs: int, runs: Sequence[Trained]) -> Card:
+def measure_run(run: FinishedRun, rows: np.ndarray, seed: int, pairs: int, runs: Sequence[FinishedRun]) -> Card:
     """The whole card. rows: of the test set, for what is costly. seed: of noise and halves. runs: all that are compared;
     an example that one of them could not read is left out."""
     readable = ~torch.stack([one.tested[1].isnan().any(1) for one in runs]).any(0)
@@ -118,7 +118,7 @@ def measure_run(run: Trained, rows: np.ndarray, seed: int, pairs: int, runs: Seq
     return Card(run, measures, diagram, len(labels), len(rows) if examples is None else len(examples), pairs)
 
 
-def clean_measures(run: Trained, logits: Tensor, labels: Tensor) -> Measures:
+def clean_measures(run: FinishedRun, logits: Tensor, labels: Tensor) -> Measures:
     """On the whole test set, (N, C) float64 and (N,). The means are the record's, where they are of the same examples."""
     means = run.tested[0] if run.tested[0]["count"] == len(labels) else {}
     probabilities, wrong = logits.softmax(1), 100 * misses(logits, labels)
@@ -159,7 +159,7 @@ def calibration(title: str, probabilities: Tensor, labels: Tensor) -> Measure:
     return Measure(title, expected_calibration_error(probabilities, labels, bins=BINS), gaps.numpy())
 
 
-def corruption_measures(run: Trained, rows: np.ndarray, seed: int) -> Measures:
+def corruption_measures(run: FinishedRun, rows: np.ndarray, seed: int) -> Measures:
     """Top-1 error under every corruption and severity, and over all of them."""
     cells = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
     # One stream of noise a cell, whatever the batches: two runs see the same.
@@ -182,7 +182,7 @@ def corruption_measures(run: Trained, rows: np.ndarray, seed: int) -> Measures:
     }
 
 
-def attack_measures(run: Trained, rows: np.ndarray) -> Measures:
+def attack_measures(run: FinishedRun, rows: np.ndarray) -> Measures:
     """Top-1 error on examples made on the run itself."""
     wrong = 100 * attack_errors(run, [run], rows, CELLS)[0, :, 0]
     return {
@@ -191,7 +191,7 @@ def attack_measures(run: Trained, rows: np.ndarray) -> Measures:
     }
 
 
-def between_measures(run: Trained, pairs: int) -> Measures:
+def between_measures(run: FinishedRun, pairs: int) -> Measures:
     """Figure 2 at every lambda, and over all of them."""
     rows = zip(LAMS, *at_pairs(run, pairs_of(run, pairs)))
     found: Measures = {}

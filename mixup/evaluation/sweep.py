@@ -19,7 +19,7 @@ from mixup.errors import UserError
 from mixup.evaluation.attack_errors import CELLS, measure_attacks
 from mixup.evaluation.attack_errors import FILE as ATTACKS_FILE
 from mixup.evaluation.figure2 import PAIRS, measure_between
-from mixup.evaluation.finished_run import Trained, open_trained
+from mixup.evaluation.finished_run import FinishedRun, open_finished_run
 from mixup.evaluation.measurements import Values, read_measurement, stamp, write_measurement
 from mixup.evaluation.report_card import make_card
 from mixup.evaluation.settings import EXAMPLES
@@ -39,7 +39,7 @@ def evaluate_sweep(wanted: str, folders: Sequence[Path], *, root: str | None, de
     if wanted == "attacks":
         return int(bool(attack_sweep(folders, root=root, device=device)))
     faults: list[str] = []
-    like: Trained | None = None
+    like: FinishedRun | None = None
     for number, folder in enumerate(folders, 1):
         place = f"[{number}/{len(folders)}] {wanted} of {folder}"
         with noting(faults, place):
@@ -47,7 +47,7 @@ def evaluate_sweep(wanted: str, folders: Sequence[Path], *, root: str | None, de
                 print(f"{place}: measured before", flush=True)
                 continue
             print(place, flush=True)
-            like = open_trained(folder, root=root, device=device, like=like)
+            like = open_finished_run(folder, root=root, device=device, like=like)
             MEASURES[wanted](like)
     return int(bool(faults))
 
@@ -81,11 +81,11 @@ def usual_examples(folder: Path) -> int:
 # -- figure 1 ------------------------------------------------------------------------------------------------------------
 
 
-def measure_surface(run: Trained) -> Values:
+def measure_surface(run: FinishedRun) -> Values:
     """The probability of class 1 over the plane, as figure 1(b) shades it: surface.json with `x` and `y`, GRID values each,
     `probability`, a row for each y, and the training `points` (N, 2) with their `labels`. UserError for other data."""
     points = run.data.train.inputs
-    if not isinstance(points, torch.Tensor) or points.shape[1:] != (2,) or run.data.facts.num_classes != 2:
+    if not isinstance(points, torch.Tensor) or points.shape[1:] != (2,) or run.data.info.num_classes != 2:
         raise UserError(f"{run.name}: a decision surface is of two classes in the plane, such as data=rings")
     low, high = points.min(0).values, points.max(0).values
     half = MARGIN * float((high - low).max()) / 2
@@ -98,7 +98,7 @@ def measure_surface(run: Trained) -> Values:
     return write_measurement(run.folder, "surface.json", {**values, "labels": run.data.train.labels.tolist()})
 
 
-MEASURES: dict[str, Callable[[Trained], object]] = {
+MEASURES: dict[str, Callable[[FinishedRun], object]] = {
     "between": measure_between,
     "card": make_card,
     "surface": measure_surface,
@@ -145,7 +145,7 @@ def attack_sweep(folders: Sequence[Path], *, root: str | None, device: str) -> l
         if attackers[run.folder] is None:
             print(f"no black box for {run.label}: this sweep has no ERM run of another seed and its settings", flush=True)
     faults: list[str] = []
-    like: Trained | None = None
+    like: FinishedRun | None = None
     for number, run in enumerate(runs, 1):
         victims = [run, *(other for other in runs if attackers[other.folder] == run)]
         place = f"[{number}/{len(runs)}] attacks made on {run.folder}"
@@ -155,12 +155,12 @@ def attack_sweep(folders: Sequence[Path], *, root: str | None, device: str) -> l
                 print(f"{place}: measured before", flush=True)
                 continue
             print(f"{place}, shown to {len(left)} runs" if len(left) > 1 else place, flush=True)
-            source = like = open_trained(run.folder, root=root, device=device, like=like)
+            source = like = open_finished_run(run.folder, root=root, device=device, like=like)
             targets = [source] if run in left else []
             for victim in left:
                 if victim != run:
                     with noting(faults, f"attacks on {victim.folder}"):
-                        targets.append(open_trained(victim.folder, root=root, device=device, like=source))
+                        targets.append(open_finished_run(victim.folder, root=root, device=device, like=source))
             if targets:
                 measure_attacks(source, targets, CELLS, examples=EXAMPLES)
     return faults

@@ -13,7 +13,7 @@ from mixup.ledger.nets import net_name
 from mixup.ledger.systems import PAPER, system
 from mixup.pages.kinds import uncropped
 from mixup.run.config import schema_defaults
-from mixup.run.identity import BYSTANDERS
+from mixup.run.identity import NOT_HASHED
 
 DEFAULTS = dict(schema_defaults())
 IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something with a name of its own does
@@ -159,7 +159,7 @@ def telling(settings: Settings) -> dict[str, Any]:
     return {
         key: value
         for key, value in settings.items()
-        if key not in (*BYSTANDERS, "evaluate") and key.split(".")[-1] != "seed"
+        if key not in (*NOT_HASHED, "evaluate") and key.split(".")[-1] != "seed"
     }
 
 

@@ -15,7 +15,7 @@ from omegaconf import MISSING
 from mixup.run.config import TrackingConfig, check, check_choice, check_device, leaves, schema_defaults
 
 # What cannot change the numbers, and so is no part of a run's identity.
-BYSTANDERS = (
+NOT_HASHED = (
     *("name", "runs_dir", "device", "log_every_iterations", "checkpoint_every_minutes"),
     *("tracking.wandb", "tracking.project", "tracking.entity"),
 )
@@ -74,7 +74,7 @@ class GanConfig:
 def identity(config: GanConfig) -> dict[str, Any]:
     """What can change the numbers. Keys at a default of the schema itself are left out, as `naming.identity` does."""
     defaults = dict(schema_defaults(GanConfig))
-    return {key: value for key, value in leaves(config) if key not in BYSTANDERS and value != defaults[key]}
+    return {key: value for key, value in leaves(config) if key not in NOT_HASHED and value != defaults[key]}
 
 
 def config_hash(config: GanConfig) -> str:
@@ -90,7 +90,7 @@ def cell(config: GanConfig) -> str:
 def run_label(config: GanConfig, baseline: GanConfig) -> str:
     """`data=ring,game=paper,alpha=0.2,seed=0`, preceded by every other value that differs from `baseline`."""
     before, values = dict(leaves(baseline)), dict(leaves(config))
-    changed = [key for key in values if values[key] != before[key] and key not in (*BYSTANDERS, *NAMED)]
+    changed = [key for key in values if values[key] != before[key] and key not in (*NOT_HASHED, *NAMED)]
     shown = {
         key: "-".join(map(str, value)) if isinstance(value := values[key], list) else value for key in (*changed, *NAMED)
     }

@@ -13,11 +13,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
-from mixup.commands.train import CONFIGS, configuration
 from mixup.errors import UserError, suggestion
 from mixup.ledger.alike import corresponding
 from mixup.ledger.paper import Experiment, Row
 from mixup.ledger.verdicts import RUNS_OF, Recipes
+from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import TrainConfig, from_omegaconf, leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.

@@ -28,7 +28,7 @@ PAPERS_DATA = {
     **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI (?!.* instead of ).*"),
 }
 # What may differ from the recipe and leave the run comparable: how the machine computes it, and which draw it is.
-NEUTRAL = {*naming.BYSTANDERS, *SEEDS, "evaluate", "data.on_error", "data.resident", "trainer.precision", "trainer.compile"}
+NEUTRAL = {*naming.NOT_HASHED, *SEEDS, "evaluate", "data.on_error", "data.resident", "trainer.precision", "trainer.compile"}
 NEUTRAL |= {"trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"}
 
 Recipes = Callable[[str, str], Mapping[str, Any] | None]

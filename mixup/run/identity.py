@@ -11,7 +11,7 @@ from typing import Any
 from mixup.run.config import TrainConfig, leaves, schema_defaults
 
 # What cannot change the numbers, and so is no part of a run's identity.
-BYSTANDERS = (
+NOT_HASHED = (
     *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "trainer.device"),
     "model.memory_efficient",
     *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
@@ -23,7 +23,7 @@ def identity(config: TrainConfig) -> dict[str, Any]:
     """What can change the numbers. Keys at the schema's default are left out, so that a key added later, with a default
     that changes nothing, leaves the directories of earlier runs as they are."""
     defaults = dict(schema_defaults())
-    return {key: value for key, value in leaves(config) if key not in BYSTANDERS and value != defaults[key]}
+    return {key: value for key, value in leaves(config) if key not in NOT_HASHED and value != defaults[key]}
 
 
 def config_hash(config: TrainConfig) -> str:
@@ -37,7 +37,7 @@ def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
     names = [key.rsplit(".", 1)[-1] for key in before]
     parts = []
     for key, value in leaves(config):
-        if value != before[key] and key not in (*BYSTANDERS, "mixup.alpha", "seed"):
+        if value != before[key] and key not in (*NOT_HASHED, "mixup.alpha", "seed"):
             last = key.rsplit(".", 1)[-1]
             value = "-".join(map(str, value)) if isinstance(value, list) else value
             parts.append(f"{last if names.count(last) == 1 else key}={value}")

@@ -2,7 +2,7 @@
 
 The run writes its metrics to disk, which is the truth. A child process follows that file and repeats it to W&B; the run
 itself never imports wandb. So a missing package, an outage or a client that hangs costs one warning, and at most the time
-that `Mirror.close` is given. What W&B has missed can be sent later: `python -m mixup.run.tracking RUN_DIR` repeats all of a run.
+that `Mirror.close` is given. What W&B has missed can be sent later: `python -m mixup.run.tracking RUN_DIR` repeats it all.
 
 Every start repeats the file from its first line under the run's one id. W&B drops a step that is not beyond its last one,
 so a resumed run continues its curves there. Names: `train_loss` on disk is `train/loss` there, which groups its charts.

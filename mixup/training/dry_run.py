@@ -6,7 +6,7 @@ import dataclasses
 
 import yaml
 
-from mixup.data import Facts, facts_of
+from mixup.data import DatasetInfo, dataset_info
 from mixup.plan import num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
@@ -23,12 +23,12 @@ EVALUATION = 1 / 3  # of a training step's cost an image: a forward pass without
 
 def dry_run(config: TrainConfig) -> None:
     """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
-    facts, trainer = facts_of(config.data.name), config.trainer
-    model = build(config, facts)
+    info, trainer = dataset_info(config.data.name), config.trainer
+    model = build(config, info)
     shown = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
     print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=120))
     print("learning rate  " + ", ".join(f"{learning_rate(config, e):g} from epoch {e}" for e in changes(config)))
-    operations = flops_per_image(lambda: build(config, facts), facts.input_shape)
+    operations = flops_per_image(lambda: build(config, info), info.input_shape)
     print(f"parameters     {parameter_count(model):,} ({parameter_count(model) / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
     fit = fitting(config)
@@ -37,8 +37,8 @@ def dry_run(config: TrainConfig) -> None:
     step, device = training_step(fit)
     seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS) * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
-    count, _ = counts(config, facts)
-    whole = run_seconds(config, facts, seconds)
+    count, _ = counts(config, info)
+    whole = run_seconds(config, info, seconds)
     print(f"time           about {duration(whole)} for {trainer.epochs} epochs of {count:,} images, evaluation included")
 
 
@@ -56,17 +56,17 @@ def changes(config: TrainConfig) -> list[int]:
     return [epoch for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]]
 
 
-def counts(config: TrainConfig, facts: Facts) -> tuple[int, int]:
+def counts(config: TrainConfig, info: DatasetInfo) -> tuple[int, int]:
     """How many examples the run trains on, and how many it evaluates after every epoch."""
-    held_out = round(config.data.validation * facts.train_count)
-    left = facts.train_count - held_out
+    held_out = round(config.data.validation * info.train_count)
+    left = info.train_count - held_out
     train = min(config.data.train_size or left, left)
-    test = min(config.data.test_size or facts.test_count, facts.test_count)
-    return train, test + facts.validation_count + held_out + min(config.trainer.clean_slice, train)
+    test = min(config.data.test_size or info.test_count, info.test_count)
+    return train, test + info.validation_count + held_out + min(config.trainer.clean_slice, train)
 
 
-def run_seconds(config: TrainConfig, facts: Facts, step_seconds: float) -> float:
+def run_seconds(config: TrainConfig, info: DatasetInfo, step_seconds: float) -> float:
     """The whole run's time from one step's."""
-    trainer, (train, evaluated) = config.trainer, counts(config, facts)
+    trainer, (train, evaluated) = config.trainer, counts(config, info)
     steps = num_steps(train, trainer.batch_size) + EVALUATION * evaluated / trainer.batch_size
     return trainer.epochs * steps * step_seconds

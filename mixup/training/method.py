@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from mixup.data import Data, Facts, nearest
+from mixup.data import Dataset, DatasetInfo, nearest
 from mixup.errors import UserError, suggestion
 from mixup.plan import EpochPlan, draw_plan
 from mixup.run.config import TrainConfig
 from mixup.training.engine import Method
 
 
-def method_of(config: TrainConfig, facts: Facts, model: nn.Module, device: torch.device) -> Method:
+def method_of(config: TrainConfig, info: DatasetInfo, model: nn.Module, device: torch.device) -> Method:
     """What the configuration asks of a batch besides the plan. Noise is given on the scale of pixels, 0 to 1."""
     mixup = config.mixup
-    unit = [1 / std for std in facts.std] or [1.0]
-    noise = mixup.noise * torch.tensor(unit, device=device).view(-1, *[1] * (len(facts.input_shape) - 1))
+    unit = [1 / std for std in info.std] or [1.0]
+    noise = mixup.noise * torch.tensor(unit, device=device).view(-1, *[1] * (len(info.input_shape) - 1))
     return Method(
         layer=None if mixup.layer is None else named_module(model, mixup.layer, config),
         dominant=mixup.targets == "dominant",
@@ -39,7 +39,7 @@ def named_module(model: nn.Module, name: str, config: TrainConfig) -> nn.Module:
     return modules[name]
 
 
-def nearest_examples(config: TrainConfig, data: Data, device: torch.device) -> np.ndarray | None:
+def nearest_examples(config: TrainConfig, data: Dataset, device: torch.device) -> np.ndarray | None:
     """The nearest training examples of each, where partners are drawn from them (section 3.8)."""
     mixup = config.mixup
     if mixup.partner != "nearest" or mixup.alpha == 0:
@@ -47,14 +47,14 @@ def nearest_examples(config: TrainConfig, data: Data, device: torch.device) -> n
     return nearest(data.train, mixup.neighbours, within_class=mixup.within_class, root=config.data.root, device=device)
 
 
-def crop_padding(config: TrainConfig, facts: Facts) -> int:
+def crop_padding(config: TrainConfig, info: DatasetInfo) -> int:
     """Pixels of zeros around a training image; none where augmentation is off."""
-    return facts.crop_padding if config.data.augment else 0
+    return info.crop_padding if config.data.augment else 0
 
 
 def epoch_plan(
     config: TrainConfig,
-    facts: Facts,
+    info: DatasetInfo,
     epoch: int,
     n: int,
     *,
@@ -77,8 +77,8 @@ def epoch_plan(
         partner="random" if mixup.partner == "nearest" and neighbours is None else mixup.partner,
         classes=labels if mixup.within_class else None,
         neighbours=neighbours,
-        crop_padding=crop_padding(config, facts),
-        flip=facts.flip and config.data.augment,
-        resized_crop=facts.resized_crop and config.data.augment,
+        crop_padding=crop_padding(config, info),
+        flip=info.flip and config.data.augment,
+        resized_crop=info.resized_crop and config.data.augment,
         shards=shards,
     )

@@ -67,7 +67,7 @@ def write_results(run: Run, label: str) -> records.Record:
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
         "parameters": parameter_count(run.model),
-        "flops_per_image": flops_per_image(lambda: build(config, run.data.facts), run.data.facts.input_shape),
+        "flops_per_image": flops_per_image(lambda: build(config, run.data.info), run.data.info.input_shape),
         "device": device_name(run.device),
         "world_size": run.group.world_size,
         "environment": records.environment(),

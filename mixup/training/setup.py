@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.data import Data, Examples, Facts, Split, StreamedImages, open_data, serve
+from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, open_data, serve
 from mixup.errors import UserError
 from mixup.models import build_model
 from mixup.plan import EpochPlan, generator, num_steps, stream_seed
@@ -37,7 +37,7 @@ class Run:
     folder: Path
     group: Group
     device: torch.device
-    data: Data
+    data: Dataset
     fingerprint: str
     train: Examples
     clean: Examples
@@ -64,7 +64,7 @@ class Run:
         apart = self.streams or self.method.layer is not None
         return epoch_plan(
             self.config,
-            self.data.facts,
+            self.data.info,
             epoch,
             len(self.train),
             shards=self.group.world_size if apart else 1,
@@ -98,12 +98,12 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         neighbours = nearest_examples(config, data, device)
     slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
     clean_split = data.train.select(np.sort(slice_rows))
-    padding = crop_padding(config, data.facts)
+    padding = crop_padding(config, data.info)
 
     def served(split: Split, padding: int = 0) -> Examples:
         return serve(
             split,
-            data.facts,
+            data.info,
             device=device,
             padding=padding,
             channels_last=config.trainer.channels_last,
@@ -112,7 +112,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         )
 
     torch.manual_seed(stream_seed(config.seed, "init"))
-    model = place(config, build(config, data.facts), device)
+    model = place(config, build(config, data.info), device)
     return Run(
         config=config,
         folder=folder,
@@ -128,12 +128,12 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         model=model,
         trained=wrap(config, model, group, device),
         optimizer=build_optimizer(config, model),
-        method=method_of(config, data.facts, model, device),
+        method=method_of(config, data.info, model, device),
         neighbours=neighbours,
     )
 
 
-def load(config: TrainConfig, device: torch.device) -> Data:
+def load(config: TrainConfig, device: torch.device) -> Dataset:
     """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table see the same data.
 
     device: where spectrograms are computed.
@@ -154,7 +154,7 @@ def load(config: TrainConfig, device: torch.device) -> Data:
     if data.on_error == "skip" and isinstance(opened.train.inputs, Tensor):
         raise UserError(
             "data.on_error=skip: this data is kept in memory, and read whole before the first step; leave it at raise"
-            + (", or use data.resident=false" if opened.facts.resize else "")
+            + (", or use data.resident=false" if opened.info.resize else "")
         )
     return opened
 
@@ -167,9 +167,9 @@ def loader_workers(config: TrainConfig) -> int:
     return min(16, max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
-def build(config: TrainConfig, facts: Facts) -> nn.Module:
+def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
     options = {key: value for key, value in vars(config.model).items() if key != "name"}
-    return build_model(config.model.name, num_classes=facts.num_classes, input_shape=facts.input_shape, **options)
+    return build_model(config.model.name, num_classes=info.num_classes, input_shape=info.input_shape, **options)
 
 
 def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Module:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mixup.commands import evaluate as evaluate_command
 from mixup.commands import train as command_line
 
 
@@ -119,7 +120,7 @@ def test_a_damaged_record_is_named(train, tmp_path):
 
 
 def evaluate(capsys, *arguments: str) -> tuple[int, str, str]:
-    status = command_line.evaluate(list(arguments), usage="usage")
+    status = evaluate_command.evaluate(list(arguments), usage="usage")
     return status, *capsys.readouterr()
 
 

@@ -10,9 +10,9 @@ from unittest import mock
 
 import pytest
 
-from mixup.commands import train as command_line
-from mixup.commands.train import CONFIGS, Task, configuration, planned
 from mixup.ledger.paper import Row, mismatches, read_paper
+from mixup.run import compose
+from mixup.run.compose import CONFIGS, Task, configuration, planned
 from mixup.run.config import plain
 
 # Runs at the paper's scale and at cpu scale, all seeds.
@@ -54,7 +54,7 @@ def header(name: str, scale: str) -> str:
 @functools.cache
 def overrides_of(*arguments: str) -> list[list[str]]:
     """The overrides of every cell that `train.py -m ARGUMENTS` runs, without composing them."""
-    with mock.patch.object(command_line, "checked", list):
+    with mock.patch.object(compose, "checked", list):
         return planned(arguments, multirun=True)  # type: ignore[return-value]
 
 
@@ -66,16 +66,16 @@ def arguments_of(name: str, scale: str) -> list[str]:
 def tasks_of(name: str, scale: str) -> list[Task]:
     """Every cell at the first seed, as `train.py -m` plans it; what cells have in common is composed once."""
     sampled = [f"{key}={value}" for key, value in SAMPLED.get(name, {}).items()]
-    with mock.patch.object(command_line, "compose", composed()):
+    with mock.patch.object(compose, "compose", composed()):
         return planned([*arguments_of(name, scale), *sampled, "seed=0"], multirun=True)
 
 
 def composed():
-    compose, known = command_line.compose, {}
+    plain, known = compose.compose, {}
 
     def cached(config_name, overrides):
         if tuple(overrides) not in known:
-            known[tuple(overrides)] = compose(config_name, overrides)
+            known[tuple(overrides)] = plain(config_name, overrides)
         return known[tuple(overrides)]
 
     return cached

@@ -18,15 +18,15 @@ from test_mixing import dense
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mixup.commands.train import configuration
-from mixup.data import ResidentFeatures, Split, facts_of
+from mixup.data import ResidentFeatures, Split, dataset_info
 from mixup.mixing import MixedBatch, mixed_cross_entropy
+from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training.engine import mixed_batch
 from mixup.training.method import epoch_plan, method_of
 
 CPU = torch.device("cpu")
-FACTS = facts_of("digits")
+FACTS = dataset_info("digits")
 CLASSES = FACTS.num_classes
 
 

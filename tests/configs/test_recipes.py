@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from mixup.commands.train import configuration
-from mixup.data import facts_of
+from mixup.data import dataset_info
+from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training.cost import flops_per_image, parameter_count
 from mixup.training.method import epoch_plan
@@ -71,7 +71,7 @@ CELLS: dict[str, tuple[Recipe, float | None]] = {
 
 def meta(config: TrainConfig) -> torch.nn.Module:
     with torch.device("meta"):
-        return build(config, facts_of(config.data.name))
+        return build(config, dataset_info(config.data.name))
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -94,8 +94,8 @@ def test_a_cell_is_trained_as_the_paper_says(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_cells_network_maps_its_data_to_its_classes_and_has_the_size_of_the_literature(cell):
     config = configuration(cell.split())
-    facts, model = facts_of(config.data.name), meta(config).eval()
-    assert model(torch.empty(2, *facts.input_shape, device="meta")).shape == (2, facts.num_classes)
+    info, model = dataset_info(config.data.name), meta(config).eval()
+    assert model(torch.empty(2, *info.input_shape, device="meta")).shape == (2, info.num_classes)
     if (millions := CELLS[cell][1]) is not None:
         digits = len(str(millions).split(".")[1])
         assert round(parameter_count(model) / 1e6, digits) == millions
@@ -115,7 +115,7 @@ def test_the_tabular_network_has_two_hidden_layers_of_128():
 
 def test_the_first_epochs_of_speech_are_unmixed():
     config = configuration(["data=speech_commands", "model=lenet"])
-    plans = [epoch_plan(config, facts_of("speech_commands"), epoch, 1000) for epoch in range(7)]
+    plans = [epoch_plan(config, dataset_info("speech_commands"), epoch, 1000) for epoch in range(7)]
     assert [bool((plan.lam == 1).all()) for plan in plans] == [True] * 5 + [False] * 2
 
 
@@ -134,7 +134,7 @@ def test_weight_decay_spares_batchnorm_on_imagenet_alone():
 
 def test_adam_has_torchs_other_defaults():
     config = configuration(["data=iris", "model=mlp"])
-    (group,) = build_optimizer(config, build(config, facts_of("iris"))).param_groups
+    (group,) = build_optimizer(config, build(config, dataset_info("iris"))).param_groups
     assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (1e-3, (0.9, 0.999), 1e-8, 0.0)
 
 

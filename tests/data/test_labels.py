@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from mixup.data import Data, Split, open_data
+from mixup.data import Dataset, Split, open_data
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.sources.cifar import digits
 from mixup.errors import UserError
@@ -114,7 +114,7 @@ def test_noise_is_a_function_of_its_stream_and_leaves_the_labels_it_is_given():
 # All of them together, on the digits
 
 
-def opened(*, train_size: int | None = None, validation: float = 0.0, label_noise: float = 0.0, seed: int = 0) -> Data:
+def opened(*, train_size: int | None = None, validation: float = 0.0, label_noise: float = 0.0, seed: int = 0) -> Dataset:
     return open_data(
         "digits",
         root=None,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from mixup.data import DATASETS, Data, Facts, ResidentImages, Split, open_data
+from mixup.data import DATASETS, Dataset, DatasetInfo, ResidentImages, Split, open_data
 from mixup.plan import generator
 
 CIFAR, DIGITS = DATASETS["cifar10"], DATASETS["digits"]
@@ -16,56 +16,56 @@ CPU = torch.device("cpu")
 TENSORS = ("inputs", "labels", "corrupted")
 
 
-def split_of(count: int, facts: Facts, seed: int = 0) -> Split:
+def split_of(count: int, info: DatasetInfo, seed: int = 0) -> Split:
     source = torch.Generator().manual_seed(seed)
-    channels, height, width = facts.input_shape
-    images = torch.randint(0, facts.white + 1, (count, height, width, channels), dtype=torch.uint8, generator=source)
-    labels = torch.randint(0, facts.num_classes, (count,), generator=source)
+    channels, height, width = info.input_shape
+    images = torch.randint(0, info.white + 1, (count, height, width, channels), dtype=torch.uint8, generator=source)
+    labels = torch.randint(0, info.num_classes, (count,), generator=source)
     return Split(images, labels, torch.zeros(count, dtype=torch.bool))
 
 
-def normalised(image: torch.Tensor, facts: Facts) -> torch.Tensor:
+def normalised(image: torch.Tensor, info: DatasetInfo) -> torch.Tensor:
     """torchvision's ToTensor and Normalize. image: (C, H, W) uint8."""
-    return reference.normalize(image.float() / facts.white, list(facts.mean), list(facts.std))
+    return reference.normalize(image.float() / info.white, list(info.mean), list(info.std))
 
 
 @pytest.mark.parametrize(
-    "facts", [CIFAR, DIGITS, replace(CIFAR, input_shape=(3, 6, 9))], ids=["colour", "grey", "not square"]
+    "info", [CIFAR, DIGITS, replace(CIFAR, input_shape=(3, 6, 9))], ids=["colour", "grey", "not square"]
 )
-def test_every_crop_and_flip_is_torchvisions(facts):
+def test_every_crop_and_flip_is_torchvisions(info):
     """Pad, crop, flip, normalise: as the authors' transforms do, one image at a time."""
     padding = 4
-    height, width = facts.input_shape[1:]
+    height, width = info.input_shape[1:]
     draws = [(top, left, flip) for top in range(9) for left in range(9) for flip in (False, True)]
-    split = split_of(50, facts)
+    split = split_of(50, info)
     index = torch.randint(0, 50, (len(draws),), generator=torch.Generator().manual_seed(1))
     crop = torch.tensor([draw[:2] for draw in draws])
     flips = torch.tensor([draw[2] for draw in draws])
-    ours = ResidentImages(split, facts, padding=padding, device=CPU).fetch(index, crop, flips)
+    ours = ResidentImages(split, info, padding=padding, device=CPU).fetch(index, crop, flips)
     theirs = []
     for example, (top, left, flip) in zip(index, draws):
         image = reference.pad(split.inputs[example].permute(2, 0, 1), [padding])
         image = reference.crop(image, top, left, height, width)
-        theirs.append(normalised(reference.horizontal_flip(image) if flip else image, facts))
+        theirs.append(normalised(reference.horizontal_flip(image) if flip else image, info))
     torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("padding", [0, 4])
-@pytest.mark.parametrize("facts", [CIFAR, DIGITS], ids=["colour", "grey"])
-def test_without_crop_and_flip_the_whole_image_is_fetched(facts, padding):
-    split = split_of(7, facts)
+@pytest.mark.parametrize("info", [CIFAR, DIGITS], ids=["colour", "grey"])
+def test_without_crop_and_flip_the_whole_image_is_fetched(info, padding):
+    split = split_of(7, info)
     index = torch.tensor([6, 0, 0, 3])
-    ours = ResidentImages(split, facts, padding=padding, device=CPU).fetch(index)
-    theirs = torch.stack([normalised(split.inputs[example].permute(2, 0, 1), facts) for example in index])
+    ours = ResidentImages(split, info, padding=padding, device=CPU).fetch(index)
+    theirs = torch.stack([normalised(split.inputs[example].permute(2, 0, 1), info) for example in index])
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
 def test_border_is_black_before_normalisation():
-    facts = CIFAR
-    split = split_of(1, facts)
+    info = CIFAR
+    split = split_of(1, info)
     white = replace(split, inputs=torch.full_like(split.inputs, 255))
-    corner = ResidentImages(white, facts, padding=4, device=CPU).fetch(torch.tensor([0]), torch.tensor([[0, 8]]))[0]
-    mean, std = torch.tensor(facts.mean)[:, None, None], torch.tensor(facts.std)[:, None, None]
+    corner = ResidentImages(white, info, padding=4, device=CPU).fetch(torch.tensor([0]), torch.tensor([[0, 8]]))[0]
+    mean, std = torch.tensor(info.mean)[:, None, None], torch.tensor(info.std)[:, None, None]
     outside = torch.zeros(32, 32, dtype=torch.bool)
     outside[:4, :] = True
     outside[:, -4:] = True
@@ -73,10 +73,10 @@ def test_border_is_black_before_normalisation():
     torch.testing.assert_close(corner, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("facts", [CIFAR, DIGITS], ids=["colour", "grey"])
-def test_batch_is_float32_in_channels_last_memory(facts):
-    batch = ResidentImages(split_of(5, facts), facts, padding=0, device=CPU).fetch(torch.arange(5))
-    assert batch.shape == (5, *facts.input_shape)
+@pytest.mark.parametrize("info", [CIFAR, DIGITS], ids=["colour", "grey"])
+def test_batch_is_float32_in_channels_last_memory(info):
+    batch = ResidentImages(split_of(5, info), info, padding=0, device=CPU).fetch(torch.arange(5))
+    assert batch.shape == (5, *info.input_shape)
     assert batch.dtype == torch.float32
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert batch.permute(0, 2, 3, 1).is_contiguous()
@@ -102,9 +102,9 @@ def test_labels_are_those_trained_on():
 # What a data set is
 
 
-def data_of(facts: Facts = CIFAR) -> Data:
-    train, validation, test = (split_of(count, facts, seed) for seed, count in enumerate((6, 2, 3)))
-    return Data(facts, train, validation, test, "made up", ())
+def data_of(info: DatasetInfo = CIFAR) -> Dataset:
+    train, validation, test = (split_of(count, info, seed) for seed, count in enumerate((6, 2, 3)))
+    return Dataset(info, train, validation, test, "made up", ())
 
 
 def test_fingerprint_is_that_of_the_same_data():
@@ -148,7 +148,7 @@ def test_resident_images_do_not_depend_on_the_memory_layout():
     assert torch.equal(ours, theirs)
 
 
-def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> Data:
+def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> Dataset:
     return open_data(
         "digits",
         root=None,
@@ -162,7 +162,7 @@ def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> Data:
 
 def test_opened_data_says_what_it_is():
     data = open_digits(label_noise=0.3)
-    assert data.facts is DIGITS
+    assert data.info is DIGITS
     assert data.provenance == "scikit-learn digits"
     assert data.classes == tuple("0123456789")
     assert (len(data.train), len(data.validation), len(data.test)) == (808, 90, 899)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mixup.data import DATASETS, Data, Examples, StreamedImages, open_data, serve
+from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_data, serve
 from mixup.data.sources.encoded import Files
 from mixup.data.sources.imagenet import imagenet_data
 from mixup.data.streaming import Decoder, Task
@@ -52,8 +52,8 @@ def copied(photos, tmp_path) -> Path:
     return tmp_path / "root"
 
 
-def streamed(data: Data, *, workers: int = 0, on_error: str = "raise") -> StreamedImages:
-    served = serve(data.train, data.facts, device=CPU, workers=workers, on_error=on_error)
+def streamed(data: Dataset, *, workers: int = 0, on_error: str = "raise") -> StreamedImages:
+    served = serve(data.train, data.info, device=CPU, workers=workers, on_error=on_error)
     assert isinstance(served, StreamedImages)
     return served
 
@@ -144,7 +144,7 @@ def test_test_views_are_torchvisions_resize_and_centre_crop(photos):
     data = imagenet_data("imagenet", root=photos, resident=None)
     resize = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
     normalise = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    test = serve(data.test, data.facts, device=CPU, workers=1)
+    test = serve(data.test, data.info, device=CPU, workers=1)
     seen = []
     for index, inputs in test.in_order([slice(0, 5), slice(5, 12)]):
         seen += index.tolist()
@@ -157,7 +157,7 @@ def test_test_views_are_torchvisions_resize_and_centre_crop(photos):
 def test_resident_and_streamed_are_the_same_up_to_rounding(photos):
     plan = drawn(27)
     resident, files = (imagenet_data("tiny_imagenet", root=photos, resident=kept) for kept in (True, False))
-    one, other = (serve(data.train, data.facts, device=CPU) for data in (resident, files))
+    one, other = (serve(data.train, data.info, device=CPU) for data in (resident, files))
     for (a, mine), (b, theirs) in zip(one.visits(plan, [slice(0, 27)]), other.visits(plan, [slice(0, 27)])):
         difference = (a.at(mine) - b.at(theirs)).abs()
         assert difference.max() < 2.05 / 255 / 0.224, "no more than PIL's rounding, on normalised inputs"
@@ -237,7 +237,7 @@ def test_an_unreadable_test_image_is_in_no_mean(copied):
     """Error and count are those of the others; its row of logits is not a number."""
     damage(copied / "tiny_imagenet/val/n02/n02_1.png")
     data = imagenet_data("tiny_imagenet", root=copied, resident=False)
-    test = serve(data.test, data.facts, device=CPU, on_error="skip")
+    test = serve(data.test, data.info, device=CPU, on_error="skip")
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(192, 3))
     options = {"batch_size": 5, "autocast": lambda: torch.autocast("cpu", enabled=False), "group": Group()}
@@ -288,7 +288,7 @@ def test_shards_give_the_batches_of_the_folders(copied):
     write_shards(copied)
     shards = imagenet_data("imagenet", root=copied, resident=None)
     assert hashes(streamed(shards, workers=2), drawn(27)) == expected
-    assert shards.facts.num_classes == 3
+    assert shards.info.num_classes == 3
     assert torch.equal(shards.test.labels, folders.test.labels)
     again = imagenet_data("imagenet", root=copied, resident=None)
     assert again.fingerprint() == shards.fingerprint()
@@ -330,7 +330,7 @@ def test_damaged_and_odd_shards_are_named(copied):
 def test_what_lies_in_the_folders_is_described(photos):
     data = imagenet_data("imagenet", root=photos, resident=None)
     assert data.provenance == "ImageNet (3 of 1,000 classes)"
-    assert (data.facts.num_classes, len(data.train), len(data.test)) == (3, 3 * TRAIN, 3 * TEST)
+    assert (data.info.num_classes, len(data.train), len(data.test)) == (3, 3 * TRAIN, 3 * TEST)
     assert data.train.labels.tolist() == [label for label in range(3) for _ in range(TRAIN)]
 
 
@@ -371,7 +371,7 @@ def test_unplugged_it_says_where_it_looked_and_how_to_fetch(tmp_path, name, fetc
 
 
 def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
-    def opened(seed: int) -> Data:
+    def opened(seed: int) -> Dataset:
         options = {"root": str(photos), "download": False, "validation": 0.0}
         stream = lambda name: generator(seed, name)  # noqa: E731
         return open_data("imagenet", **options, train_size=9, label_noise=0.5, stream=stream)
@@ -382,7 +382,7 @@ def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
     assert data.fingerprint() == opened(0).fingerprint() != opened(1).fingerprint()
 
 
-def open_data_labels(data: Data) -> list[int]:
+def open_data_labels(data: Dataset) -> list[int]:
     return [CLASSES.index(Path(data.train.inputs.path(row)).parent.name) for row in range(len(data.train))]
 
 
@@ -411,7 +411,7 @@ def test_what_macos_leaves_beside_a_file_is_no_image(copied):
 
 
 def test_missing_images_of_all_classes_show_in_the_provenance(photos, monkeypatch):
-    facts = DATASETS["imagenet"]
-    monkeypatch.setitem(DATASETS, "imagenet", replace(facts, num_classes=3, train_count=30, test_count=12))
+    info = DATASETS["imagenet"]
+    monkeypatch.setitem(DATASETS, "imagenet", replace(info, num_classes=3, train_count=30, test_count=12))
     data = imagenet_data("imagenet", root=photos, resident=None)
     assert data.provenance == "ImageNet (27 of 30 training images)"

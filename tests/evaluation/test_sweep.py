@@ -13,14 +13,13 @@ import pytest
 import torch
 
 from mixup.commands import train as command_line
-from mixup.commands.train import configuration
 from mixup.errors import UserError
 from mixup.evaluation import figure2
 from mixup.evaluation import sweep as evaluation
 from mixup.evaluation.attack_errors import CELLS, attack_errors, measure_attacks
 from mixup.evaluation.attacks import ATTACKS
 from mixup.evaluation.figure2 import at_pairs, measure_between, pairs_of
-from mixup.evaluation.finished_run import balanced_rows, open_trained
+from mixup.evaluation.finished_run import balanced_rows, open_finished_run
 from mixup.evaluation.measurements import read_measurement, write_measurement
 from mixup.evaluation.printed import report
 from mixup.evaluation.settings import ATTACKS as ATTACK_NAMES
@@ -28,6 +27,7 @@ from mixup.evaluation.settings import EvalConfig, eval_config
 from mixup.evaluation.sweep import Entry, attacker, evaluate_sweep, measure_surface
 from mixup.ledger.figure2_paper import read_figure2
 from mixup.run import records
+from mixup.run.compose import configuration
 from mixup.run.identity import run_dir
 from mixup.training import train as run
 
@@ -43,7 +43,7 @@ def train(folder: Path, *overrides: str) -> Path:
 
 
 def opened(folder: Path, **settings):
-    return open_trained(folder, root=None, device="cpu", **settings)
+    return open_finished_run(folder, root=None, device="cpu", **settings)
 
 
 @pytest.fixture(scope="module")

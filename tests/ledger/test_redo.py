@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_cell
 
-from mixup.commands.train import planned
 from mixup.errors import UserError
 from mixup.ledger.paper import mismatches, read_paper
 from mixup.ledger.redo import cells_by_row, commands, commands_of_row, grid, known
 from mixup.ledger.verdicts import folder_of
+from mixup.run.compose import planned
 from mixup.run.config import plain
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,6 @@ import browser
 import made_up
 import pytest
 
-from mixup.commands.train import planned
 from mixup.figures import all_pictures
 from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
@@ -23,6 +22,7 @@ from mixup.ledger.redo import recipes
 from mixup.pages.markup import html_of, inline, sections
 from mixup.pages.overview import ALL, generated, ledger
 from mixup.pages.report_runs import script_json
+from mixup.run.compose import planned
 from mixup.training import train as run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from hydra.errors import ConfigCompositionException
 
-from mixup.commands.train import CONFIGS, configuration, explain, planned
+from mixup.commands.messages import explain
 from mixup.data import DATASETS
 from mixup.errors import UserError
 from mixup.models import MODELS
+from mixup.run.compose import CONFIGS, configuration, planned
 from mixup.run.config import from_dict, leaves, plain, schema_defaults
 from mixup.run.identity import config_hash
 
@@ -83,7 +84,7 @@ def test_a_misspelt_key_inside_a_file_is_refused(tmp_path, monkeypatch):
 
     shutil.copytree(CONFIGS, tmp_path / "configs")
     (tmp_path / "configs" / "experiment" / "typo.yaml").write_text("# @package _global_\ntrainer:\n  max_epcohs: 5\n")
-    monkeypatch.setattr("mixup.commands.train.CONFIGS", tmp_path / "configs")
+    monkeypatch.setattr("mixup.run.compose.CONFIGS", tmp_path / "configs")
     with pytest.raises(ConfigCompositionException) as caught:
         configuration(["experiment=typo"])
     message = explain(caught.value)

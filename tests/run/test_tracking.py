@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mixup.run import tracking
+from mixup.run import compose, tracking
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -548,12 +548,11 @@ def epochs_on_disk(run_dir: Path) -> list[dict[str, Any]]:
 def test_a_run_with_a_broken_wandb_is_complete_and_on_time(
     broken: str, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mixup.commands import train as command_line
     from mixup.training import train as run
 
     monkeypatch.setattr(run, "WANDB_SECONDS", 1.0)
     stand_in.becomes(broken)
-    (task,) = command_line.planned(overrides(tmp_path / "runs", "tracking.wandb=offline"), multirun=False)
+    (task,) = compose.planned(overrides(tmp_path / "runs", "tracking.wandb=offline"), multirun=False)
     record = run.train(task.config, task.folder, task.label)
     waited = time.time() - (task.folder / "record.json").stat().st_mtime
     assert 1.0 * ("hang" in broken) <= waited < 4.0  # the bounded wait, and what a busy machine adds
@@ -662,7 +661,6 @@ def test_an_offline_run_holds_the_numbers_of_the_metrics_file(tmp_path: Path, mo
 
 @pytest.mark.slow
 def test_a_killed_and_resumed_run_is_one_run_at_wandb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from mixup.commands import train as command_line
     from mixup.training.train import train as resume
 
     more = ["tracking.wandb=offline", "trainer.epochs=12", "trainer.checkpoint_every_minutes=0"]
@@ -675,7 +673,7 @@ def test_a_killed_and_resumed_run_is_one_run_at_wandb(tmp_path: Path, capsys: py
     (folder,) = tmp_path.glob("runs/*/*")
     assert not (folder / "record.json").exists()
     begun = json.loads((folder / "wandb.json").read_text())["id"]
-    (task,) = command_line.planned(overrides(tmp_path / "runs", *more), multirun=False)
+    (task,) = compose.planned(overrides(tmp_path / "runs", *more), multirun=False)
     assert task.folder == folder
     resume(task.config, folder, task.label)
     shown = capsys.readouterr()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mixup.commands.train import evaluate
+from mixup.commands.evaluate import evaluate
 from mixup.run import records
 
 pytestmark = pytest.mark.slow

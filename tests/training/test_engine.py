@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mixup.data import Facts, ResidentImages, Split
+from mixup.data import DatasetInfo, ResidentImages, Split
 from mixup.errors import UserError
 from mixup.mixing import MixedBatch
 from mixup.plan import EpochPlan, draw_plan
@@ -17,7 +17,7 @@ from mixup.training.distributed import Group
 from mixup.training.engine import Progress, evaluate, finish_epoch, mixed_batch, start_epoch, train_epoch
 
 CPU = torch.device("cpu")
-FACTS = Facts(3, (3, 8, 8), (0.5, 0.4, 0.3), (0.2, 0.2, 0.3), train_count=1, test_count=1, crop_padding=2, flip=True)
+FACTS = DatasetInfo(3, (3, 8, 8), (0.5, 0.4, 0.3), (0.2, 0.2, 0.3), train_count=1, test_count=1, crop_padding=2, flip=True)
 
 
 def images(n: int, *, seed: int = 0, padding: int = 2) -> ResidentImages:

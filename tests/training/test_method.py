@@ -10,10 +10,10 @@ import torch
 from test_engine import CPU, images, network, plan, train
 from torch.nn import functional as F
 
-from mixup.commands.train import configuration
-from mixup.data import facts_of
+from mixup.data import dataset_info
 from mixup.errors import UserError
 from mixup.plan import stream_seed
+from mixup.run.compose import configuration
 from mixup.training import train as run
 from mixup.training.distributed import Group
 from mixup.training.engine import Method, mixed_batch, noisy, start_epoch
@@ -93,7 +93,7 @@ def test_noise_is_given_on_the_scale_of_pixels(tmp_path):
     """0.1 of white is 0.1 / std of a normalised input, in each channel."""
     config = configuration([*SMALL, "mixup.noise=0.1"])
     made = assemble(config, tmp_path, Group())
-    assert made.method.noise.flatten().tolist() == pytest.approx([0.1 / facts_of("digits").std[0]])
+    assert made.method.noise.flatten().tolist() == pytest.approx([0.1 / dataset_info("digits").std[0]])
 
 
 def test_a_latent_mixture_is_the_hand_written_one_for_a_whole_epoch():
@@ -137,7 +137,7 @@ def test_smote_pairs_are_of_one_class_and_near(tmp_path):
 
 def test_partners_of_a_layer_stay_in_each_ranks_share():
     config = configuration(["mixup.layer='2'"])
-    drawn = epoch_plan(config, facts_of("digits"), 0, 50, shards=2)
+    drawn = epoch_plan(config, dataset_info("digits"), 0, 50, shards=2)
     for rank in range(2):
         mine = drawn.positions(0, rank=rank, world_size=2)
         assert sorted(drawn.partner[mine, 0].tolist()) == list(range(mine.start, mine.stop))

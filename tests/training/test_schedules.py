@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixup.commands.train import configuration
+from mixup.run.compose import configuration
 from mixup.training.schedules import step_schedule
 from mixup.training.setup import learning_rate
 

@@ -16,12 +16,12 @@ from PIL import Image
 from test_distributed import torchrun
 from test_run import assert_same_run, interrupt_after
 
-from mixup.commands.train import configuration
-from mixup.data import facts_of
+from mixup.data import dataset_info
 from mixup.errors import UserError
 from mixup.evaluation.printed import report
 from mixup.evaluation.settings import EvalConfig
 from mixup.run import records
+from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training import train as run
 from mixup.training.method import epoch_plan
@@ -172,7 +172,7 @@ def test_skipping_is_for_streamed_images_alone(root, tmp_path):
 def test_a_process_names_the_file_it_alone_met(root, command, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     config = settings(tmp_path / "data", "trainer.batch_size=27", "trainer.epochs=1")
-    plan = epoch_plan(config, facts_of("tiny_imagenet"), 0, 27, shards=2)
+    plan = epoch_plan(config, dataset_info("tiny_imagenet"), 0, 27, shards=2)
     files = sorted((tmp_path / "data/tiny_imagenet/train").rglob("*.png"))
     victim = files[int(plan.order[20])]  # in the second process's share
     victim.write_bytes(b"no image")

@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixup.commands.train import configuration
 from mixup.errors import UserError
 from mixup.run import records
+from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training import train as run
 from mixup.training.engine import Progress

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixup.data.dataset import Data, identities, split_of
-from mixup.data.datasets import DATASETS, Facts
+from mixup.data.dataset import Dataset, identities, split_of
+from mixup.data.datasets import DATASETS, DatasetInfo
 from mixup.data.sources.encoded import Files
 from mixup.data.sources.folders import decoded_arrays, list_folder
 from mixup.data.sources.shards import as_names, index_shards, shards_of
@@ -48,12 +48,12 @@ SOURCES = {
 }
 
 
-def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
+def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Dataset:
     """The data set called `name` below the root. resident: whether images are decoded into memory; None goes by size.
 
     Raises UserError where it is not there, with the layout and the command that fetches it.
     """
-    source, facts = SOURCES[name], DATASETS[name]
+    source, info = SOURCES[name], DATASETS[name]
     folder = folder_of(source, root)
     shards = {part: shards_of(folder, part) for part in ("train", "val")}
     if shards["train"]:
@@ -63,10 +63,10 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
     if not (folder / "train").is_dir():
         raise UserError(nothing_found(source, root))
     listing = list_folder(folder, source.test_parts)
-    facts = counted(facts, source, folder, listing.classes, len(listing.train), len(listing.test))
-    provenance = described(source.title, facts, DATASETS[name])
-    if keeps_resident(name, facts, resident):
-        arrays = decoded_arrays(listing, name, root, (facts.input_shape[1], facts.input_shape[2]), provenance=provenance)
+    info = counted(info, source, folder, listing.classes, len(listing.train), len(listing.test))
+    provenance = described(source.title, info, DATASETS[name])
+    if keeps_resident(name, info, resident):
+        arrays = decoded_arrays(listing, name, root, (info.input_shape[1], info.input_shape[2]), provenance=provenance)
         train = split_of(arrays.train_images, arrays.train_labels)
         test = split_of(arrays.test_images, arrays.test_labels)
     else:
@@ -77,7 +77,7 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Data:
                 (list(map(os.fsencode, listing.test)), listing.test_labels),
             )
         )
-    return Data(facts, train, None, test, provenance, listing.classes)
+    return Dataset(info, train, None, test, provenance, listing.classes)
 
 
 def folder_of(source: Source, root: Path) -> Path:
@@ -86,7 +86,7 @@ def folder_of(source: Source, root: Path) -> Path:
     return next((place for place in places if (place / "train").is_dir() or shards_of(place, "train")), places[0])
 
 
-def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dict[str, list[Path]]) -> Data:
+def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dict[str, list[Path]]) -> Dataset:
     """Classes are the numbers that the shards give: every one of 0 to the largest must occur."""
     if not shards["val"]:
         raise UserError(f"{folder} has training shards, but none of {folder}/val/*.tar or {folder}/*val*.tar")
@@ -107,18 +107,18 @@ def from_shards(name: str, source: Source, folder: Path, root: Path, shards: dic
     if len(missing):
         raise UserError(f"{folder}: no training shard holds class {missing[0]}; fetch the shards that are missing")
     classes = tuple(map(str, numbers))
-    facts = counted(DATASETS[name], source, folder, classes, len(splits["train"]), len(splits["val"]))
-    return Data(facts, splits["train"], None, splits["val"], described(source.title, facts, DATASETS[name]), classes)
+    info = counted(DATASETS[name], source, folder, classes, len(splits["train"]), len(splits["val"]))
+    return Dataset(info, splits["train"], None, splits["val"], described(source.title, info, DATASETS[name]), classes)
 
 
-def counted(facts: Facts, source: Source, folder: Path, classes: tuple[str, ...], train: int, test: int) -> Facts:
+def counted(info: DatasetInfo, source: Source, folder: Path, classes: tuple[str, ...], train: int, test: int) -> DatasetInfo:
     """The facts of what lies in the folder, which may be some of the classes."""
-    if len(classes) > facts.num_classes:
-        raise UserError(f"{folder} has {len(classes):,} classes; {source.title} has {facts.num_classes:,}")
-    return replace(facts, num_classes=len(classes), train_count=train, test_count=test)
+    if len(classes) > info.num_classes:
+        raise UserError(f"{folder} has {len(classes):,} classes; {source.title} has {info.num_classes:,}")
+    return replace(info, num_classes=len(classes), train_count=train, test_count=test)
 
 
-def described(title: str, found: Facts, official: Facts) -> str:
+def described(title: str, found: DatasetInfo, official: DatasetInfo) -> str:
     """The title, and what of the data set is missing."""
     if found.num_classes < official.num_classes:
         return f"{title} ({found.num_classes:,} of {official.num_classes:,} classes)"
@@ -127,11 +127,11 @@ def described(title: str, found: Facts, official: Facts) -> str:
     return f"{title} ({lacks})" if lacks else title
 
 
-def keeps_resident(name: str, facts: Facts, resident: bool | None) -> bool:
-    one_size = facts.resize == facts.input_shape[1]
+def keeps_resident(name: str, info: DatasetInfo, resident: bool | None) -> bool:
+    one_size = info.resize == info.input_shape[1]
     if resident and not one_size:
         raise UserError(f"data.resident=true: the images of {name} differ in size and are decoded as they are needed")
-    fits = (facts.train_count + facts.test_count) * math.prod(facts.input_shape) <= RESIDENT_BYTES
+    fits = (info.train_count + info.test_count) * math.prod(info.input_shape) <= RESIDENT_BYTES
     return one_size and (fits if resident is None else resident)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixup.data.dataset import Data, split_of
-from mixup.data.datasets import facts_of
+from mixup.data.dataset import Dataset, split_of
+from mixup.data.datasets import dataset_info
 from mixup.data.sources.download import time_limit
 from mixup.data.sources.spectrograms import Listing, cached_spectrograms
 from mixup.errors import UserError
@@ -49,27 +49,27 @@ RELEASES = {
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 
 
-def speech_commands(name: str, *, root: Path, download: bool, device: torch.device) -> Data:
+def speech_commands(name: str, *, root: Path, download: bool, device: torch.device) -> Dataset:
     """Spectrograms (N, 1, 161, 101) float32 by the official lists, of the words that are there. Computed on `device` once.
 
     Raises UserError where there is nothing, and for a folder that is not the release or is damaged.
     """
-    release, facts = RELEASES[name], facts_of(name)
+    release, info = RELEASES[name], dataset_info(name)
     folder = find(release, root, download=download)
     clips = list_clips(folder)
     classes = tuple(sorted({word_of(clip) for clip, *_ in clips}))
-    if len(classes) > facts.num_classes:
-        known = f"{release.title} has {facts.num_classes}"
+    if len(classes) > info.num_classes:
+        known = f"{release.title} has {info.num_classes}"
         raise UserError(f"{folder} holds {len(classes)} words, and {known}: move away what does not belong there")
     held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
     parts = assign(clips, held_out, folder)
     arrays = cached_spectrograms(root, name, folder, parts, device=device)
     splits = {part: split_of(arrays[part], labels_of(parts[part], classes), arrays[f"{part}_identity"]) for part in parts}
-    words = f" ({len(classes)} of {facts.num_classes} words)" if len(classes) < facts.num_classes else ""
-    if not words and len(parts["train"]) != facts.train_count:
-        words = f" ({len(parts['train']):,} of {facts.train_count:,} training clips)"
-    return Data(
-        facts=replace(facts, num_classes=len(classes)),
+    words = f" ({len(classes)} of {info.num_classes} words)" if len(classes) < info.num_classes else ""
+    if not words and len(parts["train"]) != info.train_count:
+        words = f" ({len(parts['train']):,} of {info.train_count:,} training clips)"
+    return Dataset(
+        info=replace(info, num_classes=len(classes)),
         train=splits["train"],
         validation=splits["validation"],
         test=splits["test"],

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixup.data.dataset import Data, split_of
-from mixup.data.datasets import Facts, facts_of
+from mixup.data.dataset import Dataset, split_of
+from mixup.data.datasets import DatasetInfo, dataset_info
 from mixup.data.sources.uci import REMOTE, find
 from mixup.errors import UserError, suggestion
 
@@ -40,30 +40,30 @@ class Table:
     provenance: str
 
 
-def table_data(name: str, *, root: Path, download: bool, split: np.random.Generator) -> Data:
+def table_data(name: str, *, root: Path, download: bool, split: np.random.Generator) -> Dataset:
     """A UCI table (section 3.6): features (N, F) float32, halved by one draw from `split`. Its facts are what was found;
     where that is not what UCI states, the provenance says so. Raises UserError where no table is found, or another one."""
     if name not in BUNDLED | REMOTE:
         names = ", ".join(BUNDLED | REMOTE)
         raise UserError(f"data.name={name}: no such table{suggestion(name, BUNDLED | REMOTE)}; there are {names}")
     table = bundled(name) if name in BUNDLED else read_csv(*find(name, root / "uci", download=download))
-    facts, rows, classes = facts_of(name), len(table.labels), len(table.classes)
-    if not 0 < classes <= min(facts.num_classes, rows // 2):
+    info, rows, classes = dataset_info(name), len(table.labels), len(table.classes)
+    if not 0 < classes <= min(info.num_classes, rows // 2):
         raise UserError(
             f"{table.provenance} in {root / 'uci'} has {rows:,} rows of {classes:,} classes, where UCI has "
-            f"{facts.train_count + facts.test_count:,} of {facts.num_classes}: is anything cut off, and is the class in the "
+            f"{info.train_count + info.test_count:,} of {info.num_classes}: is anything cut off, and is the class in the "
             f"column `class`, or else in the last one?"
         )
     train, test = halves(table.labels, split)
     inputs = as_numbers(table, train)
     shape, counts = inputs.shape[1:], (len(train), len(test))
-    found = replace(facts, num_classes=classes, input_shape=shape, train_count=counts[0], test_count=counts[1])
-    return Data(
+    found = replace(info, num_classes=classes, input_shape=shape, train_count=counts[0], test_count=counts[1])
+    return Dataset(
         found,
         train=split_of(inputs[train], table.labels[train]),
         validation=None,
         test=split_of(inputs[test], table.labels[test]),
-        provenance=table.provenance + differences(found, facts),
+        provenance=table.provenance + differences(found, info),
         classes=table.classes,
     )
 
@@ -75,12 +75,12 @@ def is_number(text: str) -> bool:
         return False
 
 
-def differences(found: Facts, stated: Facts) -> str:
+def differences(found: DatasetInfo, stated: DatasetInfo) -> str:
     """`, 4,176 rows instead of 4,177`, or an empty string."""
     counts = {
-        "rows": [facts.train_count + facts.test_count for facts in (found, stated)],
-        "features": [facts.input_shape[0] for facts in (found, stated)],
-        "classes": [facts.num_classes for facts in (found, stated)],
+        "rows": [info.train_count + info.test_count for info in (found, stated)],
+        "features": [info.input_shape[0] for info in (found, stated)],
+        "classes": [info.num_classes for info in (found, stated)],
     }
     return "".join(f", {ours:,} {what} instead of {theirs:,}" for what, (ours, theirs) in counts.items() if ours != theirs)
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from mixup.data.dataset import Data, Split, split_of
-from mixup.data.datasets import facts_of
+from mixup.data.dataset import Dataset, Split, split_of
+from mixup.data.datasets import dataset_info
 
 RADIUS = (1.0, 1 / 3.3)  # of class 0, outside, and of class 1, inside
 DEVIATION = (0.08, 0.16)  # of a point's radius, over the ring's
 
 
-def rings(rng: np.random.Generator) -> Data:
+def rings(rng: np.random.Generator) -> Dataset:
     """Points (N, 2) float32 and their classes, drawn anew: the same ones from the same generator."""
-    facts = facts_of("rings")
+    info = dataset_info("rings")
 
     def drawn(count: int) -> Split:
         labels = np.arange(count, dtype=np.int64) % 2
@@ -27,5 +27,5 @@ def rings(rng: np.random.Generator) -> Data:
         points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
         return split_of(points.astype(np.float32), labels)
 
-    train, test = drawn(facts.train_count), drawn(facts.test_count)
-    return Data(facts, train, None, test, "two rings, drawn as needed", ("outer", "inner"))
+    train, test = drawn(info.train_count), drawn(info.test_count)
+    return Dataset(info, train, None, test, "two rings, drawn as needed", ("outer", "inner"))

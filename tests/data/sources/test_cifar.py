@@ -17,7 +17,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from mixup.data import ARCHIVES, DATASETS, data_root, facts_of, open_data
+from mixup.data import ARCHIVES, DATASETS, data_root, dataset_info, open_data
 from mixup.data.resident import Arrays
 from mixup.data.sources import folders
 from mixup.data.sources.cifar import digits, image_arrays
@@ -80,15 +80,15 @@ def test_digits_are_halved_in_the_order_of_the_file():
 
 
 def test_facts_of_digits_agree_with_the_data():
-    ours, facts = digits(), DATASETS["digits"]
-    assert (ours.train_images.min(), ours.train_images.max()) == (0, facts.white) == (0, 16)
-    assert (len(ours.train_labels), len(ours.test_labels)) == (facts.train_count, facts.test_count)
+    ours, info = digits(), DATASETS["digits"]
+    assert (ours.train_images.min(), ours.train_images.max()) == (0, info.white) == (0, 16)
+    assert (len(ours.train_labels), len(ours.test_labels)) == (info.train_count, info.test_count)
     assert ours.train_images.shape[1:] == (8, 8, 1)
-    assert facts.input_shape == (1, 8, 8)
-    assert set(ours.train_labels) == set(ours.test_labels) == set(range(facts.num_classes))
-    scaled = ours.train_images / facts.white
-    assert facts.mean == pytest.approx([scaled.mean()], rel=0.01)
-    assert facts.std == pytest.approx([scaled.std()], rel=0.01)
+    assert info.input_shape == (1, 8, 8)
+    assert set(ours.train_labels) == set(ours.test_labels) == set(range(info.num_classes))
+    scaled = ours.train_images / info.white
+    assert info.mean == pytest.approx([scaled.mean()], rel=0.01)
+    assert info.std == pytest.approx([scaled.std()], rel=0.01)
 
 
 # Folders of images
@@ -511,7 +511,7 @@ def open_by_name(name: str, *, root: str | None):
 
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(UserError, match=r"data\.name=cifar1O.*did you mean 'cifar10'") as caught:
-        facts_of("cifar1O")
+        dataset_info("cifar1O")
     assert all(name in str(caught.value) for name in DATASETS)
     with pytest.raises(UserError, match="imagenet"):
         open_by_name("imagenet", root=None)
@@ -543,9 +543,9 @@ REAL = Path(os.environ.get("MIXUP_DATA") or "/nowhere")
     not (REAL / "cifar10").is_dir(), reason="needs real CIFAR-10: set MIXUP_DATA to a folder with cifar10/ in it"
 )
 def test_facts_of_cifar10_agree_with_the_data():
-    facts, data = DATASETS["cifar10"], open_by_name("cifar10", root=str(REAL))
-    assert tuple(data.train.inputs.shape) == (facts.train_count, 32, 32, 3)
-    assert tuple(data.test.inputs.shape) == (facts.test_count, 32, 32, 3)
+    info, data = DATASETS["cifar10"], open_by_name("cifar10", root=str(REAL))
+    assert tuple(data.train.inputs.shape) == (info.train_count, 32, 32, 3)
+    assert tuple(data.test.inputs.shape) == (info.test_count, 32, 32, 3)
     assert data.train.labels.bincount().tolist() == [5_000] * 10
     assert data.test.labels.bincount().tolist() == [1_000] * 10
     assert " ".join(data.classes) == "airplane automobile bird cat deer dog frog horse ship truck"
@@ -556,5 +556,5 @@ def test_facts_of_cifar10_agree_with_the_data():
         scaled = part.astype(np.float32) / 255
         mean += scaled.mean(1).sum(0) / 50_000
         std += scaled.std(1).sum(0) / 50_000  # the published deviations are means of per-image ones
-    assert facts.mean == pytest.approx(mean, rel=0.01)
-    assert facts.std == pytest.approx(std, rel=0.01)
+    assert info.mean == pytest.approx(mean, rel=0.01)
+    assert info.std == pytest.approx(std, rel=0.01)

@@ -22,12 +22,12 @@ import pytest
 import soundfile
 import torch
 
-from mixup.commands.train import configuration
-from mixup.data.dataset import Data, Split
+from mixup.data.dataset import Dataset, Split
 from mixup.data.datasets import DATASETS
 from mixup.data.sources import spectrograms as features
 from mixup.data.sources.speech import RELEASES, speech_commands
 from mixup.errors import UserError
+from mixup.run.compose import configuration
 
 CPU = torch.device("cpu")
 V1, V2 = "speech_commands", "speech_commands_v2"
@@ -83,7 +83,7 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def read(root: Path, name: str = V1, *, download: bool = False) -> Data:
+def read(root: Path, name: str = V1, *, download: bool = False) -> Dataset:
     return speech_commands(name, root=root, download=download, device=CPU)
 
 
@@ -103,7 +103,7 @@ def held_by(split: Split | None) -> list[bytes]:
     return [bytes(row) for row in split.identity.tolist()]
 
 
-def assert_same(ours: Data, other: Data) -> None:
+def assert_same(ours: Dataset, other: Dataset) -> None:
     assert ours.classes == other.classes
     for part in ("train", "validation", "test"):
         torch.testing.assert_close(getattr(ours, part).inputs, getattr(other, part).inputs, rtol=0, atol=0)
@@ -217,7 +217,7 @@ def test_more_clips_than_are_read_at_once_keep_their_order(root, monkeypatch):
 def test_part_of_the_words_is_another_task_and_is_called_so(root):
     data = read(root)
     assert data.provenance == "Speech Commands v0.01 (3 of 30 words)"
-    assert data.facts == replace(DATASETS[V1], num_classes=3)
+    assert data.info == replace(DATASETS[V1], num_classes=3)
 
 
 def test_all_words_are_the_release(root):
@@ -225,7 +225,7 @@ def test_all_words_are_the_release(root):
         write_clip(root / f"speech_commands_v0.01/word{number}/1.wav", noise(str(number)))
     data = read(root)
     assert data.provenance == f"Speech Commands v0.01 ({len(data.train)} of 51,088 training clips)"
-    assert data.facts == DATASETS[V1]
+    assert data.info == DATASETS[V1]
 
 
 def test_more_words_than_the_release_has_are_refused(root):

@@ -21,7 +21,7 @@ import sklearn.datasets
 import torch
 from sklearn.model_selection import train_test_split
 
-from mixup.data.dataset import Data
+from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
 from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
 from mixup.errors import UserError
@@ -41,7 +41,7 @@ def requests(monkeypatch) -> list[str]:
     return seen
 
 
-def open_table(name: str, root: Path, *, download: bool = False, seed: int = 0) -> Data:
+def open_table(name: str, root: Path, *, download: bool = False, seed: int = 0) -> Dataset:
     return table_data(name, root=root, download=download, split=np.random.default_rng(seed))
 
 
@@ -122,7 +122,7 @@ def test_constant_and_empty_columns_are_zeros(tmp_path):
 def test_facts_are_what_was_found_and_the_provenance_tells_the_difference(tmp_path):
     write(tmp_path, "abalone", HEADER, mixed_rows())
     data = open_table("abalone", tmp_path)
-    found = data.facts
+    found = data.info
     assert (found.num_classes, found.input_shape, found.train_count, found.test_count) == (4, (7,), 31, 30)
     assert (len(data.train), len(data.test)) == (31, 30)
     assert data.provenance == (
@@ -173,7 +173,7 @@ def test_class_column_is_named_or_the_last(tmp_path, header):
 def test_table_of_words_alone_becomes_one_hot(tmp_path):
     write(tmp_path, "htru2", ["colour", "class"], [["abcdefgh"[index % 8], index // 8 % 2] for index in range(96)])
     data = open_table("htru2", tmp_path)
-    assert data.facts.input_shape == (8,)
+    assert data.info.input_shape == (8,)
     assert torch.equal(data.train.inputs.unique(dim=0), torch.eye(8).flip(0))
 
 
@@ -216,8 +216,8 @@ def test_halves_are_disjoint_complete_and_stratified(counts, seed):
 
 def test_published_counts_are_those_of_the_facts():
     for name, counts in (("abalone", ABALONE), ("arrhythmia", ARRHYTHMIA)):
-        facts, sizes = DATASETS[name], [int(count) for count in counts.split()]
-        assert (sum(sizes), len(sizes)) == (facts.train_count + facts.test_count, facts.num_classes)
+        info, sizes = DATASETS[name], [int(count) for count in counts.split()]
+        assert (sum(sizes), len(sizes)) == (info.train_count + info.test_count, info.num_classes)
 
 
 # Bundled tables
@@ -227,7 +227,7 @@ def test_published_counts_are_those_of_the_facts():
 def test_bundled_table_is_scikit_learns_and_as_the_facts_say(tmp_path, requests, name, title):
     data = open_table(name, tmp_path / "absent")
     bundle = getattr(sklearn.datasets, f"load_{name}")()
-    assert data.facts == DATASETS[name]
+    assert data.info == DATASETS[name]
     assert data.provenance == f"UCI {title} (scikit-learn)"
     assert data.classes == tuple(bundle.target_names)
     seed = int(np.random.default_rng(0).integers(2**32))
@@ -327,7 +327,7 @@ def test_openmls_words_for_phishing_become_ucis_numbers_again(tmp_path, monkeypa
     write(tmp_path / "csv", "phishing", ["SFH", "web_traffic", "Result"], [[codes[word] for word in row] for row in rows])
     read = open_table("phishing", tmp_path / "csv")
     assert fetched.fingerprint() == read.fingerprint()
-    assert fetched.facts.input_shape == (2,)
+    assert fetched.info.input_shape == (2,)
     assert fetched.classes == ("-1", "0", "1")
 
 
@@ -445,8 +445,8 @@ def test_commands_of_the_message_make_a_table_of_ucis_archive(tmp_path, name):
     subprocess.run(["bash", "-e", "-c", "\n".join(commands)], env=environment, check=True, capture_output=True, timeout=60)
 
     data = open_table(name, root)
-    assert (len(data.train), len(data.test), data.facts.num_classes) == (6, 6, 2)
-    assert data.facts.input_shape == DATASETS[name].input_shape
+    assert (len(data.train), len(data.test), data.info.num_classes) == (6, 6, 2)
+    assert data.info.input_shape == DATASETS[name].input_shape
     train, _ = halves((np.arange(12) + (name == "arcene")) % 2, np.random.default_rng(0))
     known = first_column[train]
     np.testing.assert_allclose(data.train.inputs[:, 0], (known - known.mean()) / known.std(), rtol=1e-5, atol=1e-6)

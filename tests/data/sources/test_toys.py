@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mixup.data import facts_of
+from mixup.data import dataset_info
 from mixup.data.sources.toys import rings
 from mixup.plan import generator
 
@@ -23,6 +23,6 @@ def test_radii_are_those_of_the_drawing():
 def test_the_same_draw_gives_the_same_points_and_train_is_not_test():
     first, again, other = (rings(generator(seed, "rings")) for seed in (0, 0, 1))
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
-    assert len(first.train) == facts_of("rings").train_count
+    assert len(first.train) == dataset_info("rings").train_count
     both = torch.cat([first.train.inputs, first.test.inputs])
     assert len(both.unique(dim=0)) == len(both)

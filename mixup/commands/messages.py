@@ -1,0 +1,32 @@
+"""What a user is told of an error: one short message with the remedy."""
+
+from __future__ import annotations
+
+from hydra.errors import MissingConfigException
+from omegaconf.errors import OmegaConfBaseException
+
+from mixup.errors import UserError, suggestion
+from mixup.run.compose import GROUPS
+from mixup.run.config import schema_defaults
+
+
+def explain(error: BaseException) -> str:
+    """One short message with the nearest right name or the range, for an error of ours, of Hydra's or of OmegaConf's."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        others = suggestion(name, error.options) or f"; there are {', '.join(error.options)}"
+        return f"{group}={name}: no such file in configs/{group}{others}"
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__ or error.__context__
+    if not isinstance(cause, OmegaConfBaseException):
+        lines = str(error).splitlines()
+        if lines[0].startswith("Ambiguous value"):
+            return f"{lines[0]}: to run each of its values, add -m"
+        return " ".join(lines[: 2 if "parsing override" in lines[0] else 1])
+    where = "".join(line.partition(":")[0] + ": " for line in str(error).splitlines()[:1] if line.startswith("In '"))
+    key, what = cause.full_key or "", str(cause).splitlines()[0]
+    keys = [name for name, _ in schema_defaults()]
+    if "not in" in what:
+        return f"{where}{key}: no such setting{suggestion(key, [*keys, *GROUPS, 'mixup'])}"
+    return f"{where}{key}: {what[0].lower()}{what[1:]}"
