@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.table import Table
 
 from mixup.run.records import Cell
+
+Item = TypeVar("Item")
 
 
 class Display:
@@ -82,6 +84,12 @@ class Display:
     def warn(self, text: str) -> None:
         if not self.silent:
             print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[Item], title: str, total: int) -> Iterable[Item]:
+    """The items, with a bar on a terminal's stderr meanwhile: what is printed may be piped on."""
+    console = Console(stderr=True)
+    return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def duration(seconds: float) -> str:

@@ -1,10 +1,55 @@
-"""What every download shares: no server may keep a run waiting for ever."""
+"""What all sources share: where a dataset is published, what the user reads if it is missing, and a limit on waiting."""
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixup.errors import UserError
+
+
+@dataclass(frozen=True)
+class Download:
+    """A published dataset.
+
+    folders: names that its unpacked folder may have below the data root; the first is the usual one.
+    url: of its archive. size: of the archive, with its unit. sha256: of the archive, where it is checked here.
+    remedy: the ways to provide the dataset, one bullet each. It may name {root}, {archive} and {folder}, {url}, {size} and,
+    for shell commands, {quoted_root} and {quoted_archive}. instead: what can be used without any file.
+    """
+
+    title: str
+    folders: tuple[str, ...]
+    url: str
+    size: str
+    remedy: str
+    sha256: str = ""
+    instead: str = "the digits, which need no file: data=digits"
+
+    def archive(self, root: Path) -> Path:
+        """Where the archive lies below the root, if it is there."""
+        return root / self.url.rpartition("/")[2]
+
+    def missing(self, root: Path, why: str) -> UserError:
+        """The error for a root without this dataset: why it is not there, and every way to provide it."""
+        archive = self.archive(root)
+        remedy = self.remedy.format(
+            root=root,
+            folder=root / self.folders[0],
+            archive=archive,
+            url=self.url,
+            size=self.size,
+            quoted_root=shlex.quote(str(root)),
+            quoted_archive=shlex.quote(str(archive)),
+        )
+        return UserError(
+            f"no {self.title} in {root}, and {why}. Any one of these will do:\n{remedy}\n"
+            f"  * another data root: MIXUP_DATA=DIR in the environment, or data.root=DIR\n  * {self.instead}"
+        )
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from sklearn.model_selection import train_test_split
 
 from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
-from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
+from mixup.data.sources.tables import BUNDLED, halves, table_data
+from mixup.data.sources.uci import REMOTE
 from mixup.errors import UserError
 
 
@@ -348,11 +349,11 @@ def test_nothing_there_tells_the_ways_out(tmp_path, requests, name, download):
     message = failure(name, tmp_path, download=download)
     remote = REMOTE[name]
     for part in (
-        f"no UCI {remote.title} in {tmp_path}/uci",
+        f"no {remote.download.title} in {tmp_path}/uci",
         "cannot be downloaded (no route to host)" if download else "data.download is false",
         f"{tmp_path}/uci/{name}-openml{remote.openml}.csv",
         f"{tmp_path}/uci/{name}.csv: a header row",
-        f"https://archive.ics.uci.edu/static/public/{remote.archive}",
+        remote.download.url,
         "MIXUP_DATA=",
         "data=iris",
     ):
@@ -432,7 +433,7 @@ def test_commands_of_the_message_make_a_table_of_ucis_archive(tmp_path, name):
     server, programs = tmp_path / "server", tmp_path / "bin"
     server.mkdir()
     programs.mkdir()
-    with zipfile.ZipFile(server / Path(REMOTE[name].archive).name, "w") as archive:
+    with zipfile.ZipFile(REMOTE[name].download.archive(server), "w") as archive:
         for file, content in files.items():
             archive.writestr(file, content)
     for program, does in (
