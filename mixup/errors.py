@@ -1,4 +1,4 @@
-"""`UserError`: what the user can put right. The one module that every other may import."""
+"""Errors that the user can put right. Every module may import this one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 class LocalError(UserError):
-    """A fault that one of many processes meets alone, such as a damaged file: that process must say it."""
+    """A fault that one of many processes meets alone, such as a damaged file, and must therefore report itself."""
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, one line an epoch elsewhere, and the table after a sweep."""
+"""What a person sees of a run: a progress bar on a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Item = TypeVar("Item")
 
 
 class Display:
-    """Shows one run; a silent one, for the ranks that do not lead, shows nothing."""
+    """Shows one run. silent: shows nothing, for all ranks but the first."""
 
     def __init__(self, *, epochs: int, steps_per_epoch: int, images_per_step: int, silent: bool) -> None:
         self.silent = silent
         self.console = Console(quiet=silent, highlight=False)
         self.steps_per_epoch = steps_per_epoch
         self.images_per_step = images_per_step
-        self.started: tuple[float, int] | None = None  # seconds, step: what throughput and time left are measured from
+        self.first_step: tuple[float, int] | None = None  # seconds and steps done then: throughput is measured from here
         self.epochs = epochs
-        self.begun = time.perf_counter()
+        self.start = time.perf_counter()
         self.epochs_shown = 0
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -54,14 +54,14 @@ class Display:
             return
         done = epoch * self.steps_per_epoch + step
         now = time.perf_counter()
-        if self.started is None:
-            self.started = (now, done)
-        seconds, steps = now - self.started[0], done - self.started[1]
+        if self.first_step is None:
+            self.first_step = (now, done)
+        seconds, steps = now - self.first_step[0], done - self.first_step[1]
         rate = f"{steps * self.images_per_step / seconds:,.0f} images/s" if steps else ""
         self.bar.update(self.task, completed=done, rate=rate, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """After every epoch; `line` as it stands in metrics.jsonl."""
+        """After every epoch; `line` as in metrics.jsonl."""
         names = {"train": "clean_top1_error", "validation": "validation_top1_error", "test": "test_top1_error"}
         errors = "".join(f"{name} error {line[key]:5.2f} %  " for name, key in names.items() if key in line)
         text = (
@@ -69,17 +69,20 @@ class Display:
             f"{errors}{line['images_per_second']:,.0f} images/s"
         )
         self.epochs_shown += 1
-        left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.begun) / self.epochs_shown
+        left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.start) / self.epochs_shown
         if self.console.is_terminal:
             self.bar.print(text)
         else:
             self.say(f"{text}  {duration(left)} left")
 
     def say(self, text: str) -> None:
-        if not self.silent:
-            self.bar.print(text, highlight=False, markup=False, soft_wrap=True) if self.console.is_terminal else print(
-                text, flush=True
-            )
+        """One line, above the bar if there is one."""
+        if self.silent:
+            return
+        if self.console.is_terminal:
+            self.bar.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(text, flush=True)
 
     def warn(self, text: str) -> None:
         if not self.silent:
