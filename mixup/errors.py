@@ -1,7 +1,5 @@
 """Errors that the user can put right. Every module may import this one."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

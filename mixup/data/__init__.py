@@ -1,8 +1,5 @@
 """The datasets of the paper by name: how to open one, and how its splits are served to training and evaluation."""
 
-from __future__ import annotations
-
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +10,10 @@ import torch
 from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import DATASETS, DatasetInfo, dataset_info
 from mixup.data.labels import balanced_subset, corrupt
-from mixup.data.neighbours import nearest_neighbours
+from mixup.data.neighbours import nearest
 from mixup.data.resident import Examples, ResidentFeatures, ResidentImages, Visit
 from mixup.data.sources.cifar import CIFAR, cifar_data
+from mixup.data.sources.download import data_root
 from mixup.data.sources.imagenet import IMAGENET, imagenet_data
 from mixup.data.sources.speech import SPEECH, speech_data
 from mixup.data.sources.tables import table_data
@@ -27,9 +25,7 @@ __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Examples", "ResidentFeatures",
 __all__ += ["StreamedImages", "Visit", "data_root", "dataset_info", "nearest", "open_dataset", "serve", "split_of"]
 
 
-def data_root(root: str | None) -> Path:
-    """`data.root`, else $MIXUP_DATA, else ~/.cache/mixup-data."""
-    return Path(root or os.environ.get("MIXUP_DATA") or Path.home() / ".cache" / "mixup-data").expanduser()
+Streams = Callable[[str], np.random.Generator]
 
 
 def open_dataset(
@@ -41,7 +37,7 @@ def open_dataset(
     test_size: int | None = None,
     validation: float,
     label_noise: float,
-    stream: Callable[[str], np.random.Generator],
+    stream: Streams,
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Dataset:
@@ -85,15 +81,9 @@ def take_subset(
 
 
 def official_splits(
-    name: str,
-    root: Path,
-    *,
-    download: bool,
-    resident: bool | None,
-    stream: Callable[[str], np.random.Generator],
-    device: torch.device | None,
+    name: str, root: Path, *, download: bool, resident: bool | None, stream: Streams, device: torch.device | None
 ) -> Dataset:
-    """The dataset as it lies below the root, or comes with scikit-learn."""
+    """The complete dataset, from files below the root or from scikit-learn."""
     info = dataset_info(name)
     if name in IMAGENET:
         return imagenet_data(name, root=root, resident=resident)
@@ -129,8 +119,3 @@ def serve(
     if split.inputs.dtype == torch.uint8:
         return ResidentImages(split, info, padding=padding, device=device, channels_last=channels_last)
     return ResidentFeatures(split, device=device)
-
-
-def nearest(split: Split, count: int, *, within_class: bool, root: str | None, device: torch.device) -> np.ndarray:
-    """The `count` nearest examples of each (`neighbours.nearest_neighbours`), kept in the data root's cache."""
-    return nearest_neighbours(split, count, within_class=within_class, root=data_root(root), device=device)

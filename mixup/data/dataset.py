@@ -1,7 +1,5 @@
 """A dataset as the run holds it: splits of inputs and labels, where they came from, and what identifies them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +18,8 @@ class Split:
 
     inputs: images (N, H, W, C) uint8, features (N, ...) float32, or encoded images as `Files`.
     labels: (N,) int64, as trained on. corrupted: (N,) bool, label replaced by noise.
-    identity: (N, 8) uint8, a digest of each example that stands for it in the fingerprint where the inputs are computed, or
-    too many to be read; None where the inputs stand for themselves.
+    identity: (N, 8) uint8, a digest of each example that goes into the fingerprint in place of inputs that are computed, or
+    too many to be read; None if the inputs themselves go into it.
     """
 
     inputs: Tensor | Files
@@ -38,7 +36,7 @@ class Split:
         assert isinstance(self.inputs, Files)
         return self.inputs
 
-    def select(self, index: np.ndarray) -> Split:
+    def select(self, index: np.ndarray) -> "Split":
         rows = torch.from_numpy(index)
         identity = None if self.identity is None else self.identity[rows]
         return Split(self.inputs[rows], self.labels[rows], self.corrupted[rows], identity)
@@ -53,8 +51,11 @@ def split_of(inputs: Tensor | Files | np.ndarray, labels: np.ndarray, identity: 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset ready to train on. `provenance` says what it is. absent: number of files that an official list names and
-    that are not there, by split."""
+    """A dataset ready to train on.
+
+    provenance: what it is, in words, with everything that is missing from the official one.
+    absent: number of files that an official list names and that are missing, by split.
+    """
 
     info: DatasetInfo
     train: Split
@@ -70,7 +71,7 @@ class Dataset:
         return {part: split for part in ("train", "validation", "test") if (split := getattr(self, part)) is not None}
 
     def fingerprint(self) -> str:
-        """A SHA-256 over all that is used of it: labels, and inputs or what stands for them."""
+        """A SHA-256 over the labels, and the inputs or their identities, of all splits."""
         digest = hashlib.sha256()
         for split in self.splits.values():
             content = split.inputs if split.identity is None else split.identity

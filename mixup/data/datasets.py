@@ -1,6 +1,4 @@
-"""What is true of each dataset whatever a run does with it: `DATASETS` by name."""
-
-from __future__ import annotations
+"""What is known of each dataset without opening it: `DATASETS` by name."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +16,7 @@ class DatasetInfo:
     train_count, validation_count, test_count: examples of the official split, for estimates without the data.
     crop_padding, flip, resized_crop: the augmentation of the paper; 0 and False for none.
     resize: the shorter side at test time, before the centre crop to `input_shape`; None for images of one size.
-    white: the pixel value that stands for 1.
+    white: the pixel value that is 1 after scaling.
     """
 
     num_classes: int
@@ -68,7 +66,7 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a dataset without opening it. UserError for an unknown name."""
+    """The entry of a dataset. UserError for an unknown name."""
     if name not in DATASETS:
         raise UserError(f"data.name={name}: no such dataset{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")
     return DATASETS[name]

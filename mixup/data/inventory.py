@@ -1,9 +1,7 @@
-"""What lies under the data root, listed anew, past the caches, and writing nothing: the first half of `verification`.
+"""Lists what is below the data root, without the caches and without writing: the first half of `verification`.
 
 Layout and checksums go into a `Finding`. A packed archive is proven by its checksum and is not unpacked.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +26,7 @@ from mixup.plan import generator
 class Finding:
     """What was found of one dataset.
 
-    layout: None if nothing lies there. checksums: None if there are none. counts: examples by split.
+    layout: None if the dataset is not there. checksums: None if there are none to check. counts: examples by split.
     balance: the smallest and the largest class of train. unreadable, duplicates: None if nothing was read; duplicates by
     split: in train those beyond the first of their content, in the others those that are in train too.
     """
@@ -90,8 +88,6 @@ def list_images(finding: Finding, folder: Path, test_parts: tuple[str, ...]) -> 
     if not folder.is_dir():
         return None
     finding.layout = "folders"
-    if not (folder / "train").is_dir():
-        raise UserError(f"{folder} has no train/: expected train/<class>/* and {test_parts[0]}/<class>/*")
     return list_folders(dataset_info(finding.name), folder, test_parts)
 
 

@@ -4,10 +4,7 @@ The paper mixes with one of the 200 nearest neighbours of an example and does no
 pixels, before augmentation, here. Computed exactly, once for each dataset, subset and labels.
 """
 
-from __future__ import annotations
-
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,13 +12,14 @@ from torch import Tensor
 
 from mixup.data.dataset import Split
 from mixup.data.sources.cache import cached_arrays
+from mixup.data.sources.download import data_root
 from mixup.errors import UserError
 from mixup.run.display import progress
 
 ROWS_AT_ONCE = 1000
 
 
-def nearest_neighbours(split: Split, count: int, *, within_class: bool, root: Path, device: torch.device) -> np.ndarray:
+def nearest(split: Split, count: int, *, within_class: bool, root: str | None, device: torch.device) -> np.ndarray:
     """The `count` nearest others of each example, (N, count) int32, nearest first; the lower index first of equals.
 
     within_class: only others of the same class (as trained on). -1 where an example has fewer. Cached below the data root.
@@ -40,7 +38,7 @@ def nearest_neighbours(split: Split, count: int, *, within_class: bool, root: Pa
     def compute_all() -> dict[str, np.ndarray]:
         return {"nearest": compute(pixels.flatten(1).to(device), classes.to(device), count).numpy()}
 
-    return cached_arrays(root, f"neighbours-{count}", digests, compute_all)["nearest"]
+    return cached_arrays(data_root(root), f"neighbours-{count}", digests, compute_all)["nearest"]
 
 
 def compute(pixels: Tensor, classes: Tensor, count: int) -> Tensor:
@@ -56,6 +54,6 @@ def compute(pixels: Tensor, classes: Tensor, count: int) -> Tensor:
         key = distance * n + index  # one order, also of equal distances: below 2**53 for a million images of 96x96
         key[classes[rows, None] != classes] = torch.inf
         key[torch.arange(len(key)), torch.arange(start, start + len(key))] = torch.inf
-        nearest = key.topk(count, largest=False)
-        chunks.append(torch.where(nearest.values.isinf(), -1, nearest.indices).int().cpu())
+        keys, indices = key.topk(count, largest=False)
+        chunks.append(torch.where(keys.isinf(), -1, indices).int().cpu())
     return torch.cat(chunks)

@@ -1,12 +1,10 @@
-"""What lies under the data root, checked: layout, counts, checksums, files that cannot be read, duplicates.
+"""Checks the data root: layout, counts, checksums, files that cannot be read, duplicates.
 
-Everything is read anew, past the caches, and nothing is written. An example is remembered by 8 bytes, so that memory stays
+Everything is read anew, without the caches, and nothing is written. An example is remembered by 8 bytes, so that memory stays
 small for ImageNet. Duplicates are examples whose decoded content is equal, bit for bit: official datasets have some, so they
 are a remark, unless more than `LEAK` of a held-out split of images or clips is in train. A damaged JPEG that still decodes
 cannot be told from a sound one.
 """
-
-from __future__ import annotations
 
 import hashlib
 import warnings
@@ -31,7 +29,7 @@ LINE = "\n    "
 
 
 def verify(name: str, root: Path, *, quick: bool) -> Finding:
-    """Checks what lies below the root of the dataset called `name`. quick: lists it, and reads no example."""
+    """Checks the dataset called `name` below the root. quick: lists it, and reads no example."""
     finding = Finding(name)
     try:
         data = list_dataset(finding, root)

@@ -1,7 +1,5 @@
 """The networks of the paper by name. They know nothing of mixing."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +16,7 @@ from mixup.models.preact_resnet import PreActResNet18
 from mixup.models.vgg import vgg11
 from mixup.models.wide_resnet import WideResNet
 
+IMAGENET_RESNETS = ("resnet50", "resnet101", "resnext101_32x4d", "resnext101_64x4d")  # of table 1
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet": lenet,
     "preact_resnet18": PreActResNet18,
@@ -26,10 +25,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg11": vgg11,
     "speech_lenet": speech_lenet,
     "mlp": mlp,
-    "resnet50": partial(imagenet_resnet, "resnet50"),
-    "resnet101": partial(imagenet_resnet, "resnet101"),
-    "resnext101_32x4d": partial(imagenet_resnet, "resnext101_32x4d"),
-    "resnext101_64x4d": partial(imagenet_resnet, "resnext101_64x4d"),
+    **{arch: partial(imagenet_resnet, arch) for arch in IMAGENET_RESNETS},
     "timm": timm_model,
 }
 

@@ -4,8 +4,6 @@ Every layer reads the features of all layers before it. The body passes them on 
 where it is read, and can be dropped and recomputed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 

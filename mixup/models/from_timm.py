@@ -1,7 +1,5 @@
 """The ImageNet nets of table 1, and any other net of timm, with fresh weights. timm is imported only to build one."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 
@@ -16,7 +14,7 @@ def imagenet_resnet(arch: str, *, num_classes: int, input_shape: tuple[int, int,
 
     timm makes two of their three choices: He's normal initialisation by fan-out for convolutions, and a zero weight of the
     last BatchNorm of every residual block. The third is made here: a classifier of N(0, 0.01) with zero bias. As in their
-    code the stride lies in the 3x3 convolution. `dropout` is before the classifier.
+    code the 3x3 convolution has the stride. `dropout` is before the classifier.
     """
     model = create(arch, num_classes=num_classes, in_chans=input_shape[0], drop_rate=dropout)
     nn.init.normal_(model.fc.weight, std=0.01)

@@ -5,8 +5,6 @@ it is projected, and no BatchNorm before the average pooling. The released mixup
 weights start uniform in [0, 1], as they did in the authors' PyTorch; the rest is initialised by torch's defaults.
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

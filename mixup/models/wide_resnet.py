@@ -1,7 +1,5 @@
 """Wide ResNet (Zagoruyko & Komodakis 2016), the WRN-28-10 of figure 3: pre-activation blocks, wide and in three stages."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,13 +14,7 @@ class WideResNet(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        num_classes: int,
-        input_shape: tuple[int, int, int],
-        depth: int = 28,
-        width: int = 10,
-        dropout: float = 0.0,
+        self, *, num_classes: int, input_shape: tuple[int, int, int], depth: int = 28, width: int = 10, dropout: float = 0.0
     ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:

@@ -1,7 +1,5 @@
 """What a person sees of a run: a progress bar on a terminal, one line per epoch elsewhere."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -41,7 +39,7 @@ class Display:
         )
         self.task = self.bar.add_task("", total=epochs * steps_per_epoch, rate="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> "Display":
         self.bar.start()
         return self
 

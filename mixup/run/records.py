@@ -4,8 +4,6 @@ A run's directory holds config.yaml, metrics.jsonl, checkpoint/, weights.safeten
 and only when the run has finished, record.json.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

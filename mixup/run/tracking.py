@@ -8,8 +8,6 @@ Every start repeats the file from its first line under the run's one id. W&B dro
 so a resumed run continues its curves there. `train_loss` on disk is named `train/loss` there, which groups the charts.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -66,7 +64,7 @@ class Mirror:
             # A byte, not only the end of file: a process forked from this one could hold the pipe open.
             self.child.communicate(b"\n", timeout_seconds)
         except subprocess.TimeoutExpired:
-            status = f"W&B has not finished after {timeout_seconds:.0f} s and goes on alone"
+            status = f"W&B has not finished after {timeout_seconds:.0f} s and goes on without the run"
             self.warn(f"{status}; if curves are missing there: {SEND} {self.run_dir}")
         else:
             if self.child.returncode:

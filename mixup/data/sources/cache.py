@@ -1,7 +1,5 @@
 """Arrays that are computed once and kept in `<root>/.mixup-cache`: decoded images, spectrograms, indices, neighbours."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

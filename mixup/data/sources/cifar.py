@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100 (section 3.2): the official archives, or images in folders."""
 
-from __future__ import annotations
-
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
@@ -16,26 +14,22 @@ from mixup.data.sources.folders import decode_dataset, list_folders
 from mixup.errors import UserError
 
 URL = "https://www.cs.toronto.edu/~kriz"
-TEST_PARTS = ("test", "val")
-
-
-def images_remedy(name: str) -> str:
-    return f"""  * the official archive, as {{archive}} or unpacked as {{folder}}/
-  * images in folders, as {{root}}/{name}/train/<class>/*.png and {{root}}/{name}/test/<class>/*.png (or val/, or .jpg)"""
-
-
+TEST_PARTS = ("test", "val")  # names of the test folder, if there are folders
+REMEDY = """  * the official archive, as {archive} or unpacked as {root}/{folders[0]}/
+  * images in folders, as {root}/{folders[1]}/train/<class>/*.png and {root}/{folders[1]}/test/<class>/*.png
+    (or val/, or .jpg)"""
 CIFAR = {
     "cifar10": Download(
-        "CIFAR-10", ("cifar-10-batches-py",), f"{URL}/cifar-10-python.tar.gz", "170 MB", images_remedy("cifar10")
+        "CIFAR-10", ("cifar-10-batches-py", "cifar10"), f"{URL}/cifar-10-python.tar.gz", size="170 MB", remedy=REMEDY
     ),
     "cifar100": Download(
-        "CIFAR-100", ("cifar-100-python",), f"{URL}/cifar-100-python.tar.gz", "169 MB", images_remedy("cifar100")
+        "CIFAR-100", ("cifar-100-python", "cifar100"), f"{URL}/cifar-100-python.tar.gz", size="169 MB", remedy=REMEDY
     ),
 }
 
 
 def cifar_data(name: str, info: DatasetInfo, *, root: Path, download: bool) -> Dataset:
-    """The official archive where it lies, else a folder of images, else the archive downloaded.
+    """The official archive below the root, else a folder of images, else the downloaded archive.
 
     Raises UserError with the expected layout and the ways out if nothing is there, or if it is damaged.
     """

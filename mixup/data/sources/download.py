@@ -1,7 +1,6 @@
-"""What all sources share: where a dataset is published, what the user reads if it is missing, and a limit on waiting."""
+"""Where datasets are published and kept, the message for a missing one, and a time limit for connections."""
 
-from __future__ import annotations
-
+import os
 import shlex
 import socket
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from mixup.errors import UserError
 class Download:
     """A published dataset.
 
-    folders: names that its unpacked folder may have below the data root; the first is the usual one.
+    folders: names that its folder may have below the data root; the first is that of the unpacked archive.
     url: of its archive. size: of the archive, with its unit. sha256: of the archive, where it is checked here.
-    remedy: the ways to provide the dataset, one bullet each. It may name {root}, {archive} and {folder}, {url}, {size} and,
+    remedy: the ways to provide the dataset, one bullet each. It may name {root}, {archive}, {folders}, {url}, {size} and,
     for shell commands, {quoted_root} and {quoted_archive}. instead: what can be used without any file.
     """
 
@@ -31,7 +30,7 @@ class Download:
     instead: str = "the digits, which need no file: data=digits"
 
     def archive(self, root: Path) -> Path:
-        """Where the archive lies below the root, if it is there."""
+        """The path of the archive, below the root."""
         return root / self.url.rpartition("/")[2]
 
     def missing(self, root: Path, why: str) -> UserError:
@@ -39,7 +38,7 @@ class Download:
         archive = self.archive(root)
         remedy = self.remedy.format(
             root=root,
-            folder=root / self.folders[0],
+            folders=self.folders,
             archive=archive,
             url=self.url,
             size=self.size,
@@ -52,9 +51,14 @@ class Download:
         )
 
 
+def data_root(root: str | None) -> Path:
+    """`data.root`, else $MIXUP_DATA, else ~/.cache/mixup-data."""
+    return Path(root or os.environ.get("MIXUP_DATA") or Path.home() / ".cache" / "mixup-data").expanduser()
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Inside, a connection that is silent for so long raises TimeoutError; the limit before is put back."""
+    """Inside, a connection that is silent for so long raises TimeoutError. Restores the former limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,7 +1,4 @@
-"""Encoded images and clips where they lie: files in folders, or members of tar shards. Compact, so that workers can share
-millions."""
-
-from __future__ import annotations
+"""Encoded images and clips on disk: files in folders, or members of tar shards. Compact, so that workers can share millions."""
 
 import io
 import os
@@ -17,8 +14,8 @@ from mixup.errors import UserError
 
 @dataclass(frozen=True)
 class Files:
-    """names: (N,) bytes, each a path below `root`, or a member's name inside its shard. where: (N, 3) int64, for shards
-    alone: which of `shards`, offset and length in bytes."""
+    """names: (N,) bytes, each a path below `root`, or a member's name inside its shard. where: (N, 3) int64, only for shards:
+    the index into `shards`, offset and length in bytes."""
 
     root: Path
     names: np.ndarray
@@ -28,7 +25,7 @@ class Files:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, rows: Tensor | np.ndarray) -> Files:
+    def __getitem__(self, rows: Tensor | np.ndarray) -> "Files":
         index = np.asarray(rows)
         return replace(self, names=self.names[index], where=None if self.where is None else self.where[index])
 

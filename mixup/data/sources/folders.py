@@ -1,7 +1,5 @@
 """Images in folders, one folder a class: listed as files, and decoded into memory once."""
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +22,8 @@ def list_folders(info: DatasetInfo, folder: Path, test_parts: tuple[str, ...]) -
 
     The inputs are `Files`, and `info` is passed on. Raises UserError for another layout.
     """
+    if not (folder / "train").is_dir():
+        raise UserError(f"{folder} has no train/: expected train/<class>/* and {test_parts[0]}/<class>/*")
     test = next((part for part in test_parts if (folder / part).is_dir()), None)
     if test is None:
         missing = " nor ".join(f"{part}/" for part in test_parts)

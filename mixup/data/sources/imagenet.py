@@ -1,6 +1,4 @@
-"""ImageNet-2012 (section 3.1) and Tiny ImageNet: folders of images or tar shards, resident where they fit, else streamed."""
-
-from __future__ import annotations
+"""ImageNet-2012 (section 3.1) and Tiny ImageNet: folders of images or tar shards, in memory if they fit, else streamed."""
 
 import math
 from dataclasses import replace
@@ -16,8 +14,8 @@ from mixup.data.sources.shards import read_shards, shards_of
 from mixup.errors import UserError
 
 RESIDENT_BYTES = 4 * 2**30  # images of one size that need no more than this are kept in memory
-LAYOUTS = """  * images in folders, as {folder}/train/<wnid>/*.JPEG and {folder}/val/<wnid>/*.JPEG
-  * WebDataset shards, as {folder}/train/*.tar and {folder}/val/*.tar
+LAYOUTS = """  * images in folders, as {root}/{folders[0]}/train/<wnid>/*.JPEG and {root}/{folders[0]}/val/<wnid>/*.JPEG
+  * WebDataset shards, as {root}/{folders[0]}/train/*.tar and {root}/{folders[0]}/val/*.tar
 """
 IMAGENET = {
     "imagenet": Download(
@@ -62,13 +60,13 @@ def imagenet_data(name: str, *, root: Path, resident: bool | None) -> Dataset:
 
 
 def locate_folder(name: str, root: Path) -> Path:
-    """Where it lies below the root, or would."""
+    """Its folder below the root; the usual one if there is none."""
     places = [root / place for place in IMAGENET[name].folders]
     return next((place for place in places if (place / "train").is_dir() or shards_of(place, "train")), places[0])
 
 
 def shard_data(name: str, folder: Path, root: Path) -> Dataset:
-    """Classes are the numbers that the shards give: every one of 0 to the largest must occur."""
+    """Classes are the numbers in the shards: each from 0 to the largest must occur in training."""
     official = DATASETS[name].num_classes
     parts = {part: shards_of(folder, part) for part in ("train", "val")}
     if not parts["val"]:
@@ -86,20 +84,16 @@ def shard_data(name: str, folder: Path, root: Path) -> Dataset:
 
 
 def describe(name: str, folder: Path, data: Dataset) -> Dataset:
-    """The dataset with the counts of what lies in the folder, and a provenance that says what is missing."""
+    """The dataset with its own counts, and a provenance that says what is missing."""
     title, official, classes = IMAGENET[name].title, DATASETS[name], len(data.classes)
     if classes > official.num_classes:
         raise UserError(f"{folder} has {classes:,} classes; {title} has {official.num_classes:,}")
     info = replace(official, num_classes=classes, train_count=len(data.train), test_count=len(data.test))
-    lacks = []
+    counts = [(info.train_count, official.train_count, "training"), (info.test_count, official.test_count, "test")]
+    present = [f"{count:,} of {total:,} {part} images" for count, total, part in counts if count != total]
     if classes < official.num_classes:
-        lacks = [f"{classes:,} of {official.num_classes:,} classes"]
-    else:
-        if info.train_count != official.train_count:
-            lacks.append(f"{info.train_count:,} of {official.train_count:,} training images")
-        if info.test_count != official.test_count:
-            lacks.append(f"{info.test_count:,} of {official.test_count:,} test images")
-    return replace(data, info=info, provenance=f"{title} ({', '.join(lacks)})" if lacks else title)
+        present = [f"{classes:,} of {official.num_classes:,} classes"]
+    return replace(data, info=info, provenance=f"{title} ({', '.join(present)})" if present else title)
 
 
 def is_resident(name: str, info: DatasetInfo, resident: bool | None) -> bool:

@@ -4,8 +4,6 @@ The members are indexed once and then read where they lie, in the order of the e
 folders would give, and resumes in the same way. That is meant for disks; on object stores, fetch the shards first.
 """
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,11 +62,9 @@ def index_shards(shards: Sequence[Path], faults: list[str] | None = None) -> dic
 
 def indexed_split(index: dict[str, np.ndarray], shards: Sequence[Path], folder: Path) -> Split:
     """The examples of an index as files inside the shards."""
-    bytes_of_names = np.ascontiguousarray(index["names"])
-    names = bytes_of_names.view(f"S{bytes_of_names.shape[1]}")[:, 0]
-    return split_of(
-        Files(folder, names, tuple(str(file.relative_to(folder)) for file in shards), index["where"]), index["labels"]
-    )
+    names = np.ascontiguousarray(index["names"])
+    paths = tuple(str(file.relative_to(folder)) for file in shards)
+    return split_of(Files(folder, names.view(f"S{names.shape[1]}")[:, 0], paths, index["where"]), index["labels"])
 
 
 def index_shard(file: Path) -> list[tuple[int, str, int, int]]:

@@ -5,8 +5,6 @@ baselines are the paper's: windows of 20 ms every 10 ms, Hamming, log(1 + magnit
 spectrogram of each clip. That makes 161 frequencies.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

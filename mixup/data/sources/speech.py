@@ -1,7 +1,5 @@
 """Google Speech Commands (section 3.3): the official archives, their official lists of held-out clips."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os
@@ -26,7 +24,8 @@ LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 URL = "http://download.tensorflow.org/data"
 REMEDY = f"""  * the official archive ({{size}}), as {{archive}}; with data.download=true it is fetched, or by
       curl -L -o {{quoted_archive}} {{url}} --create-dirs
-  * its clips, as {{folder}}/<word>/*.wav, and its lists beside the words, as {{folder}}/{" and ".join(LISTS.values())}"""
+  * its clips, as {{root}}/{{folders[0]}}/<word>/*.wav, and beside the words its lists,
+    {" and ".join(LISTS.values())}"""
 SPEECH = {
     "speech_commands": Download(
         "Speech Commands v0.01",
@@ -53,9 +52,9 @@ def speech_data(name: str, *, root: Path, download: bool, device: torch.device) 
     Raises UserError if nothing is there, and for a folder that is not the release or is damaged.
     """
     release, official = SPEECH[name], dataset_info(name)
-    folder = locate_clips(release, root) or unpack(
-        obtain_archive(release, root, download=download), root / release.folders[0]
-    )
+    folder = locate_clips(release, root)
+    if folder is None:
+        folder = unpack(obtain_archive(release, root, download=download), root / release.folders[0])
     data = list_clips(name, folder)
     if len(data.classes) > official.num_classes:
         known = f"{release.title} has {official.num_classes}"

@@ -10,8 +10,6 @@ The paper states the network and how it is trained, and nothing of the data's pr
 * Abalone's classes are its 28 counts of rings, as the error of 74 % says; arrhythmia's the 13 of its 16 that occur.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Sequence
@@ -73,7 +71,7 @@ def differences(info: DatasetInfo, official: DatasetInfo) -> str:
 
 
 def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the training half, which has the odd one, and of the test half; both in rising order."""
+    """Rows of the training half, the larger one if their number is odd, and of the test half; both in rising order."""
     from sklearn.model_selection import train_test_split
 
     alone = np.bincount(labels)[labels] == 1
@@ -84,7 +82,7 @@ def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def as_numbers(table: Table, train: np.ndarray) -> np.ndarray:
-    """(N, features) float32 by what the rows `train` alone say: first the numbers, then the words."""
+    """(N, features) float32, first the numbers, then the words; fitted to the rows `train` alone."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -109,7 +107,7 @@ def bundled_table(name: str) -> Table:
 
 
 def read_csv(file: Path, provenance: str) -> Table:
-    """Raises UserError with file and line if it is not as the message of a missing table describes it."""
+    """A table with a header and a class column. Raises UserError with file and line for any other content."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -130,13 +128,8 @@ def read_csv(file: Path, provenance: str) -> Table:
         names.sort(key=float)  # 2 before 10
     parsed = [parse_column(f"{file}, column {number}", column) for number, column in enumerate(columns, 1)]
     words = [number for number, column in enumerate(parsed) if column.dtype == object]
-    return Table(
-        np.stack(parsed, axis=1),
-        words,
-        np.array([names.index(label) for label in labels], np.int64),
-        tuple(names),
-        provenance,
-    )
+    numbered = np.array([names.index(label) for label in labels], np.int64)
+    return Table(np.stack(parsed, axis=1), words, numbered, tuple(names), provenance)
 
 
 def is_number(text: str) -> bool:

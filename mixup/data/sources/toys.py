@@ -6,8 +6,6 @@ outside. The unit is the outer radius. The number of points, and as many of each
 256 of the inner one.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from mixup.data.dataset import Dataset, Split, split_of

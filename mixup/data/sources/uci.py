@@ -1,7 +1,5 @@
 """The UCI tables that scikit-learn does not bundle: found as a CSV of the user's, or fetched from OpenML."""
 
-from __future__ import annotations
-
 import csv
 import http.client
 import io
@@ -87,18 +85,14 @@ def fetch_rows(table: RemoteTable, folder: Path) -> list[list[str]]:
         why = f"it cannot be downloaded ({getattr(error, 'reason', error)})"
         raise table.download.missing(folder, why) from error
     cells = bunch.data if isinstance(bunch.data, np.ndarray) else bunch.data.toarray()
-    columns = [
-        column_of_texts(column, bunch.categories.get(feature, ()), table.words)
-        for column, feature in zip(cells.T, bunch.feature_names)
-    ]
-    columns.append(column_of_texts(bunch.target, (), table.words))
+    categories = [bunch.categories.get(feature, ()) for feature in bunch.feature_names]
+    columns = [as_texts(column, words, table.words) for column, words in zip(cells.T, categories)]
+    columns.append(as_texts(bunch.target, (), table.words))
     return [[*bunch.feature_names, "class"], *map(list, zip(*columns))]
 
 
-def column_of_texts(
-    values: Iterable[float | str | None], categories: Sequence[str], numbers: Mapping[str, str]
-) -> list[str]:
-    """A column as a CSV has it, of numbers or of places in `categories`. numbers: of words that stand for one."""
+def as_texts(values: Iterable[float | str | None], categories: Sequence[str], numbers: Mapping[str, str]) -> list[str]:
+    """A column for a CSV. values: numbers, or places in `categories`. numbers: those that stand for some words."""
 
     def text(value: float | str | None) -> str:
         if value is None or value != value:
