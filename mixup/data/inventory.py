@@ -109,12 +109,12 @@ def list_shards(finding: Finding, folder: Path) -> Dataset | None:
 
 
 def list_speech(finding: Finding, root: Path) -> Dataset | None:
-    release, folder = SPEECH[finding.name], locate_clips(SPEECH[finding.name], root)
-    archive = release.archive(root)
+    source, folder = SPEECH[finding.name], locate_clips(SPEECH[finding.name], root)
+    archive = source.archive(root)
     if archive.is_file():
         finding.layout = "archive, packed"
         try:
-            check_archive(archive, release)
+            check_archive(archive, source)
         except UserError as error:
             finding.problems.append(str(error))
         finding.checksums = not finding.problems

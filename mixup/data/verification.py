@@ -1,9 +1,9 @@
 """Checks the data root: layout, counts, checksums, files that cannot be read, duplicates.
 
-Everything is read anew, without the caches, and nothing is written. An example is remembered by 8 bytes, so that memory stays
-small for ImageNet. Duplicates are examples whose decoded content is equal, bit for bit: official datasets have some, so they
-are a remark, unless more than `LEAK` of a held-out split of images or clips is in train. A damaged JPEG that still decodes
-cannot be told from a sound one.
+Everything is read anew, without the caches, and nothing is written. An example is remembered by 8 bytes: that is little
+memory even for ImageNet. Duplicates are examples whose decoded content is equal, bit for bit: official datasets have some,
+so they are a remark, unless more than `LEAK` of a held-out split of images or clips is in train. A damaged JPEG that still
+decodes cannot be told from a sound one.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Encoded images and clips on disk: files in folders, or members of tar shards. Compact, so that workers can share millions."""
+"""Encoded images and clips on disk: files in folders, or members of tar shards. Compact, for workers to share millions."""
 
 import io
 import os
@@ -14,8 +14,8 @@ from mixup.errors import UserError
 
 @dataclass(frozen=True)
 class Files:
-    """names: (N,) bytes, each a path below `root`, or a member's name inside its shard. where: (N, 3) int64, only for shards:
-    the index into `shards`, offset and length in bytes."""
+    """names: (N,) bytes, each a path below `root`, or a member's name inside its shard.
+    where: (N, 3) int64, for shards only: the index into `shards`, offset and length in bytes."""
 
     root: Path
     names: np.ndarray

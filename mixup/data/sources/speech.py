@@ -26,23 +26,22 @@ REMEDY = f"""  * the official archive ({{size}}), as {{archive}}; with data.down
       curl -L -o {{quoted_archive}} {{url}} --create-dirs
   * its clips, as {{root}}/{{folders[0]}}/<word>/*.wav, and beside the words its lists,
     {" and ".join(LISTS.values())}"""
+SHA256 = {
+    "v0.01": "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
+    "v0.02": "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+}
+
+
+def release(version: str, *other_folders: str, size: str) -> Download:
+    """One of Google's releases. size: of its archive."""
+    folder = f"speech_commands_{version}"
+    title, folders, url = f"Speech Commands {version}", (folder, *other_folders), f"{URL}/{folder}.tar.gz"
+    return Download(title, folders, url, size=size, remedy=REMEDY, sha256=SHA256[version])
+
+
 SPEECH = {
-    "speech_commands": Download(
-        "Speech Commands v0.01",
-        ("speech_commands_v0.01",),
-        f"{URL}/speech_commands_v0.01.tar.gz",
-        size="1.4 GB",
-        remedy=REMEDY,
-        sha256="743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
-    ),
-    "speech_commands_v2": Download(
-        "Speech Commands v0.02",
-        ("speech_commands_v0.02", "speech_commands"),
-        f"{URL}/speech_commands_v0.02.tar.gz",
-        size="2.3 GB",
-        remedy=REMEDY,
-        sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-    ),
+    "speech_commands": release("v0.01", size="1.4 GB"),
+    "speech_commands_v2": release("v0.02", "speech_commands", size="2.3 GB"),
 }
 
 
@@ -51,13 +50,13 @@ def speech_data(name: str, *, root: Path, download: bool, device: torch.device) 
 
     Raises UserError if nothing is there, and for a folder that is not the release or is damaged.
     """
-    release, official = SPEECH[name], dataset_info(name)
-    folder = locate_clips(release, root)
+    source, official = SPEECH[name], dataset_info(name)
+    folder = locate_clips(source, root)
     if folder is None:
-        folder = unpack(obtain_archive(release, root, download=download), root / release.folders[0])
+        folder = unpack(obtain_archive(source, root, download=download), root / source.folders[0])
     data = list_clips(name, folder)
     if len(data.classes) > official.num_classes:
-        known = f"{release.title} has {official.num_classes}"
+        known = f"{source.title} has {official.num_classes}"
         raise UserError(f"{folder} holds {len(data.classes)} words, and {known}: move away what does not belong there")
     if data.absent:
         listed = {part: count + len(data.splits[part]) for part, count in data.absent.items()}
@@ -84,40 +83,40 @@ def with_spectrograms(data: Dataset, name: str, root: Path, folder: Path, device
     return replace(data, train=transformed("train"), validation=transformed("validation"), test=transformed("test"))
 
 
-def locate_clips(release: Download, root: Path) -> Path | None:
+def locate_clips(source: Download, root: Path) -> Path | None:
     """The folder of clips below the root, if there is one."""
-    return next((root / name for name in release.folders if (root / name).is_dir()), None)
+    return next((root / name for name in source.folders if (root / name).is_dir()), None)
 
 
-def obtain_archive(release: Download, root: Path, *, download: bool) -> Path:
+def obtain_archive(source: Download, root: Path, *, download: bool) -> Path:
     """The archive below the root, checked; else the downloaded one, which has its name only once it is complete."""
-    archive = release.archive(root)
+    archive = source.archive(root)
     if archive.is_file():
-        check_archive(archive, release)
+        check_archive(archive, source)
         return archive
     if not download:
-        raise release.missing(root, "data.download is false")
-    print(f"{release.title} is not in {root}: downloading {release.size}", flush=True)
+        raise source.missing(root, "data.download is false")
+    print(f"{source.title} is not in {root}: downloading {source.size}", flush=True)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with time_limit(30):
-            torch.hub.download_url_to_file(release.url, str(archive), hash_prefix=release.sha256)
+            torch.hub.download_url_to_file(source.url, str(archive), hash_prefix=source.sha256)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
-        raise release.missing(root, f"it cannot be downloaded ({getattr(error, 'reason', error)})") from error
+        raise source.missing(root, f"it cannot be downloaded ({getattr(error, 'reason', error)})") from error
     return archive
 
 
-def check_archive(archive: Path, release: Download) -> None:
+def check_archive(archive: Path, source: Download) -> None:
     """Raises UserError unless the archive has the release's checksum."""
     try:
         with open(archive, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{archive} cannot be read ({error})") from error
-    if sha256 != release.sha256:
+    if sha256 != source.sha256:
         raise UserError(
-            f"{archive} is damaged, incomplete or not {release.title}: its SHA-256 is {sha256}, not {release.sha256}. "
-            f"Get it anew: curl -L -o {shlex.quote(str(archive))} {release.url}"
+            f"{archive} is damaged, incomplete or not {source.title}: its SHA-256 is {sha256}, not {source.sha256}. "
+            f"Get it anew: curl -L -o {shlex.quote(str(archive))} {source.url}"
         )
 
 
