@@ -21,7 +21,6 @@ from PIL import Image
 from mixup.data import DATASETS, Dataset, data_root, dataset_info, open_dataset, split_of
 from mixup.data.sources import cache, folders
 from mixup.data.sources.cifar import CIFAR, cifar_data
-from mixup.data.sources.toys import digits
 from mixup.errors import UserError
 from mixup.plan import generator
 
@@ -66,36 +65,6 @@ def assert_same(ours: Dataset, other: Dataset) -> None:
     for part in ("train", "test"):
         np.testing.assert_array_equal(getattr(ours, part).inputs, getattr(other, part).inputs, err_msg=part)
         np.testing.assert_array_equal(getattr(ours, part).labels, getattr(other, part).labels, err_msg=part)
-
-
-# Digits
-
-
-def test_digits_are_halved_in_the_order_of_the_file():
-    from sklearn.datasets import load_digits
-
-    ours, bundle = digits(), load_digits()
-    assert ours.train.inputs.numpy().shape == (898, 8, 8, 1)
-    assert ours.test.inputs.numpy().shape == (899, 8, 8, 1)
-    assert ours.train.inputs.numpy().dtype == ours.test.inputs.numpy().dtype == np.uint8
-    assert ours.train.labels.numpy().dtype == ours.test.labels.numpy().dtype == np.int64
-    np.testing.assert_array_equal(
-        np.concatenate([ours.train.inputs.numpy(), ours.test.inputs.numpy()])[..., 0], bundle.images
-    )
-    np.testing.assert_array_equal(np.concatenate([ours.train.labels.numpy(), ours.test.labels.numpy()]), bundle.target)
-    assert ours.classes == tuple("0123456789")
-
-
-def test_facts_of_digits_agree_with_the_data():
-    ours, info = digits(), DATASETS["digits"]
-    assert (ours.train.inputs.numpy().min(), ours.train.inputs.numpy().max()) == (0, info.white) == (0, 16)
-    assert (len(ours.train.labels.numpy()), len(ours.test.labels.numpy())) == (info.train_count, info.test_count)
-    assert ours.train.inputs.numpy().shape[1:] == (8, 8, 1)
-    assert info.input_shape == (1, 8, 8)
-    assert set(ours.train.labels.numpy()) == set(ours.test.labels.numpy()) == set(range(info.num_classes))
-    scaled = ours.train.inputs.numpy() / info.white
-    assert info.mean == pytest.approx([scaled.mean()], rel=0.01)
-    assert info.std == pytest.approx([scaled.std()], rel=0.01)
 
 
 # Folders of images
@@ -550,7 +519,7 @@ REAL = Path(os.environ.get("MIXUP_DATA") or "/nowhere")
 @pytest.mark.skipif(
     not (REAL / "cifar10").is_dir(), reason="needs real CIFAR-10: set MIXUP_DATA to a folder with cifar10/ in it"
 )
-def test_facts_of_cifar10_agree_with_the_data():
+def test_info_of_cifar10_agrees_with_the_data():
     info, data = DATASETS["cifar10"], open_by_name("cifar10", root=str(REAL))
     assert tuple(data.train.inputs.shape) == (info.train_count, 32, 32, 3)
     assert tuple(data.test.inputs.shape) == (info.test_count, 32, 32, 3)

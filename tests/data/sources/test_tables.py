@@ -120,7 +120,7 @@ def test_constant_and_empty_columns_are_zeros(tmp_path):
         assert split.inputs.isfinite().all()
 
 
-def test_facts_are_what_was_found_and_the_provenance_tells_the_difference(tmp_path):
+def test_info_counts_what_was_read_and_the_provenance_tells_the_difference(tmp_path):
     write(tmp_path, "abalone", HEADER, mixed_rows())
     data = open_table("abalone", tmp_path)
     found = data.info
@@ -215,7 +215,7 @@ def test_halves_are_disjoint_complete_and_stratified(counts, seed):
     assert (np.abs(of_train - of_test) <= 2).all()
 
 
-def test_published_counts_are_those_of_the_facts():
+def test_published_counts_are_those_of_the_info():
     for name, counts in (("abalone", ABALONE), ("arrhythmia", ARRHYTHMIA)):
         info, sizes = DATASETS[name], [int(count) for count in counts.split()]
         assert (sum(sizes), len(sizes)) == (info.train_count + info.test_count, info.num_classes)
@@ -225,7 +225,7 @@ def test_published_counts_are_those_of_the_facts():
 
 
 @pytest.mark.parametrize(("name", "title"), BUNDLED.items())
-def test_bundled_table_is_scikit_learns_and_as_the_facts_say(tmp_path, requests, name, title):
+def test_bundled_table_is_scikit_learns_and_as_the_info_says(tmp_path, requests, name, title):
     data = open_table(name, tmp_path / "absent")
     bundle = getattr(sklearn.datasets, f"load_{name}")()
     assert data.info == DATASETS[name]

@@ -1,11 +1,39 @@
-"""Figure 1's rings: the radii measured from the paper's drawing."""
+"""Digits: scikit-learn's, halved. Figure 1's rings: the radii measured from the paper's drawing."""
 
 import numpy as np
+import pytest
 import torch
 
-from mixup.data import dataset_info
-from mixup.data.sources.toys import rings
+from mixup.data import DATASETS, dataset_info
+from mixup.data.sources.toys import digits, rings
 from mixup.plan import generator
+
+
+def test_digits_are_halved_in_the_order_of_the_file():
+    from sklearn.datasets import load_digits
+
+    ours, bundle = digits(), load_digits()
+    assert ours.train.inputs.numpy().shape == (898, 8, 8, 1)
+    assert ours.test.inputs.numpy().shape == (899, 8, 8, 1)
+    assert ours.train.inputs.numpy().dtype == ours.test.inputs.numpy().dtype == np.uint8
+    assert ours.train.labels.numpy().dtype == ours.test.labels.numpy().dtype == np.int64
+    np.testing.assert_array_equal(
+        np.concatenate([ours.train.inputs.numpy(), ours.test.inputs.numpy()])[..., 0], bundle.images
+    )
+    np.testing.assert_array_equal(np.concatenate([ours.train.labels.numpy(), ours.test.labels.numpy()]), bundle.target)
+    assert ours.classes == tuple("0123456789")
+
+
+def test_info_of_digits_agrees_with_the_data():
+    ours, info = digits(), DATASETS["digits"]
+    assert (ours.train.inputs.numpy().min(), ours.train.inputs.numpy().max()) == (0, info.white) == (0, 16)
+    assert (len(ours.train.labels.numpy()), len(ours.test.labels.numpy())) == (info.train_count, info.test_count)
+    assert ours.train.inputs.numpy().shape[1:] == (8, 8, 1)
+    assert info.input_shape == (1, 8, 8)
+    assert set(ours.train.labels.numpy()) == set(ours.test.labels.numpy()) == set(range(info.num_classes))
+    scaled = ours.train.inputs.numpy() / info.white
+    assert info.mean == pytest.approx([scaled.mean()], rel=0.01)
+    assert info.std == pytest.approx([scaled.std()], rel=0.01)
 
 
 def test_radii_are_those_of_the_drawing():
