@@ -13,25 +13,25 @@ def test_digits_are_halved_in_the_order_of_the_file():
     from sklearn.datasets import load_digits
 
     ours, bundle = digits(), load_digits()
-    assert ours.train.inputs.numpy().shape == (898, 8, 8, 1)
-    assert ours.test.inputs.numpy().shape == (899, 8, 8, 1)
-    assert ours.train.inputs.numpy().dtype == ours.test.inputs.numpy().dtype == np.uint8
-    assert ours.train.labels.numpy().dtype == ours.test.labels.numpy().dtype == np.int64
-    np.testing.assert_array_equal(
-        np.concatenate([ours.train.inputs.numpy(), ours.test.inputs.numpy()])[..., 0], bundle.images
-    )
-    np.testing.assert_array_equal(np.concatenate([ours.train.labels.numpy(), ours.test.labels.numpy()]), bundle.target)
+    assert ours.train.inputs.shape == (898, 8, 8, 1)
+    assert ours.test.inputs.shape == (899, 8, 8, 1)
+    assert ours.train.inputs.dtype == ours.test.inputs.dtype == torch.uint8
+    assert ours.train.labels.dtype == ours.test.labels.dtype == torch.int64
+    images = torch.cat([ours.train.inputs, ours.test.inputs])[..., 0]
+    np.testing.assert_array_equal(images, bundle.images)
+    np.testing.assert_array_equal(torch.cat([ours.train.labels, ours.test.labels]), bundle.target)
     assert ours.classes == tuple("0123456789")
 
 
 def test_info_of_digits_agrees_with_the_data():
     ours, info = digits(), DATASETS["digits"]
-    assert (ours.train.inputs.numpy().min(), ours.train.inputs.numpy().max()) == (0, info.white) == (0, 16)
-    assert (len(ours.train.labels.numpy()), len(ours.test.labels.numpy())) == (info.train_count, info.test_count)
-    assert ours.train.inputs.numpy().shape[1:] == (8, 8, 1)
+    pixels = ours.train.inputs.numpy()
+    assert (pixels.min(), pixels.max()) == (0, info.white) == (0, 16)
+    assert (len(ours.train), len(ours.test)) == (info.train_count, info.test_count)
+    assert pixels.shape[1:] == (8, 8, 1)
     assert info.input_shape == (1, 8, 8)
-    assert set(ours.train.labels.numpy()) == set(ours.test.labels.numpy()) == set(range(info.num_classes))
-    scaled = ours.train.inputs.numpy() / info.white
+    assert set(ours.train.labels.tolist()) == set(ours.test.labels.tolist()) == set(range(info.num_classes))
+    scaled = pixels / info.white
     assert info.mean == pytest.approx([scaled.mean()], rel=0.01)
     assert info.std == pytest.approx([scaled.std()], rel=0.01)
 
