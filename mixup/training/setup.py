@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, open_data, serve
+from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, open_dataset, serve
 from mixup.errors import UserError
 from mixup.models import build_model
 from mixup.plan import EpochPlan, generator, num_steps, stream_seed
@@ -139,7 +139,7 @@ def load(config: TrainConfig, device: torch.device) -> Dataset:
     device: where spectrograms are computed.
     """
     data = config.data
-    opened = open_data(
+    opened = open_dataset(
         data.name,
         root=data.root,
         download=data.download,

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_data, serve
+from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_dataset, serve
 from mixup.data.sources.encoded import Files
 from mixup.data.sources.imagenet import imagenet_data
 from mixup.data.streaming import Decoder, Task
@@ -374,7 +374,7 @@ def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
     def opened(seed: int) -> Dataset:
         options = {"root": str(photos), "download": False, "validation": 0.0}
         stream = lambda name: generator(seed, name)  # noqa: E731
-        return open_data("imagenet", **options, train_size=9, label_noise=0.5, stream=stream)
+        return open_dataset("imagenet", **options, train_size=9, label_noise=0.5, stream=stream)
 
     data = opened(0)
     assert np.bincount(open_data_labels(data)).tolist() == [3, 3, 3]
