@@ -17,8 +17,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TO_TURN = {
     ("ledger", "commands"),
     ("ledger", "pages"),
-    ("evaluation", "figures"),
-    ("evaluation", "ledger"),
 }
 
 

@@ -11,39 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from evaluation.short_runs import opened, train
 
 from mixup.commands import train as command_line
+from mixup.commands.evaluate import draw_measurements, evaluate
 from mixup.errors import UserError
-from mixup.evaluation import figure2
 from mixup.evaluation import sweep as evaluation
 from mixup.evaluation.attack_errors import CELLS, attack_errors, measure_attacks
 from mixup.evaluation.attacks import ATTACKS
-from mixup.evaluation.figure2 import at_pairs, measure_between, pairs_of
-from mixup.evaluation.finished_run import balanced_rows, open_finished_run
+from mixup.evaluation.between import at_pairs, measure_between
+from mixup.evaluation.finished_run import balanced_rows
 from mixup.evaluation.measurements import read_measurement, write_measurement
 from mixup.evaluation.printed import report
 from mixup.evaluation.settings import ATTACKS as ATTACK_NAMES
 from mixup.evaluation.settings import EvalConfig, eval_config
-from mixup.evaluation.sweep import Entry, attacker, evaluate_sweep, measure_surface
+from mixup.evaluation.surface import measure_surface
+from mixup.evaluation.sweep import Entry, attacker, evaluate_sweep
 from mixup.ledger.figure2_paper import read_figure2
 from mixup.run import records
-from mixup.run.compose import configuration
-from mixup.run.identity import run_dir
-from mixup.training import train as run
-
-TRAINED = ("trainer.epochs=6", "data.test_size=200", "trainer.clean_slice=0", "tracking.wandb=disabled")
-
-
-def train(folder: Path, *overrides: str) -> Path:
-    """A finished run below a folder, where `train.py` would have put it."""
-    config = configuration([*TRAINED, f"runs_dir={folder}", *overrides])
-    label = ",".join(override.rpartition("=")[0][-8:] + "=" + override.rpartition("=")[2] for override in overrides)
-    run.train(config, run_dir(config, label), label)
-    return run_dir(config, label)
-
-
-def opened(folder: Path, **settings):
-    return open_finished_run(folder, root=None, device="cpu", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -149,14 +134,14 @@ def test_a_repeated_call_replaces_its_own_cells_alone(copies):
 
 
 def test_eval_attacks_and_draws(copies, capsys):
-    assert report(
-        EvalConfig(run=str(copies["mixup"]), attack=["fgsm", "ifgsm"], eps=[1, 4], source=str(copies["erm"]), examples=50)
-    )
+    named = (f"run={copies['mixup']}", f"source={copies['erm']}")
+    assert evaluate([*named, "attack=fgsm,ifgsm", "eps=1,4", "examples=50"], usage="") == 0
     output = capsys.readouterr().out
     assert "50 of 200 test examples" in output
     assert "black box" in output
     assert "I-FGSM" in output
     assert (copies["mixup"] / "attacks.png").stat().st_size > 10_000
+    assert f"written: {copies['mixup'] / 'attacks.json'}\nwritten: {copies['mixup'] / 'attacks.png'}\n" in output
     assert not (copies["erm"] / "attacks.json").exists()
 
 
@@ -177,6 +162,13 @@ def test_what_cannot_be_measured_together_is_refused(runs, settings, message):
         report(EvalConfig(**named))
 
 
+def test_a_gan_has_no_report_card(tmp_path):
+    records.write_record(tmp_path, {"config": {"gan": {"game": "paper"}}, "test": {"modes": {"last": 8}}})
+    with pytest.raises(UserError, match=f"^run={tmp_path} is a GAN, and only classifiers") as error:
+        report(EvalConfig(run=str(tmp_path)))
+    assert "train.py -m experiment=figure5_gan" in str(error.value)
+
+
 def test_settings_are_read_and_checked():
     wanted = eval_config(["run=a,b=1", "attack=fgsm,pgd", "eps=0.5,4", "source=x=2", "examples=all"])
     assert (wanted.run, wanted.attack, wanted.eps) == ("a,b=1", ["fgsm", "pgd"], [0.5, 4.0])
@@ -186,7 +178,7 @@ def test_settings_are_read_and_checked():
     for arguments, message in {
         ("atack=fgsm",): "did you mean 'attack'",
         ("attack=fgms",): "did you mean 'fgsm'",
-        ("eps=4",): "name them too",
+        ("eps=4",): "eps applies to attacks only; add attack=fgsm,ifgsm",
         ("attack=fgsm", "eps=-1"): "0 to 255",
         ("attack=fgsm", "eps=nan"): "finite",
         ("attack=fgsm", "eps=four"): "write a number",
@@ -194,7 +186,7 @@ def test_settings_are_read_and_checked():
         ("examples=1.5",): "whole number",
         ("between=yes",): "true or false",
         ("pairs=1",): "at least 2",
-        ("between=true", "attack=fgsm"): "one after the other",
+        ("between=true", "attack=fgsm"): "once for each",
         ("attack=fgsm", "against=b"): "source=DIR",
     }.items():
         with pytest.raises(UserError, match=message):
@@ -213,7 +205,7 @@ def test_examples_are_balanced_as_far_as_there_are_any():
 
 
 def test_figure_2_says_what_it_is_of(copies, capsys):
-    assert report(EvalConfig(run=str(copies["erm"]), between=True, pairs=30, against=str(copies["mixup"])))
+    assert evaluate([f"run={copies['erm']}", "between=true", "pairs=30", f"against={copies['mixup']}"], usage="") == 0
     assert "30 pairs" in capsys.readouterr().out
     for name in ("erm", "mixup"):
         values = json.loads((copies[name] / "between.json").read_text())
@@ -222,7 +214,7 @@ def test_figure_2_says_what_it_is_of(copies, capsys):
         for key in ("lam", "miss", "miss_error", "gradient_norm", "gradient_error"):
             assert len(values[key]) == 21
         net = opened(copies[name])
-        misses, norms = at_pairs(net, pairs_of(net, 30))
+        misses, norms = at_pairs(net, 30)
         assert misses.mean(1).tolist() == pytest.approx(values["miss"])
         assert norms.mean(1).tolist() == pytest.approx(values["gradient_norm"])
     assert (copies["erm"] / "between.png").stat().st_size > 10_000
@@ -272,7 +264,6 @@ def few_cells(monkeypatch):
     monkeypatch.setattr(evaluation, "CELLS", [("fgsm", 0.0), ("fgsm", 4.0)])
     monkeypatch.setattr(evaluation, "EXAMPLES", 50)
     monkeypatch.setattr(evaluation, "PAIRS", 10)
-    monkeypatch.setattr(figure2, "PAIRS", 10)
     monkeypatch.setitem(evaluation.MEASURES, "between", lambda run: measure_between(run, pairs=10))
 
 
@@ -329,6 +320,20 @@ def test_a_sweep_is_measured_once_and_again_where_weights_change(copies, few_cel
     assert [files(folders, "between.json")[folder] != before[folder] for folder in folders] == [False, True, False]
 
 
+def test_a_picture_is_drawn_again_where_its_measurement_is_newer(copies):
+    folder = copies["erm"]
+    assert draw_measurements(folder) == []
+    for expected in ([folder / "between.png"], []):
+        if expected:
+            measure_between(opened(folder), pairs=10)
+        assert draw_measurements(folder) == expected
+    measure_between(opened(folder), pairs=12)
+    assert draw_measurements(folder) == [folder / "between.png"]
+    measure_between(opened(folder), pairs=10)
+    retrain(folder)
+    assert draw_measurements(folder) == [], "of other weights"
+
+
 def test_one_run_that_fails_loses_no_other(copies, few_cells, capsys):
     folders = [copies[name] for name in ("erm", "table", "erm 1")]
     assert sweep("attacks", folders) == 1
@@ -374,6 +379,7 @@ def test_a_sweep_of_train_ends_with_its_measurements(tmp_path, monkeypatch, caps
         assert command_line.main() == 0
         assert capsys.readouterr().out.count("measured before") == expected
     assert len(list(tmp_path.glob("runs/*/*/between.json"))) == 2
+    assert len(list(tmp_path.glob("runs/*/*/between.png"))) == 2
     monkeypatch.setattr(sys, "argv", [*arguments[:-1], "evaluate=surface"])
     assert command_line.main() == 1
 
