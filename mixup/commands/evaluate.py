@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
 from mixup.errors import UserError
-from mixup.evaluation.measurements import read_measurement, run_name
+from mixup.evaluation.measurements import Values, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
 from mixup.run import records
 
@@ -48,36 +48,32 @@ def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
     against: a second run that between.png shows, too, and whose card-against-*.json in `folder` is drawn.
     """
     names = ["card", "attacks", "between", *([f"card-against-{against.resolve().name}"] if against else [])]
-    files = [folder / f"{name}.json" for name in names]
-    return [file.with_suffix(".png") for file in files if file.exists() and draw_measurement(file, against)]
+    pictures = []
+    for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
+        fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        values = None if fresh else read_measurement(folder, file.name)
+        if values is not None:
+            draw(picture, folder, values, against)
+            pictures.append(picture)
+    return pictures
 
 
-def draw_measurement(file: Path, against: Path | None) -> bool:
-    """Draws one measurement; returns False if its picture is up to date or it is of other weights than the run has now."""
+def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> None:
+    """Draws one measurement of the run in `folder`, and with it that of the second run."""
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
     from mixup.ledger.figure2_paper import read_figure2
 
-    folder, picture = file.parent, file.with_suffix(".png")
-    if picture.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns:
-        return False
-    values = read_measurement(folder, file.name)
-    if values is None:
-        return False
-    if file.stem == "attacks":
-        draw_attacks(picture, run_name(folder), values["results"])
-        return True
-    runs = [(run_name(folder), alpha(folder), values)]
     second = values.get("against")
-    if file.stem == "between" and against is not None and against.resolve() != folder.resolve():
-        second = read_measurement(against, file.name)
-    if second is not None and against is not None:
-        runs.append((run_name(against), alpha(against), second))
-    if file.stem == "between":
+    if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
+        second = read_measurement(against, "between.json")
+    runs = [
+        (run_name(run), (records.read_record(run) or {})["alpha"], measured)
+        for run, measured in ((folder, values), (against, second))
+        if run is not None and measured is not None
+    ]
+    if picture.stem == "attacks":
+        draw_attacks(picture, run_name(folder), values["results"])
+    elif picture.stem == "between":
         draw_between(picture, runs, read_figure2())
     else:
         draw_card(picture, runs)
-    return True
-
-
-def alpha(folder: Path) -> float:
-    return (records.read_record(folder) or {})["alpha"]

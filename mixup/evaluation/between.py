@@ -19,8 +19,8 @@ Labels are those trained on, and gradients are taken in the precision that the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -51,16 +51,25 @@ def draw_pairs(n: int, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def between(
-    model: Function, inputs_at: Function, labels: Tensor, pairs: Tensor, *, lams: Sequence[float] = LAMS, batch_size: int
+    model: Function,
+    inputs_at: Function,
+    labels: Tensor,
+    pairs: Tensor,
+    *,
+    lams: Sequence[float] = LAMS,
+    batch_size: int,
+    name: str = "",
 ) -> tuple[Tensor, Tensor]:
     """Misses in percent and gradient norms in nats per unit of normalised input, both (lambdas, P) float64.
 
     model: in evaluation mode, (B, ...) normalised inputs -> (B, num_classes) logits; its parameters get no gradient.
     inputs_at: (B,) int64, on the device of the labels -> (B, ...) float inputs without augmentation. labels: (N,) int64.
     pairs: (P, 2) int64, i and j. batch_size: points in a forward pass; inputs are fetched once for all lambdas.
+    name: of the run, for the display of progress.
     """
     misses, norms = [], []
-    for chunk in pairs.to(labels.device).split(batch_size):
+    chunks = pairs.to(labels.device).split(batch_size)
+    for chunk in tracked(chunks, f"between training points, {name}", len(chunks)):
         ends, targets = [inputs_at(index) for index in chunk.unbind(1)], labels[chunk]
         miss, norm = zip(*(at_lambda(model, ends, targets, lam) for lam in lams))
         misses.append(torch.stack(miss))
@@ -105,7 +114,7 @@ def summary(misses: Tensor, norms: Tensor, lams: Sequence[float] = LAMS) -> Valu
 def measure_between(run: FinishedRun, *, pairs: int = PAIRS) -> Values:
     """Writes between.json, the `summary` with the seed of the pairs, and returns it."""
     if len(run.data.train) < 2:
-        raise UserError(f"{run.name} was trained on one example: figure 2 needs two")
+        raise UserError(f"{run.name} was trained on one example: figure 2 needs at least two")
     return write_measurement(run.folder, FILE, {**summary(*at_pairs(run, pairs)), "seed": run.config.data.seed})
 
 
@@ -113,27 +122,15 @@ def at_pairs(run: FinishedRun, count: int) -> tuple[Tensor, Tensor]:
     """`between` of random pairs of the run's training examples. `data.seed` decides the pairs, so that runs on the same
     training set are measured at the same points."""
     pairs = draw_pairs(len(run.data.train), count, generator(run.config.data.seed, "between_pairs"))
-    size, labels = run.gradient_batch, run.data.train.labels.to(run.device)
-    with training_inputs(run, steps=2 * -(-count // size)) as inputs_at:
-        return between(run.of_inputs, inputs_at, labels, pairs, batch_size=size)
+    labels = run.data.train.labels.to(run.device)
+    return between(run.of_inputs, partial(training_inputs, run), labels, pairs, batch_size=run.gradient_batch, name=run.name)
 
 
-@contextmanager
-def training_inputs(run: FinishedRun, *, steps: int) -> Iterator[Function]:
-    """A function from (B,) int64 to the inputs (B, ...) of those training examples, without augmentation. steps: how often
-    it will be called, for the display of progress."""
-    progress = tracked(range(steps), f"between training points, {run.name}", steps)
-
-    def inputs_at(index: Tensor) -> Tensor:
-        next(progress, None)
-        examples = run.served(run.data.train.select(index.cpu().numpy()))
-        for readable, inputs in examples.in_order([slice(0, len(index))]):
-            if len(readable) == len(index):
-                return inputs
-        why = next(iter(examples.unreadable.values()), "training images cannot be read")
-        raise UserError(f"{why}: restore the file; figure 2 uses every example that is drawn")
-
-    try:
-        yield inputs_at
-    finally:
-        progress.close()
+def training_inputs(run: FinishedRun, index: Tensor) -> Tensor:
+    """(B,) int64 -> the inputs (B, ...) of those training examples, without augmentation."""
+    examples = run.served(run.data.train.select(index.cpu().numpy()))
+    for readable, inputs in examples.in_order([slice(0, len(index))]):
+        if len(readable) == len(index):
+            return inputs
+    why = next(iter(examples.unreadable.values()), "training images cannot be read")
+    raise UserError(f"{why}: restore the file; figure 2 uses every example that is drawn")

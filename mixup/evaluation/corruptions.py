@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -67,9 +66,4 @@ def strength(by_severity: tuple[float, ...], severity: int) -> float:
     return by_severity[severity - 1]
 
 
-CORRUPTIONS: dict[str, Callable[[Tensor, int, torch.Generator], Tensor]] = {
-    "noise": noise,
-    "blur": blur,
-    "contrast": contrast,
-    "jpeg": jpeg,
-}
+CORRUPTIONS = {corruption.__name__: corruption for corruption in (noise, blur, contrast, jpeg)}

@@ -163,15 +163,11 @@ def require_same_test_set(run: FinishedRun, other: FinishedRun, *, setting: str)
     """UserError unless both were tested on the same examples. setting: the setting that named the other run."""
     if run.data.test is other.data.test:
         return
-    if run.config.data.name != other.config.data.name:
-        raise UserError(
-            f"{setting}={other.folder} was tested on {other.config.data.name}, and run={run.folder} on "
-            f"{run.config.data.name}: name two runs of one data set"
-        )
     if digest(run.data.test) != digest(other.data.test):
+        here, there = (f"{each.config.data.name}, {len(each.data.test):,} examples" for each in (run, other))
         raise UserError(
-            f"{setting}={other.folder} has another test set than run={run.folder} ({len(other.data.test):,} and "
-            f"{len(run.data.test):,} examples): name two runs with equal data.test_size and data.seed"
+            f"{setting}={other.folder} has another test set ({there}) than run={run.folder} ({here}): name two runs with "
+            "equal data.name, data.test_size and data.seed"
         )
 
 

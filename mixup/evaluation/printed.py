@@ -51,13 +51,11 @@ def second_run(settings: EvalConfig, run: FinishedRun, setting: str) -> Finished
 
 def agrees_with_record(run: FinishedRun) -> bool:
     """Prints whether the test error, evaluated again, is exactly the record's."""
-    recorded = run.record["test"]["top1_error"]["last"]
+    recorded, device = run.record["test"]["top1_error"]["last"], run.record["device"]
     same = run.tested[0]["top1_error"] == recorded
-    if same:
-        print(f"the test error is the record's, exactly: {recorded} %", flush=True)
-    else:
-        device = run.record["device"]
-        print(f"the test error differs from the record's {recorded} %, which was measured on {device}", flush=True)
+    exactly = f"is the record's, exactly: {recorded} %"
+    otherwise = f"differs from the record's {recorded} %, which was measured on {device}"
+    print(f"the test error {exactly if same else otherwise}", flush=True)
     return same
 
 
@@ -91,10 +89,9 @@ def print_card(cards: Sequence[Card], differences: dict[str, Difference], file: 
         table.add_row(measure.title, *cells)
     headings = [f"{letter}: {each.run.name}" for letter, each in zip("AB", cards)] if two else [run.name]
     note = f"between training points: {card.pairs:,} pairs"
-    if run.takes_images:
-        note = f"corruptions and attacks: {card.examples:,} of the test examples; {note}"
-    else:
-        note = f"corruptions and attacks are left out: they need images, which {run.config.data.name} has not; {note}"
+    count = f": {card.examples:,} of the test examples"
+    omitted = f" are left out: they need images, which {run.config.data.name} has not"
+    note = f"corruptions and attacks{count if run.takes_images else omitted}; {note}"
     print_table(headings, table, note, [file])
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from mixup.errors import UserError, suggestion
 from mixup.run.config import check, check_choice, check_device
@@ -52,8 +51,11 @@ class EvalConfig:
 
 
 def eval_config(arguments: list[str]) -> EvalConfig:
-    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs."""
-    values = {}
+    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs.
+
+    UserError, or OmegaConf's for a value of the wrong type.
+    """
+    values: dict[str, Any] = {}
     known = [item.name for item in dataclasses.fields(EvalConfig)]
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -61,31 +63,9 @@ def eval_config(arguments: list[str]) -> EvalConfig:
             raise UserError(f"{argument}: write key=value, as run={argument}")
         if key not in known:
             raise UserError(f"{key}: no such setting{suggestion(key, known)}; there are {', '.join(known)}")
-        values[key] = parsed(key, value)
+        values[key] = [word for word in value.split(",") if word] if key in ("attack", "eps") else value
     if not values.get("run"):
         raise UserError("run is missing: run=DIR names a directory with a record.json, as runs/<name>/<label>-<hash>")
-    return EvalConfig(**values)
-
-
-def parsed(key: str, value: str) -> Any:
-    """The value in the type of its setting; UserError if it has another."""
-    words = [word for word in value.split(",") if word]
-    if key == "attack":
-        return words
-    if key == "eps":
-        return [number(key, word, float) for word in words]
-    if key in ("examples", "pairs"):
-        return None if (key, value) == ("examples", "all") else number(key, value, int)
-    if key == "between":
-        check_choice(key, value.lower(), ["true", "false"])
-        return value.lower() == "true"
-    return value
-
-
-def number(key: str, word: str, kind: type[float] | type[int]) -> float:
-    try:
-        value = kind(word)
-    except ValueError:
-        raise UserError(f"{key}={word}: write a {'whole ' if kind is int else ''}number") from None
-    check(key, value, math.isfinite(value), "a finite number")
-    return value
+    if values.get("examples") == "all":
+        values["examples"] = None
+    return cast(EvalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(EvalConfig), values)))

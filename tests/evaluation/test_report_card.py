@@ -131,7 +131,7 @@ def test_what_needs_images_is_left_out_of_a_table_and_said(runs, capsys):
 
 
 def test_runs_on_other_test_sets_are_not_compared(runs):
-    with pytest.raises(UserError, match="name two runs of one data set"):
+    with pytest.raises(UserError, match="name two runs with equal"):
         report(EvalConfig(run=str(runs["erm"]), against=str(runs["table"]), device="cpu"))
 
 
