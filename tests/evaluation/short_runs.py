@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors.torch import load_file, save_file
+
 from mixup.evaluation.finished_run import FinishedRun, open_finished_run
 from mixup.run.compose import configuration
 from mixup.run.identity import run_dir
@@ -22,3 +24,9 @@ def train(folder: Path, *overrides: str) -> Path:
 
 def opened(folder: Path, **settings) -> FinishedRun:
     return open_finished_run(folder, root=None, device="cpu", **settings)
+
+
+def retrain(folder: Path) -> None:
+    """Other weights, as a run that was removed and trained again on another machine has."""
+    weights = load_file(folder / "weights.safetensors")
+    save_file({name: value * 1.01 for name, value in weights.items()}, folder / "weights.safetensors")
