@@ -116,8 +116,11 @@ def measure(tasks: Sequence[Task]) -> int:
         asked = {task.folder: task.config for task in tasks if task.config.evaluate == wanted}
         finished = [folder for folder in asked if records.read_record(folder) is not None]
         if wanted is not None and finished:
+            from mixup.commands.evaluate import draw_measurements
             from mixup.evaluation.sweep import evaluate_sweep
 
             config = asked[finished[0]]
             status = max(status, evaluate_sweep(wanted, finished, root=config.data.root, device=config.trainer.device))
+            for folder in finished:
+                draw_measurements(folder)
     return status
