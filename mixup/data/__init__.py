@@ -14,7 +14,7 @@ from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import DATASETS, DatasetInfo, dataset_info
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.neighbours import nearest_neighbours
-from mixup.data.resident import Arrays, Examples, ResidentFeatures, ResidentImages, Visit
+from mixup.data.resident import Arrays, ResidentFeatures, ResidentImages
 from mixup.data.sources.cifar import Archive, digits, image_arrays
 from mixup.data.sources.imagenet import imagenet_data
 from mixup.data.sources.speech import speech_commands
@@ -24,7 +24,10 @@ from mixup.data.streaming import StreamedImages
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Data", "Examples", "Facts", "ResidentFeatures", "ResidentImages", "Split", "StreamedImages"]
-__all__ += ["Visit", "data_root", "facts_of", "nearest", "open_data", "serve", "split_of"]
+__all__ += ["data_root", "facts_of", "nearest", "open_data", "serve", "split_of"]
+
+# One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
+Examples = ResidentImages | ResidentFeatures | StreamedImages
 
 ARCHIVES = {
     "cifar10": Archive("CIFAR-10", "CIFAR10", "cifar-10-python.tar.gz", "cifar-10-batches-py", megabytes=170),
@@ -129,9 +132,10 @@ def serve(
     workers: int = 0,
     on_error: str = "raise",
 ) -> Examples:
-    """A split ready to be trained on or evaluated: on the device where its inputs are in memory, else streamed.
+    """A split ready to be trained on or evaluated: `ResidentImages` (N, H, W, C) uint8 or `ResidentFeatures` float32 on the
+    device if its inputs are in memory, else `StreamedImages`.
 
-    padding: pixels of zeros around resident images. workers, on_error: of streaming, see `StreamedImages`.
+    padding: pixels of zeros around resident images. workers, on_error: see `StreamedImages`; resident inputs ignore them.
     """
     if not isinstance(split.inputs, torch.Tensor):
         return StreamedImages(split, info, device=device, workers=workers, on_error=on_error, channels_last=channels_last)

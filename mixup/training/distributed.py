@@ -1,4 +1,4 @@
-"""One process or many under torchrun, with the same code: a group of one does everything alone."""
+"""One process or many under torchrun, with the same code; in a group of one, every collective returns at once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mixup.errors import UserError
 
 @dataclass(frozen=True)
 class Group:
-    """This process among `world_size`; `local_rank` counts on its machine. Rank 0 alone writes and speaks."""
+    """This process among `world_size`; `local_rank` counts on its machine. Rank 0, the leader, alone writes and prints."""
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         return self.rank == 0
 
 
@@ -53,14 +53,14 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def sum_over(group: Group, tensor: Tensor) -> Tensor:
+def all_reduce(group: Group, tensor: Tensor) -> Tensor:
     """The sum of every rank's tensor, on every rank, in place."""
     if group.world_size > 1:
         dist.all_reduce(tensor)
     return tensor
 
 
-def from_leader(group: Group, value: Any) -> Any:
+def broadcast(group: Group, value: Any) -> Any:
     """Rank 0's value on every rank; any picklable value."""
     if group.world_size == 1:
         return value
@@ -69,24 +69,31 @@ def from_leader(group: Group, value: Any) -> Any:
     return box[0]
 
 
-def gather_rows(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
-    """Rows of every rank, in rank order, on rank 0 as one CPU tensor (total, ...); None elsewhere.
+def broadcast_buffers(group: Group, module: nn.Module) -> None:
+    """Rank 0's BatchNorm statistics on every rank, so that all evaluate the same network."""
+    if group.world_size > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def gather(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
+    """The rows of every rank, in rank order, on rank 0 as one CPU tensor (total, ...); None elsewhere.
 
     Ranks hold contiguous shares, as `plan.share` deals them out.
     """
     rows = rows.cpu()
     if group.world_size == 1:
         return rows
-    parts: list[Any] | None = [None] * group.world_size if group.leads else None
+    parts: list[Any] | None = [None] * group.world_size if group.is_leader else None
     dist.gather_object(rows, parts)
     if parts is None:
         return None
-    whole = torch.cat(parts)
-    assert len(whole) == total, f"gathered {len(whole)} rows of {total}"
-    return whole
+    gathered = torch.cat(parts)
+    assert len(gathered) == total, f"gathered {len(gathered)} rows of {total}"
+    return gathered
 
 
-def merged(group: Group, values: dict[int, str]) -> dict[int, str]:
+def all_gather(group: Group, values: dict[int, str]) -> dict[int, str]:
     """The dictionaries of all ranks as one, on every rank."""
     if group.world_size == 1:
         return values
@@ -95,14 +102,7 @@ def merged(group: Group, values: dict[int, str]) -> dict[int, str]:
     return {key: value for part in parts for key, value in part.items()}
 
 
-def buffers_from_leader(group: Group, module: nn.Module) -> None:
-    """Rank 0's BatchNorm statistics on every rank, so that all evaluate the same network."""
-    if group.world_size > 1:
-        for buffer in module.buffers():
-            dist.broadcast(buffer, src=0)
-
-
-def wait_for_all(group: Group) -> None:
-    """Returns once every rank has come here."""
+def barrier(group: Group) -> None:
+    """Returns after every rank has called it."""
     if group.world_size > 1:
         dist.barrier()
