@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 import torch
-from test_engine import images, network, plan, train
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup.training.distributed import buffers_from_leader, from_leader, gather_rows, join_group, leave_group, sum_over
 from mixup.training.engine import evaluate, finish_epoch, mixed_batch, start_epoch
+from tests.training.test_engine import images, network, plan, train
 
 CPU = torch.device("cpu")
 

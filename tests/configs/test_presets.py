@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_mixing import dense
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +23,7 @@ from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training.engine import mixed_batch
 from mixup.training.method import epoch_plan, method_of
+from tests.test_mixing import dense
 
 CPU = torch.device("cpu")
 FACTS = dataset_info("digits")

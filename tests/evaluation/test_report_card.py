@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_evaluation import opened, train
 
 from mixup.errors import UserError
 from mixup.evaluation import report_card as card_module
@@ -30,6 +29,7 @@ from mixup.evaluation.settings import EvalConfig
 from mixup.figures.pictures import CORRUPTIONS as CORRUPTION_NAMES
 from mixup.figures.pictures import ERM, MIXUP, colours
 from mixup.run import records
+from tests.evaluation.test_sweep import opened, train
 
 CELLS = [(name, eps) for name in ("fgsm", "ifgsm", "pgd") for eps in (0.0, 4.0)]
 FEW = {"examples": 40, "pairs": 10}

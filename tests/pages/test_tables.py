@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from ledger_factory import commit_cell, commit_run, composed, make_game, make_run
-from test_evidence import edit
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
@@ -17,6 +16,7 @@ from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
 from mixup.pages.kinds import telling_keys
 from mixup.pages.overview import BEGIN, END, changes, generated, ledger, with_block
+from tests.ledger.test_evidence import edit
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")

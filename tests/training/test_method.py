@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_engine import CPU, images, network, plan, train
 from torch.nn import functional as F
 
 from mixup.data import dataset_info
@@ -19,6 +18,7 @@ from mixup.training.distributed import Group
 from mixup.training.engine import Method, mixed_batch, noisy, start_epoch
 from mixup.training.method import epoch_plan
 from mixup.training.setup import assemble
+from tests.training.test_engine import CPU, images, network, plan, train
 
 SMALL = ["data.train_size=100", "trainer.epochs=2", "tracking.wandb=disabled", "trainer.device=cpu"]
 

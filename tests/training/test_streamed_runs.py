@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_distributed import torchrun
-from test_run import assert_same_run, interrupt_after
 
 from mixup.data import dataset_info
 from mixup.errors import UserError
@@ -26,6 +24,8 @@ from mixup.run.config import TrainConfig
 from mixup.training import train as run
 from mixup.training.method import epoch_plan
 from mixup.training.resuming import Stops
+from tests.training.test_distributed import torchrun
+from tests.training.test_train import assert_same_run, interrupt_after
 
 ARGUMENTS = (
     *(
