@@ -7,12 +7,10 @@ resumes in mid-epoch decodes nothing that it skips.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,9 +24,6 @@ from mixup.data.resident import Normalise
 from mixup.data.sources.encoded import Files
 from mixup.errors import LocalError
 from mixup.plan import EpochPlan
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -66,55 +61,35 @@ class Decoder(Dataset[Decoded]):
 
     def __getitem__(self, number: int) -> Decoded:
         task, unreadable = self.tasks[number], dict[int, str]()
-        images = [self.open(int(row), unreadable) for row in task.rows]
-        boxes = self.boxes(task, images)
         _, height, width = self.info.input_shape
         pixels = torch.empty(len(task.rows), height, width, 3, dtype=torch.uint8)
         readable: list[int] = []
-        for place, image in enumerate(images):
-            if image is None:
+        for place, row in enumerate(task.rows.tolist()):
+            try:
+                view = self.view(row, None if task.seeds is None else task.seeds[place : place + 1])
+            except MemoryError:
+                raise
+            except Exception as error:  # PIL raises nearly any kind for a damaged file
+                why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
+                unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
                 continue
-            with self.noting_error(int(task.rows[place]), unreadable), image:
-                view = self.view(image, None if boxes is None else boxes[place])
-                flip = task.flips is not None and task.flips[place]
-                pixels[len(readable)] = (view.flip(2) if flip else view).permute(1, 2, 0)
-                readable.append(place)
+            flip = task.flips is not None and task.flips[place]
+            pixels[len(readable)] = (view.flip(2) if flip else view).permute(1, 2, 0)
+            readable.append(place)
         return Decoded(pixels[: len(readable)], torch.tensor(readable, dtype=torch.int64), unreadable)
 
-    def open(self, row: int, unreadable: dict[int, str]) -> Image.Image | None:
-        """Reads a file and decodes its header, which holds the size."""
+    def view(self, row: int, seed: np.ndarray | None) -> Tensor:
+        """The random resized crop of a seed, (1,) int64, or the view at test time for None. (3, H, W) uint8."""
         from PIL import Image
 
-        with self.noting_error(row, unreadable):
-            return Image.open(io.BytesIO(self.files.read(row)))
-        return None
-
-    def boxes(self, task: Task, images: Sequence[Image.Image | None]) -> np.ndarray | None:
-        """The random resized crops of a task, (B, 4); None for the view at test time."""
-        if task.seeds is None:
-            return None
-        sizes = np.array([image.size if image else (1, 1) for image in images])
-        return random_resized_crop(task.seeds, sizes[:, 1], sizes[:, 0])
-
-    def view(self, image: Image.Image, box: np.ndarray | None) -> Tensor:
-        """The crop that is trained on; without a box, the view at test time. (3, H, W) uint8."""
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
         size = self.info.input_shape[1], self.info.input_shape[2]
-        if box is not None:
-            return cut(rgb, box, size)
-        assert self.info.resize is not None
-        return centre(rgb, self.info.resize, size)
-
-    @contextlib.contextmanager
-    def noting_error(self, row: int, unreadable: dict[int, str]) -> Iterator[None]:
-        """Adds the file to `unreadable` and suppresses the error: PIL raises nearly any kind for a damaged file."""
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
-            unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
+        with Image.open(io.BytesIO(self.files.read(row))) as image:
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            if seed is not None:
+                (box,) = random_resized_crop(seed, np.array([image.height]), np.array([image.width]))
+                return cut(rgb, box, size)
+            assert self.info.resize is not None
+            return centre(rgb, self.info.resize, size)
 
 
 class StreamedImages:

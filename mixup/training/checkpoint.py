@@ -19,7 +19,7 @@ from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
-from mixup.training.distributed import all_gather
+from mixup.training.distributed import union
 from mixup.training.engine import Progress, reduce_progress, start_epoch
 from mixup.training.setup import Run, device_name
 
@@ -94,7 +94,7 @@ def save_state(run: Run, progress: Progress) -> None:
     """Writes everything a restart needs; called on every rank. Raises UserError, and keeps the last good checkpoint, if a
     loss or weight is not finite or the disk is full."""
     reduce_progress(progress, run.group)
-    unreadable = all_gather(run.group, run.train.unreadable)
+    unreadable = union(run.group, run.train.unreadable)
     if not run.group.is_leader:
         return
     if not torch.stack([torch.isfinite(parameter).all() for parameter in run.model.parameters()]).all():

@@ -1,4 +1,4 @@
-"""One process or many under torchrun, with the same code; in a group of one, every collective returns at once."""
+"""One process or many under torchrun, with the same code, and its device; a group of one has nothing to communicate."""
 
 from __future__ import annotations
 
@@ -46,6 +46,26 @@ def join_group(device: str) -> Group:
     return group
 
 
+def choose_device(name: str, group: Group) -> torch.device:
+    """The device of a name: `cpu`, `cuda`, `cuda:<n>`, or `auto`, this process's GPU if there is one. Raises UserError."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.device={name}: torch finds no GPU here; use trainer.device=cpu or auto")
+    if ":" in name and group.world_size > 1:
+        raise UserError(f"trainer.device={name}: each process of a group has a GPU of its own; use trainer.device=cuda")
+    if ":" in name and int(name.split(":")[1]) >= torch.cuda.device_count():
+        raise UserError(f"trainer.device={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware, as a record names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+
+
 def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():
@@ -76,30 +96,18 @@ def broadcast_buffers(group: Group, module: nn.Module) -> None:
             dist.broadcast(buffer, src=0)
 
 
-def gather(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
-    """The rows of every rank, in rank order, on rank 0 as one CPU tensor (total, ...); None elsewhere.
-
-    Ranks hold contiguous shares, as `plan.share` deals them out.
-    """
-    rows = rows.cpu()
+def all_gather(group: Group, value: Any) -> list[Any]:
+    """Every rank's value, in rank order, on every rank; any picklable value."""
     if group.world_size == 1:
-        return rows
-    parts: list[Any] | None = [None] * group.world_size if group.is_leader else None
-    dist.gather_object(rows, parts)
-    if parts is None:
-        return None
-    gathered = torch.cat(parts)
-    assert len(gathered) == total, f"gathered {len(gathered)} rows of {total}"
-    return gathered
+        return [value]
+    values: list[Any] = [None] * group.world_size
+    dist.all_gather_object(values, value)
+    return values
 
 
-def all_gather(group: Group, values: dict[int, str]) -> dict[int, str]:
+def union(group: Group, values: dict[int, str]) -> dict[int, str]:
     """The dictionaries of all ranks as one, on every rank."""
-    if group.world_size == 1:
-        return values
-    parts: list[Any] = [None] * group.world_size
-    dist.all_gather_object(parts, values)
-    return {key: value for part in parts for key, value in part.items()}
+    return {key: value for part in all_gather(group, values) for key, value in part.items()}
 
 
 def barrier(group: Group) -> None:

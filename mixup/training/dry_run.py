@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import yaml
 from torch import nn
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixup.data import DatasetInfo, Split, dataset_info, serve, split_of
@@ -17,13 +17,12 @@ from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
 from mixup.training.distributed import Group
-from mixup.training.schedules import learning_rate
-from mixup.training.setup import build, build_optimizer, choose_device, place, plan_settings, step_settings, wrap
+from mixup.training.schedules import build_optimizer, learning_rate
+from mixup.training.setup import build, choose_device, place, plan_settings, step_settings, wrap
 from mixup.training.step import Batch, draw_epoch, start_state, train_step
 
-TIMED_STEPS = 5
 TIMED_ON_CPU = 32  # images a step
-TIMED_SECONDS = 20.0
+TIMED_SECONDS = 2.0  # at least, and at least one step
 FORWARD_SHARE = 1 / 3  # forward cost / training-step cost, per image
 
 
@@ -41,7 +40,9 @@ def dry_run(config: TrainConfig) -> None:
     timed = smaller.trainer.batch_size
     print(f"speed          timing steps of {timed} generated images ...", flush=True)
     step, device = training_step(smaller)
-    seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS) * trainer.batch_size / timed
+    step()  # the first call allocates memory
+    timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
+    seconds = timer.blocked_autorange(min_run_time=TIMED_SECONDS).median * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
     train, evaluated = example_counts(config, info)
     steps = num_steps(train, trainer.batch_size) + FORWARD_SHARE * evaluated / trainer.batch_size
@@ -90,7 +91,7 @@ def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]
     return counter.get_total_flops()
 
 
-# -- seconds -------------------------------------------------------------------------------------------------------------
+# -- time ---------------------------------------------------------------------------------------------------------------
 
 
 def generated(info: DatasetInfo, count: int) -> Split:
@@ -114,7 +115,7 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     plan = plan_settings(config, info, trainer.batch_size, labels=split.labels.numpy())
     data = serve(split, info, padding=plan.crop_padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, info), device).train()
-    wrapped, optimizer = wrap(config, model, group, device), build_optimizer(config, model)
+    wrapped, optimizer = wrap(config, model, group, device), build_optimizer(config.optim, model)
     settings = step_settings(config, info, model, device, group)
     epoch, state = draw_epoch(draw_plan(plan, 0), data, [0.0], settings), start_state(1, device)
     batch = Batch(torch.arange(trainer.batch_size, device=device), trainer.batch_size)
@@ -124,24 +125,3 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
         train_step(wrapped, optimizer, data, epoch=epoch, state=state, batch=batch, settings=settings)
 
     return step, device
-
-
-def seconds_per_step(step: Callable[[], object], device: torch.device, *, steps: int, limit_seconds: float) -> float:
-    """The fastest of up to `steps` timed calls, at least one, within the time limit; the first call is a warm-up."""
-    step()
-    fastest, spent = float("inf"), 0.0
-    for _ in range(steps):
-        synchronize(device)
-        start = time.perf_counter()
-        step()
-        synchronize(device)
-        seconds = time.perf_counter() - start
-        fastest, spent = min(fastest, seconds), spent + seconds
-        if spent > limit_seconds:
-            break
-    return fastest
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

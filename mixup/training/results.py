@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from mixup.run.config import plain
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash
 from mixup.training import checkpoint
-from mixup.training.distributed import all_gather, gather
+from mixup.training.distributed import all_gather, union
 from mixup.training.dry_run import flops_per_image, parameter_count
 from mixup.training.setup import Run, build, device_name
 
@@ -25,14 +26,14 @@ def write_results(run: Run, label: str) -> records.Record:
     """Writes predictions, weights and, last, the record; called on every rank, since all evaluate. Returns the record on
     rank 0, and an empty one elsewhere."""
     test, logits = run.evaluate(run.test)
-    rows = gather(run.group, logits, total=len(run.test))
+    rows = torch.cat(all_gather(run.group, logits.cpu()))
     # Evaluating all of a streamed training set would take a third of an epoch's time, so it is the fixed slice.
     measured, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
     train, train_logits = run.evaluate(measured)
-    train_rows = gather(run.group, train_logits, total=len(measured))
+    train_rows = torch.cat(all_gather(run.group, train_logits.cpu()))
     splits = {"train": run.train, "validation": run.validation, "test": run.test}
-    unreadable = {name: all_gather(run.group, part.unreadable) for name, part in splits.items() if part is not None}
-    if not run.group.is_leader or rows is None or train_rows is None:
+    unreadable = {name: union(run.group, part.unreadable) for name, part in splits.items() if part is not None}
+    if not run.group.is_leader:
         return {}
     config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
     predictions = io.BytesIO()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_data, serve
@@ -21,9 +20,12 @@ from mixup.errors import UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
-from mixup.training.distributed import Group, barrier
+from mixup.training.distributed import Group, barrier, choose_device, device_name
 from mixup.training.engine import evaluate
+from mixup.training.schedules import build_optimizer
 from mixup.training.step import StepSettings
+
+__all__ = ["Run", "assemble", "autocast", "build", "choose_device", "device_name", "load", "loader_workers", "place"]
 
 
 @dataclasses.dataclass
@@ -111,7 +113,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         validation=served(data.validation) if data.validation else None,
         model=model,
         wrapped=wrap(config, model, group, device),
-        optimizer=build_optimizer(config, model),
+        optimizer=build_optimizer(config.optim, model),
         plan=plan,
         step=step,
         evaluate=partial(evaluate, model, batch_size=trainer.eval_batch_size, autocast=step.autocast, group=group),
@@ -124,18 +126,9 @@ def load(config: TrainConfig, device: torch.device) -> Dataset:
     device: where spectrograms are computed.
     """
     data = config.data
-    dataset = open_data(
-        data.name,
-        root=data.root,
-        download=data.download,
-        train_size=data.train_size,
-        test_size=data.test_size,
-        validation=data.validation,
-        label_noise=data.label_noise,
-        stream=lambda name: generator(data.seed, name),
-        resident=data.resident,
-        device=device,
-    )
+    names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
+    options: dict[str, Any] = {name: getattr(data, name) for name in names}
+    dataset = open_data(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
     if data.on_error == "skip" and isinstance(dataset.train.inputs, Tensor):
         raise UserError(
             "data.on_error=skip: this data is kept in memory, and read whole before the first step; leave it at raise"
@@ -164,15 +157,12 @@ def plan_settings(
     """The configured plan of n examples. labels: (n,), used if partners are of one class. neighbours: (n, K), used if they
     are near; without neighbours they are random."""
     mixup, augment = config.mixup, config.data.augment
+    same: dict[str, Any] = {name: getattr(mixup, name) for name in ("alpha", "lam_per", "warmup_epochs", "ways", "fold")}
     return PlanSettings(
+        **same,
         seed=config.seed,
         n=n,
         batch_size=config.trainer.batch_size,
-        alpha=mixup.alpha,
-        lam_per=mixup.lam_per,
-        warmup_epochs=mixup.warmup_epochs,
-        ways=mixup.ways,
-        fold=mixup.fold,
         partner="random" if mixup.partner == "nearest" and neighbours is None else mixup.partner,
         classes=labels if mixup.within_class else None,
         neighbours=neighbours,
@@ -260,42 +250,6 @@ def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.devi
     return wrapped
 
 
-def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD (sections 3.1, 3.2) or Adam (3.3, 3.6). Weight decay applies to every parameter, BatchNorm and biases included, as
-    in both of the authors' codes; for ImageNet not to BatchNorm's (Goyal et al. 2017, section 5.1)."""
-    optim = config.optim
-    norms = {id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters()}
-    undecayed = [p for p in model.parameters() if id(p) in norms and not optim.decay_batchnorm]
-    decayed = [p for p in model.parameters() if id(p) not in norms or optim.decay_batchnorm]
-    groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": undecayed, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    if optim.name == "adam":
-        return torch.optim.Adam(groups, lr=optim.lr, fused=True)
-    assert optim.momentum is not None
-    assert optim.nesterov is not None
-    return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov, fused=True)
-
-
-def choose_device(name: str, group: Group) -> torch.device:
-    """The device of a name: `cpu`, `cuda`, `cuda:<n>`, or `auto`, this process's GPU if there is one. Raises UserError."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"trainer.device={name}: torch finds no GPU here; use trainer.device=cpu or auto")
-    if ":" in name and group.world_size > 1:
-        raise UserError(f"trainer.device={name}: each process of a group has a GPU of its own; use trainer.device=cuda")
-    if ":" in name and int(name.split(":")[1]) >= torch.cuda.device_count():
-        raise UserError(f"trainer.device={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
-
-
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.trainer.precision == "bfloat16")
-
-
-def device_name(device: torch.device) -> str:
-    """The hardware, as a record names it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

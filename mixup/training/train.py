@@ -20,7 +20,7 @@ from mixup.run.config import TrainConfig, plain
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
 from mixup.training.checkpoint import load_state, resume, save_state
-from mixup.training.distributed import Group, all_gather, barrier, broadcast, broadcast_buffers, join_group
+from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
 from mixup.training.engine import Progress, finish_epoch, start_epoch
 from mixup.training.results import write_results
 from mixup.training.schedules import learning_rate
@@ -40,9 +40,15 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
     """
     group = join_group(config.trainer.device)
     run = assemble(config, folder, group)  # before the folder, so that a refused configuration leaves no folder behind
+    display = Display(
+        epochs=config.trainer.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        images_per_step=min(config.trainer.batch_size, len(run.train)),
+        silent=not group.is_leader,
+    )
     if group.is_leader:
         folder.mkdir(parents=True, exist_ok=True)
-    with records.sole_writer(folder) if group.is_leader else contextlib.nullcontext(), display_of(run) as display:
+    with records.sole_writer(folder) if group.is_leader else contextlib.nullcontext(), display:
         # Another process may have finished this run while this one was waiting or loading.
         finished = broadcast(group, records.read_record(folder) if group.is_leader else None)
         if finished is not None:
@@ -66,16 +72,6 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
             display.say(f"W&B: {url}")
     barrier(group)  # a rank that leaves while another still writes would end the job as failed
     return record
-
-
-def display_of(run: Run) -> Display:
-    trainer = run.config.trainer
-    return Display(
-        epochs=trainer.epochs,
-        steps_per_epoch=run.steps_per_epoch,
-        images_per_step=min(trainer.batch_size, len(run.train)),
-        silent=not run.group.is_leader,
-    )
 
 
 def train_epochs(run: Run, progress: Progress, display: Display, mirror: tracking.Mirror) -> None:
@@ -184,7 +180,7 @@ def epoch_line(run: Run, epoch: int, rate: float, train_means: dict[str, float],
         **{f"{split}_{name}": value for split, means in evaluated.items() for name, value in means.items()},
         "seconds": seconds,
         "images_per_second": len(run.train) / seconds,
-        **({"train_unreadable": len(all_gather(run.group, run.train.unreadable))} if run.streams else {}),
+        **({"train_unreadable": len(union(run.group, run.train.unreadable))} if run.streams else {}),
     }
 
 
