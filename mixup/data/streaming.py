@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +26,7 @@ from mixup.errors import LocalError
 from mixup.plan import EpochPlan
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """Examples to decode. rows: (B,) int64 into the files. seeds: (B,) int64 of random resized crops; None for the view at
     test time. flips: (B,) bool; None for no flip."""
 
@@ -36,18 +35,13 @@ class Task:
     flips: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Decoded:
+class Decoded(NamedTuple):
     """The readable images of a task. pixels: (K, H, W, C) uint8. readable: (K,) int64, their places in the task.
     unreadable: example -> why."""
 
     pixels: Tensor
     readable: Tensor
     unreadable: dict[int, str]
-
-    def pin_memory(self) -> Decoded:
-        """The DataLoader calls this."""
-        return replace(self, pixels=self.pixels.pin_memory())
 
 
 class Decoder(Dataset[Decoded]):

@@ -26,9 +26,6 @@ from mixup.training.setup import Run, device_name
 KEPT = 2
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------
-
-
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Writes the state after `step` optimizer steps and removes all but the newest two. Raises OSError when it cannot."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +82,6 @@ def remove(folder: Path) -> None:
         delete(file)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-# -- the state of a run --------------------------------------------------------------------------------------------------
 
 
 def save_state(run: Run, progress: Progress) -> None:

@@ -73,9 +73,6 @@ def example_counts(config: TrainConfig, info: DatasetInfo) -> tuple[int, int]:
     return train, test + info.validation_count + held_out + min(config.trainer.clean_slice, train)
 
 
-# -- size and operations -------------------------------------------------------------------------------------------------
-
-
 def parameter_count(model: nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -89,9 +86,6 @@ def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(image)
     return counter.get_total_flops()
-
-
-# -- time ---------------------------------------------------------------------------------------------------------------
 
 
 def generated(info: DatasetInfo, count: int) -> Split:
@@ -112,7 +106,7 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     info, trainer, group = dataset_info(config.data.name), config.trainer, Group()
     device = choose_device(trainer.device, group)
     split = generated(info, trainer.batch_size)
-    plan = plan_settings(config, info, trainer.batch_size, labels=split.labels.numpy())
+    plan = plan_settings(config, info, split.labels.numpy())
     data = serve(split, info, padding=plan.crop_padding, channels_last=trainer.channels_last, device=device)
     model = place(config, build(config, info), device).train()
     wrapped, optimizer = wrap(config, model, group, device), build_optimizer(config.optim, model)

@@ -75,22 +75,17 @@ def reduce_progress(progress: Progress, group: Group) -> None:
     count = torch.tensor([progress.count], device=state.losses.device)
     for tensor in (state.losses, state.sums, count):
         all_reduce(group, tensor)
-    require_finite(progress)
+    bad = (~torch.isfinite(state.losses[: progress.step])).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        raise UserError(
+            f"the loss became {float(state.losses[step])} at epoch {progress.epoch}, step {step} (both counted from 0); "
+            "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
+        )
     if not group.is_leader:
         for tensor in (state.losses, state.sums, count):
             tensor.zero_()
     progress.count = int(count)
-
-
-def require_finite(progress: Progress) -> None:
-    losses = progress.state.losses[: progress.step]
-    bad = (~torch.isfinite(losses)).nonzero()
-    if len(bad):
-        step = int(bad[0])
-        raise UserError(
-            f"the loss became {float(losses[step])} at epoch {progress.epoch}, step {step} (both counted from 0); "
-            "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
-        )
 
 
 @torch.inference_mode()

@@ -80,22 +80,12 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     # Streamed images and outputs of a layer have their partners on the same rank.
     in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
-    plan = plan_settings(config, data.info, len(data.train), shards=shards, labels=labels, neighbours=neighbours)
+    plan = plan_settings(config, data.info, labels, shards=shards, neighbours=neighbours)
     require_values_for_batchnorm(config, data.info, plan, group)
     rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.clean_slice]
     train_eval = data.train.select(np.sort(rows))
-
-    def served(split: Split, padding: int = 0) -> Examples:
-        return serve(
-            split,
-            data.info,
-            device=device,
-            padding=padding,
-            channels_last=trainer.channels_last,
-            workers=loader_workers(config),
-            on_error=config.data.on_error,
-        )
-
+    loader: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
+    options = {**loader, "info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.info), device)
     step = step_settings(config, data.info, model, device, group)
@@ -106,11 +96,11 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         device=device,
         data=data,
         fingerprint=data.fingerprint(),
-        train=served(data.train, padding=plan.crop_padding),
-        train_eval=served(train_eval),
+        train=serve(data.train, padding=plan.crop_padding, **options),
+        train_eval=serve(train_eval, **options),
         train_eval_split=train_eval,
-        test=served(data.test),
-        validation=served(data.validation) if data.validation else None,
+        test=serve(data.test, **options),
+        validation=serve(data.validation, **options) if data.validation else None,
         model=model,
         wrapped=wrap(config, model, group, device),
         optimizer=build_optimizer(config.optim, model),
@@ -146,22 +136,15 @@ def nearest_neighbours(config: TrainConfig, data: Dataset, device: torch.device)
 
 
 def plan_settings(
-    config: TrainConfig,
-    info: DatasetInfo,
-    n: int,
-    *,
-    shards: int = 1,
-    labels: np.ndarray | None = None,
-    neighbours: np.ndarray | None = None,
+    config: TrainConfig, info: DatasetInfo, labels: np.ndarray, *, shards: int = 1, neighbours: np.ndarray | None = None
 ) -> PlanSettings:
-    """The configured plan of n examples. labels: (n,), used if partners are of one class. neighbours: (n, K), used if they
-    are near; without neighbours they are random."""
+    """The configured plan. labels: (n,) of the training set. neighbours: (n, K); without them near partners are random."""
     mixup, augment = config.mixup, config.data.augment
     same: dict[str, Any] = {name: getattr(mixup, name) for name in ("alpha", "lam_per", "warmup_epochs", "ways", "fold")}
     return PlanSettings(
         **same,
         seed=config.seed,
-        n=n,
+        n=len(labels),
         batch_size=config.trainer.batch_size,
         partner="random" if mixup.partner == "nearest" and neighbours is None else mixup.partner,
         classes=labels if mixup.within_class else None,

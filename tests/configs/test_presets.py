@@ -141,10 +141,10 @@ def epoch(preset: str, *overrides: str, size: int, seed: int = 0) -> Iterator[tu
 
     settings = f"seed={seed}", f"trainer.batch_size={size}", "mixup.alpha=0.4"
     n, config = 6 * size + 2, configured(f"mixup={preset}", *settings, *overrides)
-    plan = draw_plan(plan_settings(config, FACTS, n), 0)
+    plan = draw_plan(plan_settings(config, FACTS, np.zeros(n, int)), 0)
     step = step_settings(config, FACTS, nn.Identity(), CPU, Group())
     chance = [configured("mixup=mixup", f"mixup.lam_per={lam_per}", *settings) for lam_per in ("batch", "example")]
-    once, each = (draw_plan(plan_settings(config, FACTS, n), 0) for config in chance)
+    once, each = (draw_plan(plan_settings(config, FACTS, np.zeros(n, int)), 0) for config in chance)
     rng = torch.Generator().manual_seed(seed)
     inputs, labels = torch.rand(n, *FACTS.input_shape, generator=rng), torch.randint(CLASSES, (n,), generator=rng)
     data = ResidentFeatures(Split(inputs, labels, torch.zeros(n, dtype=torch.bool)), device=CPU)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,7 +117,9 @@ def test_the_tabular_network_has_two_hidden_layers_of_128():
 
 def test_the_first_epochs_of_speech_are_unmixed():
     config = configuration(["data=speech_commands", "model=lenet"])
-    plans = [draw_plan(plan_settings(config, dataset_info("speech_commands"), 1000), epoch) for epoch in range(7)]
+    plans = [
+        draw_plan(plan_settings(config, dataset_info("speech_commands"), np.zeros(1000, int)), epoch) for epoch in range(7)
+    ]
     assert [bool((plan.lam == 1).all()) for plan in plans] == [True] * 5 + [False] * 2
 
 

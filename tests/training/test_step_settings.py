@@ -153,7 +153,7 @@ def test_smote_pairs_are_of_one_class_and_near(tmp_path):
 
 def test_partners_of_a_layer_stay_in_each_ranks_share():
     config = configuration(["mixup.layer='2'"])
-    drawn = draw_plan(plan_settings(config, dataset_info("digits"), 50, shards=2), 0)
+    drawn = draw_plan(plan_settings(config, dataset_info("digits"), np.zeros(50, int), shards=2), 0)
     for rank in range(2):
         mine = drawn.positions(0, rank=rank, world_size=2)
         assert sorted(drawn.partner[mine, 0].tolist()) == list(range(mine.start, mine.stop))

@@ -172,7 +172,7 @@ def test_skipping_is_for_streamed_images_alone(root, tmp_path):
 def test_a_process_names_the_file_it_alone_met(root, command, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     config = settings(tmp_path / "data", "trainer.batch_size=27", "trainer.epochs=1")
-    plan = draw_plan(plan_settings(config, dataset_info("tiny_imagenet"), 27, shards=2), 0)
+    plan = draw_plan(plan_settings(config, dataset_info("tiny_imagenet"), np.zeros(27, int), shards=2), 0)
     files = sorted((tmp_path / "data/tiny_imagenet/train").rglob("*.png"))
     victim = files[int(plan.order[20])]  # in the second process's share
     victim.write_bytes(b"no image")
