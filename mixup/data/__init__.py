@@ -11,7 +11,7 @@ from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import DATASETS, DatasetInfo, dataset_info
 from mixup.data.labels import balanced_subset, corrupt
 from mixup.data.neighbours import nearest
-from mixup.data.resident import Examples, ResidentFeatures, ResidentImages, Visit
+from mixup.data.resident import ResidentFeatures, ResidentImages
 from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.data.sources.download import data_root
 from mixup.data.sources.imagenet import IMAGENET, imagenet_data
@@ -22,7 +22,10 @@ from mixup.data.streaming import StreamedImages
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Examples", "ResidentFeatures", "ResidentImages", "Split"]
-__all__ += ["StreamedImages", "Visit", "data_root", "dataset_info", "nearest", "open_dataset", "serve", "split_of"]
+__all__ += ["StreamedImages", "data_root", "dataset_info", "nearest", "open_dataset", "serve", "split_of"]
+
+# One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
+Examples = ResidentImages | ResidentFeatures | StreamedImages
 
 
 Streams = Callable[[str], np.random.Generator]
@@ -110,9 +113,10 @@ def serve(
     workers: int = 0,
     on_error: str = "raise",
 ) -> Examples:
-    """A split ready to be trained on or evaluated: on the device where its inputs are in memory, else streamed.
+    """A split ready to be trained on or evaluated: `ResidentImages` (N, H, W, C) uint8 or `ResidentFeatures` float32 on the
+    device if its inputs are in memory, else `StreamedImages`.
 
-    padding: pixels of zeros around resident images. workers, on_error: of streaming, see `StreamedImages`.
+    padding: pixels of zeros around resident images. workers, on_error: see `StreamedImages`; resident inputs ignore them.
     """
     if not isinstance(split.inputs, torch.Tensor):
         return StreamedImages(split, info, device=device, workers=workers, on_error=on_error, channels_last=channels_last)

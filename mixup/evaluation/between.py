@@ -29,7 +29,7 @@ from torch import Tensor
 from mixup.errors import UserError
 from mixup.evaluation.finished_run import FinishedRun
 from mixup.evaluation.measurements import Values, tracked, write_measurement
-from mixup.mixing import MixedBatch, mix, mixed_cross_entropy
+from mixup.mixing import mix, mixed_cross_entropy
 from mixup.plan import generator
 
 Function = Callable[[Tensor], Tensor]
@@ -81,10 +81,10 @@ def at_lambda(model: Function, ends: Sequence[Tensor], targets: Tensor, lam: flo
     """ends: x_i and x_j, each (B, ...). targets: (B, 2). Returns misses (B,) bool and gradient norms (B,) float."""
     weights = ends[0].new_tensor([lam, 1 - lam]).expand(len(targets), 2)
     with torch.enable_grad():
-        points = mix(ends, weights[:, :1]).detach().requires_grad_()
+        points = mix(ends[0], ends[1], weights[:, 0]).detach().requires_grad_()
         logits = model(points)
         # The sum over examples: in evaluation mode one does not change another's gradient.
-        loss = mixed_cross_entropy(logits, MixedBatch(points, targets, weights)).sum()
+        loss = mixed_cross_entropy(logits, targets, weights).sum()
         (gradient,) = torch.autograd.grad(loss, points)
     miss = (logits.argmax(1)[:, None] != targets).all(1)
     return miss, gradient.float().flatten(1).norm(dim=1)

@@ -15,7 +15,7 @@ from mixup.gan.results import is_measured, write_line, write_results
 from mixup.run import records, tracking
 from mixup.run.files import write_atomic
 from mixup.training.distributed import Group
-from mixup.training.resuming import Stopped, Stops
+from mixup.training.signals import Stopped, Stops
 
 __all__ = ["Stopped", "train"]
 
