@@ -270,11 +270,11 @@ def test_a_lost_curve_is_named(tmp_path):
 def test_the_command_says_what_it_did(command, tmp_path):
     good = make_run(tmp_path / "runs", *SMALL, seed=0)
     bad = make_run(tmp_path / "runs", *SMALL, seed=1, dirty=True)
-    done = command("scripts/collect.py", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
+    done = command("scripts/ledger.py", "collect", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == f"collected: {good}"
     assert "1 collected, 1 refused" in done.stdout
     assert done.stderr.startswith(f"refused {bad}: it ran from a tree with uncommitted changes")
-    none = command("scripts/collect.py", tmp_path / "absent", "--out", tmp_path / "kept")
+    none = command("scripts/ledger.py", "collect", tmp_path / "absent", "--out", tmp_path / "kept")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert "no run lies there" in none.stderr

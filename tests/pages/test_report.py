@@ -14,11 +14,11 @@ import browser
 import made_up
 import pytest
 
+from mixup.commands.redo import recipes
 from mixup.figures import all_pictures
 from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.pages.markup import html_of, inline, sections
 from mixup.pages.overview import ALL, generated, ledger
 from mixup.pages.report_runs import script_json

@@ -9,12 +9,12 @@ import pytest
 from ledger_factory import commit_cell, commit_run, composed, make_game, make_run
 from test_evidence import edit
 
+from mixup.commands.redo import recipes
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
 from mixup.ledger.cells import cells_of, label_of, value_of
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.pages.kinds import telling_keys
 from mixup.pages.overview import BEGIN, END, changes, generated, ledger, with_block
 
