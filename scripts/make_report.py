@@ -16,10 +16,8 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands import train_gan as gan_command_line
 from mixup.errors import UserError
 from mixup.figures import all_pictures
-from mixup.gan import config as gan_config
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import experiments, recipes
@@ -33,8 +31,8 @@ from mixup.run.files import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CHOICES = ("data", "model", "recipe")  # of a sweep's groups, those that are told where a run has another
-METHOD = ("mixup.alpha", "model.dropout")  # what table 2's `method` sets
-UNTOLD = {*naming.NOT_HASHED, *gan_config.NOT_HASHED, "seed", "data.seed"}
+METHOD = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # what groups set
+UNTOLD = {*naming.NOT_HASHED, "seed", "data.seed"}
 
 
 def main() -> int:
@@ -64,10 +62,7 @@ def main() -> int:
 def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
     """Setting, here, there: of the recipes that the run's experiment has at the paper's scale, the nearest. What it varies
     is no difference, but data and net are. None where it has none."""
-    if run.is_gan:
-        recipes = gan_recipes(run.settings["data"])
-    else:
-        recipes = sweep_recipes(sweep_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
+    recipes = sweep_recipes(sweep_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
     return min((differing(run.settings, *recipe) for recipe in recipes), key=len, default=None)
 
 
@@ -88,12 +83,6 @@ def sweep_of(run: Evidence) -> str:
 
 
 @cache
-def gan_recipes(data: str) -> list[tuple[dict[str, Any], Collection[str]]]:
-    (task,) = gan_command_line.planned([f"data={data}"], multirun=False)
-    return [(dict(leaves(task.config)), ("alpha", "game"))]
-
-
-@cache
 def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
     """The settings of each pair of data and net in a sweep, and what else it varies; none where there is no such sweep."""
     if sweep not in experiments():
@@ -101,7 +90,10 @@ def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
     body = yaml.safe_load((CONFIGS / "experiment" / f"{sweep}.yaml").read_text())
     params = {key: str(values) for key, values in body["hydra"]["sweeper"]["params"].items()}
     chosen = [[f"{group}={value}" for value in params[group].split(",")] for group in CHOICES if group in params]
-    varied = [*(key for key in params if key not in CHOICES), *(METHOD if "method" in params else ())]
+    varied = [
+        *(key for key in params if key not in CHOICES),
+        *(key for group in METHOD if group in params for key in METHOD[group]),
+    ]
     return [(dict(leaves(configuration([f"experiment={sweep}", *words]))), varied) for words in product(*chosen)]
 
 
