@@ -9,18 +9,16 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands import train_gan
 from mixup.commands.redo import experiments, grid
 from mixup.errors import UserError
-from mixup.gan import config as gan_config
 from mixup.ledger.evidence import Evidence
 from mixup.run.compose import configuration
 from mixup.run.config import leaves
 from mixup.run.identity import NOT_HASHED
 
 COUNTED = ("data", "model", "recipe")  # swept groups whose settings count as differences
-METHOD = ("mixup.alpha", "model.dropout")  # what table 2's `method` sets
-UNCOUNTED = {*NOT_HASHED, *gan_config.NOT_HASHED, "seed", "data.seed"}
+SET_BY = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # by swept groups
+UNCOUNTED = {*NOT_HASHED, "seed", "data.seed"}
 
 Recipe = tuple[Mapping[str, Any], Collection[str]]
 """Settings by dotted key, and the keys or sections that its experiment varies."""
@@ -29,10 +27,7 @@ Recipe = tuple[Mapping[str, Any], Collection[str]]
 def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
     """Setting, value of the run, value of the recipe: for the nearest recipe of the run's experiment at the paper's scale.
     What the experiment varies does not count, except data and net. None where there is no recipe."""
-    if run.is_gan:
-        recipes = gan_recipes(run.settings["data"])
-    else:
-        recipes = grid_recipes(experiment_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
+    recipes = grid_recipes(experiment_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
     return min((differing(run.settings, *recipe) for recipe in recipes), key=len, default=None)
 
 
@@ -60,7 +55,7 @@ def grid_recipes(experiment: str) -> list[Recipe]:
         groups = {override: override.partition("=")[0] for override in cell.overrides}
         varied = [group for group in groups.values() if group not in COUNTED]
         choice = tuple(override for override, group in groups.items() if group in COUNTED)
-        recipes.setdefault(choice, (cell.settings, [*varied, *(METHOD if "method" in varied else ())]))
+        recipes.setdefault(choice, (cell.settings, [*varied, *(key for group in varied for key in SET_BY.get(group, ()))]))
     return list(recipes.values())
 
 
@@ -71,9 +66,3 @@ def plain_recipes(data: str, model: str) -> list[Recipe]:
         return [(dict(leaves(configuration([f"data={data}", f"model={model}"]))), ())]
     except (UserError, HydraException, OmegaConfBaseException):
         return []
-
-
-@cache
-def gan_recipes(data: str) -> list[Recipe]:
-    (task,) = train_gan.planned([f"data={data}"], multirun=False)
-    return [(dict(leaves(task.config)), ("alpha", "game"))]

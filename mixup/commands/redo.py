@@ -14,13 +14,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from mixup.errors import UserError, suggestion
 from mixup.ledger.alike import corresponding
 from mixup.ledger.paper import Experiment, Row
-from mixup.ledger.verdicts import RUNS_OF, Recipes
+from mixup.ledger.verdicts import Recipes
 from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import TrainConfig, from_omegaconf, leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
 SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}
-GAN = "figure5_gan"
 
 Command = list[str]
 
@@ -127,9 +126,6 @@ def commands_of_row(paper: Experiment, id: str, scale: str) -> list[Command]:
 
 def commands(name: str, scale: str) -> list[Command]:
     """Redo a whole experiment; what has finished is not run again."""
-    if name == GAN:
-        train = ["python", "scripts/train_gan.py", "-m", *chosen(GAN, scale)[1:]]
-        return [train, *commands_after(RUNS_OF[GAN])]
     sweeps = SWEEPS.get(name, (name,))
     folders = [configuration(chosen(sweep, scale)).name for sweep in sweeps]
     return [["python", "train.py", "-m", *chosen(sweep, scale)] for sweep in sweeps] + commands_after(*folders)

@@ -17,7 +17,7 @@ from mixup.ledger.paper import Claim, Experiment, Row, Value, mismatches
 from mixup.run import identity as naming
 
 # Whose runs an experiment of the paper reads, where it has none of its own; and whose name differs from its folder's.
-RUNS_OF = {"figure3b_curve": "figure3_cifar10", "figure5_gan": "gan"}
+RUNS_OF = {"figure3b_curve": "figure3_cifar10"}
 
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {
@@ -87,8 +87,6 @@ def judge(paper: Experiment, runs: Sequence[Evidence], recipes: Recipes) -> Judg
 
 def why_apart(run: Evidence, row: Row, experiment: str, recipes: Recipes) -> str | None:
     """Why a run cannot stand beside the row's numbers; None where it can."""
-    if run.is_gan:
-        return "a GAN"
     if told := mismatches(run.nested, row.settings):
         return told[0]
     if run.settings["scale"] != "paper":

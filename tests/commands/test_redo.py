@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_cell
 
-from mixup.errors import UserError
 from mixup.commands import ledger
 from mixup.commands.redo import cells_by_row, commands, commands_of_row, full_name, grid
+from mixup.errors import UserError
 from mixup.ledger.paper import mismatches, read_paper
 from mixup.ledger.verdicts import folder_of
 from mixup.run.compose import planned
@@ -95,8 +95,8 @@ def test_all_of_an_experiment():
     ]
     assert commands("figure3b_curve", "paper")[0][-1] == "experiment=figure3_cifar10"
     assert commands("figure5_gan", "cpu")[:2] == [
-        ["python", "scripts/train_gan.py", "-m", "scale=cpu"],
-        ["python", "scripts/ledger.py", "collect", "runs/gan"],
+        ["python", "train.py", "-m", "experiment=figure5_gan", "scale=cpu"],
+        ["python", "scripts/ledger.py", "collect", "runs/figure5_gan-cpu"],
     ]
     assert commands("alpha_sweep", "cpu")[1][-1] == "runs/alpha_sweep-cpu"
 
@@ -138,7 +138,7 @@ def test_a_beginning_is_enough_where_it_is_the_beginning_of_one_name():
     assert full_name("table2", PAPER) == "table2_label_noise"
     assert full_name("table1_imagenet", PAPER) == "table1_imagenet"  # of which there is a longer name, too
     with pytest.raises(
-        UserError, match="^table1 is the beginning of table1_imagenet, table1_imagenet_200: name one of them$"
+        UserError, match=r"^table1 is the beginning of table1_imagenet, table1_imagenet_200: name one of them$"
     ):
         full_name("table1", PAPER)
     with pytest.raises(UserError, match="figure3 is the beginning of figure3_cifar10, figure3_cifar100, figure3b_curve"):
@@ -214,5 +214,5 @@ def test_running_goes_on_after_a_refusal_and_ends_with_a_mistake(monkeypatch, ca
         monkeypatch.setattr(ledger.subprocess, "run", run)
         assert ledger.run(commands("figure5_gan", "paper")) == max(statuses)
         assert len(begun) == ran
-        assert begun[0] == [sys.executable, "scripts/train_gan.py", "-m"]
-    assert "$ python scripts/ledger.py collect runs/gan" in capfd.readouterr().out
+        assert begun[0] == [sys.executable, "train.py", "-m", "experiment=figure5_gan"]
+    assert "$ python scripts/ledger.py collect runs/figure5_gan" in capfd.readouterr().out

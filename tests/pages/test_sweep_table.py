@@ -97,13 +97,19 @@ def test_what_the_paper_has_not_has_a_table_too(tmp_path):
 def test_games_have_one(tmp_path):
     for seed in range(3):
         for alpha in (0, 0.2):
-            game = make_game(tmp_path / "runs", f"alpha={alpha}", seed=seed, modes=seed + 1)
+            game = make_game(tmp_path / "runs", f"mixup.alpha={alpha}", seed=seed, modes=seed + 1)
     assert "1, 2, 3" in table_of(game.parent)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("table4_uci-cpu", True), ("semantics", True), ("gan", True), ("quickstart", False), ("digits-lenet", False)],
+    [
+        ("table4_uci-cpu", True),
+        ("semantics", True),
+        ("figure5_gan-cpu", True),
+        ("quickstart", False),
+        ("digits-lenet", False),
+    ],
 )
 def test_which_folders_are_of_an_experiment(name, expected):
     assert has_table(name) is expected

@@ -306,7 +306,7 @@ def test_beside_the_paper(tmp_path):
 def test_gans_by_modes(tmp_path):
     for alpha in (0, 0.2):
         for seed in (0, 1, 2):
-            run = make_game(tmp_path / "runs", "scale=cpu", f"alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
+            run = make_game(tmp_path / "runs", "scale=cpu", f"mixup.alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
             commit_run(tmp_path / "results" / "runs", run)
     page = pages(tmp_path)["figure5_gan.md"]
     found = line(section(page, "## Smaller networks (scale=cpu): not comparable"), "mixup 0.2, the paper's formula")
