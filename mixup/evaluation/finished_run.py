@@ -123,7 +123,7 @@ def open_finished_run(
     record = records.read_record(folder) if folder.is_dir() else None
     if record is None:
         raise UserError(f"{setting}={folder}: {missing_run(folder)}")
-    if "top1_error" not in record.get("test", {}):
+    if record["config"].get("gan"):
         raise UserError(
             f"{setting}={folder} is a GAN, and only classifiers can be evaluated: its runs are made by "
             "`python train.py -m experiment=figure5_gan`, its pictures by `make figures`"

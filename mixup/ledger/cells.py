@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixup.errors import UserError
-from mixup.gan import config as gan_config
 from mixup.ledger.evidence import Evidence
 from mixup.run import identity as naming
 
 SEEDS = ("seed", "data.seed")
-IGNORED = (*naming.NOT_HASHED, *gan_config.NOT_HASHED, *SEEDS)
+IGNORED = (*naming.NOT_HASHED, *SEEDS)
 LONGEST_LABEL = 120  # of `naming.run_label`, which cuts longer ones
 EPSILON = 4.0  # of table 3
 OWN_DROPOUT = {"speech_lenet": 0.5}  # of nets that always have it, as configs/model has it

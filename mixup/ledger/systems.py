@@ -29,7 +29,7 @@ def presets() -> dict[str, dict[str, Any]]:
     usual = {key: value for key, value in schema_defaults() if key.startswith("mixup.") and key != "mixup.alpha"}
     found = {PAPER: usual}
     for file in sorted(PRESETS.glob("*.yaml")):
-        own = yaml.safe_load(file.read_text())
+        own = yaml.safe_load(file.read_text()) or {}  # mixup.yaml leaves everything to the schema
         found.setdefault(
             file.stem, {**usual, **{f"mixup.{key}": own[key] for key in own if key not in ("defaults", "alpha")}}
         )

@@ -17,7 +17,7 @@ from mixup.ledger.paper import Claim, Experiment, Row, Value, mismatches
 from mixup.run import identity as naming
 
 # Whose runs an experiment of the paper reads, where it has none of its own; and whose name differs from its folder's.
-RUNS_OF = {"figure3b_curve": "figure3_cifar10", "figure5_gan": "gan"}
+RUNS_OF = {"figure3b_curve": "figure3_cifar10"}
 
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {
@@ -87,8 +87,6 @@ def judge(paper: Experiment, runs: Sequence[Evidence], recipes: Recipes) -> Judg
 
 def why_apart(run: Evidence, row: Row, experiment: str, recipes: Recipes) -> str | None:
     """Why a run cannot stand beside the row's numbers; None where it can."""
-    if run.is_gan:
-        return "a GAN"
     if told := mismatches(run.nested, row.settings):
         return told[0]
     if run.settings["scale"] != "paper":
@@ -146,15 +144,8 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     if value.bounds is None:
         return Verdict("undecided", len(ours), "no margin is set for this unit, so that claims alone judge it")
     middle, half = sum(value.bounds) / 2, (value.bounds[1] - value.bounds[0]) / 2
-    test = statistics.equivalence(ours, middle, max(half, statistics.margin(middle)))
-    found = f"{100 * test.interval.level:.0f} % interval {test.interval}"
-    if test.p is None:
-        return Verdict("undecided", len(ours), f"all seeds have {test.interval}: no spread to judge by")
-    if test.inside:
-        return Verdict("reproduced", len(ours), f"{found} inside {value}")
-    if test.outside:
-        return Verdict("not reproduced", len(ours), f"{found} outside {value}")
-    return Verdict("undecided", len(ours), f"{found} across an edge of {value}")
+    half = max(half, statistics.margin(middle))
+    return statistics.range_verdict(ours, middle - half, middle + half, str(value))
 
 
 def judge_claim(claim: Claim, cells: Mapping[str, Cell]) -> tuple[Paired, Verdict]:

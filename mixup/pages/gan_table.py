@@ -23,8 +23,8 @@ from mixup.pages.markdown import (
 )
 
 GAMES = {"paper": "the paper's formula", "unmixed": "generator unmixed", "author": "the author's code"}
-NAMED = ("data", "alpha", "game", "scale")  # by columns and headings
-METHOD = ("alpha", "game", "lam_per")
+NAMED = ("data.name", "mixup.alpha", "gan.game", "scale")  # by columns and headings
+METHOD = ("mixup.alpha", "gan.game", "mixup.lam_per")
 SCALES = {"paper": "The paper's networks", "cpu": "Smaller networks (scale=cpu): not comparable"}
 LEGEND = (
     "After the last iteration, of 1,000 samples; mean ± standard deviation (number of seeds). A sample is good within 3 "
@@ -58,30 +58,31 @@ def gan_rows(cells: Sequence[Cell]) -> list[str]:
     keys = [key for key in cells[0].settings if key not in (*IGNORED, *NAMED)]
     telling = [key for key in keys if len({str(cell.settings[key]) for cell in cells}) > 1]
     ordered = sorted(
-        cells, key=lambda cell: (cell.settings["data"] != "ring", *place(cell), *(str(cell.settings[k]) for k in telling))
+        cells,
+        key=lambda cell: (cell.settings["data.name"] != "ring", *place(cell), *(str(cell.settings[k]) for k in telling)),
     )
     body = []
     for cell in ordered:
-        modes = cell.values("last.modes", "last")
+        modes = cell.values("test.modes", "last")
         erm = erm_game(cell, cells)
-        pairs = paired_difference(modes, erm.values("last.modes", "last") if erm else {})
+        pairs = paired_difference(modes, erm.values("test.modes", "last") if erm else {})
         p = probability(sign_test([-value for value in pairs.differences]).p) if pairs.seeds else MISSING
         body.append(
             [
-                f"{cell.settings['data']} ({cell.first.record['data']['modes']})",
+                f"{cell.settings['data.name']} ({cell.first.record['data']['modes']})",
                 method(cell),
                 *(shown(key, cell.settings[key]) for key in telling),
                 spread(list(modes.values()), 1),
                 ", ".join(f"{value:.0f}" for value in modes.values()),
-                spread(list(cell.values("last.good_share", "last").values()), 1),
-                spread(list(cell.values("last.in_window", "last").values()), 1),
-                spread(list(cell.values("last.slope", "last").values()), 1),
+                spread(list(cell.values("test.good_share", "last").values()), 1),
+                spread(list(cell.values("test.in_window", "last").values()), 1),
+                spread(list(cell.values("test.slope", "last").values()), 1),
                 paired(pairs, 1),
                 p,
                 cost(cell),
             ]
         )
-    names = ["data (modes)", "method", *(key.replace("_", " ") for key in telling)]
+    names = ["data (modes)", "method", *(key.rpartition(".")[2].replace("_", " ") for key in telling)]
     numbers = [
         "modes covered",
         "each seed",
@@ -97,12 +98,12 @@ def gan_rows(cells: Sequence[Cell]) -> list[str]:
 
 def method(cell: Cell) -> str:
     """How the discriminator was trained."""
-    alpha = cell.settings["alpha"]
-    return f"mixup {alpha:g}, {GAMES[cell.settings['game']]}" if alpha else "ERM"
+    alpha = cell.settings["mixup.alpha"]
+    return f"mixup {alpha:g}, {GAMES[cell.settings['gan.game']]}" if alpha else "ERM"
 
 
 def place(cell: Cell) -> tuple[bool, float, int]:
-    return cell.settings["alpha"] > 0, cell.settings["alpha"], list(GAMES).index(cell.settings["game"])
+    return cell.settings["mixup.alpha"] > 0, cell.settings["mixup.alpha"], list(GAMES).index(cell.settings["gan.game"])
 
 
 def erm_game(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
@@ -111,4 +112,6 @@ def erm_game(cell: Cell, cells: Sequence[Cell]) -> Cell | None:
     def rest(one: Cell) -> dict[str, object]:
         return {key: value for key, value in one.settings.items() if key not in (*IGNORED, *METHOD)}
 
-    return next((one for one in cells if one is not cell and not one.settings["alpha"] and rest(one) == rest(cell)), None)
+    return next(
+        (one for one in cells if one is not cell and not one.settings["mixup.alpha"] and rest(one) == rest(cell)), None
+    )

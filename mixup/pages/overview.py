@@ -14,7 +14,7 @@ from mixup.ledger.cells import cells_of
 from mixup.ledger.evidence import Evidence, faults
 from mixup.ledger.inference import Verdict, Word
 from mixup.ledger.paper import Claim, Experiment
-from mixup.ledger.verdicts import RUNS_OF, Judged, Recipes, judge, runs_of
+from mixup.ledger.verdicts import Judged, Recipes, judge, runs_of
 from mixup.pages.gan_table import gan_tables, page_gan
 from mixup.pages.markdown import MADE, MISSING, Link, counted, from_results, table
 from mixup.pages.tables import TITLES, beside_tables, directions, number_tables, page, page_beside
@@ -67,7 +67,7 @@ def page_of(judged: Judged, link: Link = from_results) -> str:
 
 
 def is_gan(paper: Experiment) -> bool:
-    return RUNS_OF.get(paper.name) == "gan"
+    return paper.name == "figure5_gan"
 
 
 # -- results/README.md ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from typing import Any
 from mixup.ledger.evidence import Evidence
 from mixup.run.display import duration
 
-SECTION_OF = {"gan": "figure5_gan"}  # whose name differs from that of its runs
 POINTS = 80  # of a small curve
 BOX = (120.0, 24.0)  # its size
 
@@ -21,8 +20,7 @@ Differences = Callable[[Evidence], list[tuple[str, str, str]] | None]
 
 
 def section_of(run: Evidence) -> str:
-    name = run.file.parent.name.removesuffix("-cpu")
-    return SECTION_OF.get(name, name)
+    return run.file.parent.name.removesuffix("-cpu")
 
 
 def anchor(run: Evidence) -> str:
@@ -45,7 +43,7 @@ def scale_of(run: Evidence) -> str:
 
 def headline_of(run: Evidence) -> str:
     if run.is_gan:
-        return f"{run.record['last']['modes']} of {run.record['data']['modes']} modes"
+        return f"{run.record['test']['modes']['last']} of {run.record['data']['modes']} modes"
     return f"{run.record['test']['top1_error']['last']:.2f} %"
 
 
@@ -126,7 +124,7 @@ def numbers_of(run: Evidence) -> list[list[str]]:
     """What the record has measured, as `name, value with unit`."""
     record = run.record
     if run.is_gan:
-        shown = {"modes covered": headline_of(run), "good samples": f"{record['last']['good_share']:.1f} %"}
+        shown = {"modes covered": headline_of(run), "good samples": f"{record['test']['good_share']['last']:.1f} %"}
     else:
         errors = record["test"]["top1_error"]
         shown = {

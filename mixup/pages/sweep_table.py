@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
+from mixup.commands.redo import experiments, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import cells_of
 from mixup.ledger.collect import contents, runs_below
 from mixup.ledger.evidence import Evidence, parsed
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import experiments, recipes
 from mixup.ledger.verdicts import RUNS_OF, Judged, judge, runs_of
 from mixup.pages.markdown import MADE, SOURCES
 from mixup.pages.overview import ELSEWHERE, has_page, page_of

@@ -10,8 +10,8 @@ from ledger_factory import commit_run, composed, make_game, make_run
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.collect import EXACT, collect, contents, runs_below
-from mixup.ledger.evidence import faults, read_evidence, read_run
+from mixup.ledger.collect import collect, contents, runs_below
+from mixup.ledger.evidence import EXACT, faults, read_evidence, read_run
 from mixup.run import records
 
 SMALL = ("experiment=quickstart", "trainer.epochs=12")
@@ -78,7 +78,7 @@ def test_measurements_come_along_rounded(tmp_path):
 
 
 def test_a_gan_has_the_samples_of_one_seed(tmp_path):
-    games = [make_game(tmp_path / "runs", "alpha=0.2", seed=seed, modes=3) for seed in (0, 1)]
+    games = [make_game(tmp_path / "runs", "mixup.alpha=0.2", seed=seed, modes=3) for seed in (0, 1)]
     assert words(games, tmp_path / "kept") == [("collected", "")] * 2
     first, second = read_evidence(tmp_path / "kept")
     assert (first.is_gan, first.curve["test_modes"], faults(first), faults(second)) == (True, [3.0, 3.0], [], [])
@@ -132,8 +132,8 @@ def test_a_dirty_tree_is_refused_unless_told_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"test__top1_error__last": 4.0}, "are not those of its curve"),
-        ({"test__top1_error__best": 4.0}, "are not those of its curve"),
+        ({"test__top1_error__last": 4.0}, "is not that of its curve"),
+        ({"test__top1_error__best": 4.0}, "is not that of its curve"),
         ({"epochs": 13}, "its curve has 12 epochs, its record 13"),
         ({"config__mixup__alpha": 0.5}, "its configuration has the hash"),
         ({"config__seed": 5}, "its configuration has the hash"),
@@ -177,9 +177,12 @@ def test_a_measurement_of_other_weights_is_refused(tmp_path):
 
 def test_a_gan_whose_record_is_not_its_curve_is_refused(tmp_path):
     game = make_game(tmp_path / "runs", seed=0, modes=3)
-    edit(game / "record.json", last__modes=8)
+    edit(game / "record.json", test__modes__last=8)
     ((word, reason),) = words([game], tmp_path / "kept")
-    assert (word, reason) == ("refused", "its last modes 8 is not that of its curve, 3.0: one of them was changed")
+    assert (word, reason) == (
+        "refused",
+        "its test modes {'last': 8} is not that of its curve, {'last': 3.0}: one of them was changed",
+    )
 
 
 def test_what_is_committed_is_not_overwritten_unasked(tmp_path):
@@ -226,7 +229,7 @@ def test_evidence_that_is_as_it_was_collected_has_no_faults(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"test__top1_error__last": 4.0}, "are not those of its curve"),
+        ({"test__top1_error__last": 4.0}, "is not that of its curve"),
         ({"test__top5_error": 0.5}, "edited after it was collected"),
         ({"seed": 7}, "edited after it was collected"),
         ({"evaluations": {"card": {}}}, "edited after it was collected"),
@@ -270,11 +273,11 @@ def test_a_lost_curve_is_named(tmp_path):
 def test_the_command_says_what_it_did(command, tmp_path):
     good = make_run(tmp_path / "runs", *SMALL, seed=0)
     bad = make_run(tmp_path / "runs", *SMALL, seed=1, dirty=True)
-    done = command("scripts/collect.py", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
+    done = command("scripts/ledger.py", "collect", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == f"collected: {good}"
     assert "1 collected, 1 refused" in done.stdout
     assert done.stderr.startswith(f"refused {bad}: it ran from a tree with uncommitted changes")
-    none = command("scripts/collect.py", tmp_path / "absent", "--out", tmp_path / "kept")
+    none = command("scripts/ledger.py", "collect", tmp_path / "absent", "--out", tmp_path / "kept")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert "no run lies there" in none.stderr

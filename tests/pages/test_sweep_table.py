@@ -8,9 +8,9 @@ import pytest
 from ledger_factory import commit_run, make_game, make_run
 
 from mixup.commands import train as command_line
+from mixup.commands.redo import recipes
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.ledger.verdicts import judge
 from mixup.pages.sweep_table import FILE, PAPER, has_table, show_tables, table_of
 from mixup.pages.tables import page
@@ -97,13 +97,19 @@ def test_what_the_paper_has_not_has_a_table_too(tmp_path):
 def test_games_have_one(tmp_path):
     for seed in range(3):
         for alpha in (0, 0.2):
-            game = make_game(tmp_path / "runs", f"alpha={alpha}", seed=seed, modes=seed + 1)
+            game = make_game(tmp_path / "runs", f"mixup.alpha={alpha}", seed=seed, modes=seed + 1)
     assert "1, 2, 3" in table_of(game.parent)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("table4_uci-cpu", True), ("semantics", True), ("gan", True), ("quickstart", False), ("digits-lenet", False)],
+    [
+        ("table4_uci-cpu", True),
+        ("semantics", True),
+        ("figure5_gan-cpu", True),
+        ("quickstart", False),
+        ("digits-lenet", False),
+    ],
 )
 def test_which_folders_are_of_an_experiment(name, expected):
     assert has_table(name) is expected

@@ -1,0 +1,136 @@
+"""Which commands redo a number: from a row of the paper to the cell of this project's grid that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from mixup.errors import UserError, suggestion
+from mixup.ledger.alike import corresponding
+from mixup.ledger.paper import Experiment, Row
+from mixup.ledger.verdicts import Recipes
+from mixup.run.compose import CONFIGS, configuration
+from mixup.run.config import TrainConfig, from_omegaconf, leaves
+
+# Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
+SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}
+
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """A cell of a sweep: the overrides that choose it, its seeds as the sweep writes them, its configuration at one seed."""
+
+    experiment: str
+    overrides: tuple[str, ...]
+    seeds: str
+    config: TrainConfig
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(leaves(self.config))
+
+
+@cache
+def grid(experiment: str, scale: str) -> tuple[GridCell, ...]:
+    """Every cell of an experiment's sweep, composed and checked."""
+    choice = chosen(experiment, scale)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        params = dict((compose("train", choice, return_hydra_config=True).hydra.sweeper.params or {}).items())
+        seeds = str(params.pop("seed", "0"))
+        sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
+        values = [
+            list(sweep.sweep_string_iterator()) if sweep.is_sweep_override() else [sweep.get_value_element_as_str()]
+            for sweep in sweeps
+        ]
+        cells = [tuple(f"{key}={value}" for key, value in zip(params, cell)) for cell in product(*values)]
+        return tuple(GridCell(experiment, cell, seeds, from_omegaconf(compose("train", [*cell, *choice]))) for cell in cells)
+
+
+def chosen(experiment: str, scale: str) -> list[str]:
+    return [f"experiment={experiment}", *([] if scale == "paper" else [f"scale={scale}"])]
+
+
+def cells_by_row(paper: Experiment, scale: str) -> dict[str, GridCell]:
+    """The cell of each row that has one. At the paper's scale it has all the row's settings, at another the nearest."""
+    cells_of: dict[str, GridCell] = {}
+    for sweep in SWEEPS.get(paper.name, (paper.name,)):
+        cells = {str(number): cell for number, cell in enumerate(grid(sweep, scale))}
+        if scale == "paper":
+            rows = {row.id: next((cell for cell in cells.values() if fits(cell, row)), None) for row in paper.rows}
+            cells_of |= {id: cell for id, cell in rows.items() if cell is not None}
+        else:
+            nearest = corresponding({name: cell.settings for name, cell in cells.items()}, paper.rows)
+            cells_of |= {row.id: cells[name] for name, (row, _) in nearest.items() if row.id not in cells_of}
+    return cells_of
+
+
+def fits(cell: GridCell, row: Row) -> bool:
+    return all(cell.settings[key] == value for key, value in row.settings.items())
+
+
+def recipes(paper: Mapping[str, Experiment]) -> Recipes:
+    """For `verdicts.judge`. Each experiment is composed when its first row is asked for, which takes seconds."""
+
+    @cache
+    def by_row(name: str) -> dict[str, dict[str, Any]]:
+        return {id: cell.settings for id, cell in cells_by_row(paper[name], "paper").items()}
+
+    return lambda name, row: by_row(name).get(row)
+
+
+# -- commands ------------------------------------------------------------------------------------------------------------
+
+
+def experiments() -> list[str]:
+    """The names in `configs/experiment`."""
+    return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
+
+
+def full_name(beginning: str, paper: Mapping[str, Experiment]) -> str:
+    """The experiment of the paper, or of `configs/experiment`, that has this name, or that alone begins so. UserError with
+    the names that come near where there is none, or more than one."""
+    names = list(dict.fromkeys([*paper, *experiments()]))
+    candidates = [name for name in names if name.startswith(beginning)]
+    if beginning in names or len(candidates) == 1:
+        return beginning if beginning in names else candidates[0]
+    if candidates:
+        raise UserError(f"{beginning} is the beginning of {', '.join(candidates)}: name one of them")
+    nearest = suggestion(beginning, names) or f"; there are {', '.join(names)}"
+    raise UserError(f"{beginning}: no such experiment{nearest}")
+
+
+def commands_of_row(paper: Experiment, id: str, scale: str) -> list[Command]:
+    """UserError for a row that is not there, or that no sweep of ours has."""
+    ids = [row.id for row in paper.rows]
+    if id not in ids:
+        nearest = suggestion(id, ids) or f"; there are {', '.join(ids)}"
+        raise UserError(f"--row {id}: no such row{nearest if ids else f': {paper.name} prints no numbers, leave out --row'}")
+    cell = cells_by_row(paper, scale).get(id)
+    if cell is None:
+        why = f" ({paper.row(id).note})" if paper.row(id).note else ""
+        at = "" if scale == "paper" else f" scale={scale}"
+        raise UserError(f"--row {id}{why}: the grid of experiment={paper.name}{at} has no cell of it")
+    if cell.config.evaluate == "attacks":  # whose black box takes the other nets, too
+        return commands(paper.name, scale)
+    train = ["train.py", "-m", *chosen(cell.experiment, scale), *cell.overrides, f"seed={cell.seeds}"]
+    return [["python", *train], *commands_after(cell.config.name)]
+
+
+def commands(name: str, scale: str) -> list[Command]:
+    """Redo a whole experiment; what has finished is not run again."""
+    sweeps = SWEEPS.get(name, (name,))
+    folders = [configuration(chosen(sweep, scale)).name for sweep in sweeps]
+    return [["python", "train.py", "-m", *chosen(sweep, scale)] for sweep in sweeps] + commands_after(*folders)
+
+
+def commands_after(*folders: str) -> list[Command]:
+    script, below = ["python", "scripts/ledger.py"], [f"runs/{folder}" for folder in dict.fromkeys(folders)]
+    return [[*script, "collect", *below], [*script, "tables"]]
