@@ -40,6 +40,7 @@ SETTINGS = {
     "mixup.lam_per": ("lambda per", "lambda per {}"),
     "mixup.fold": ("folded", "folded lambda"),
 }
+WITHOUT_ALPHA = ("mixup.label_smoothing", "mixup.noise")  # what has an effect on ERM, too
 GAMES = {"paper": "the paper's formula", "unmixed": "generator unmixed", "author": "the author's code"}
 
 
@@ -68,6 +69,7 @@ def net(settings: Settings) -> str:
         "lenet": "LeNet",
         "speech_lenet": "LeNet",
         "timm": str(settings["model.arch"]),
+        "gan": f"networks {depth} x {width}",
     }
     return names.get(name, name.replace("resnext", "ResNeXt-").replace("resnet", "ResNet-").replace("_", " "))
 
@@ -113,7 +115,7 @@ def method_parts(settings: Settings) -> list[str]:
             keys += [key] if has_dropout({"model.name": "", **settings}) else []
         elif key == "gan.game":
             keys += [key] if alpha and settings.get(key) else []
-        elif key.startswith("mixup.") and key != "mixup.alpha":
+        elif key in WITHOUT_ALPHA or (alpha and key.startswith("mixup.") and key != "mixup.alpha"):
             keys += [key] if settings.get(key, DEFAULTS[key]) != DEFAULTS[key] else []
     return keys
 
