@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from matplotlib.path import Path as Outline
 from mixup.figures.ink import COLOURS, PALETTE, band, framed, panels
 from mixup.figures.picture import Picture
 from mixup.ledger.evidence import Evidence
-from mixup.pages.gan_table import GAMES
+from mixup.ledger.names import GAMES
 from mixup.run.records import Record, read_metrics, read_record
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper
 WINDOW = 1.25
 MODES = {"ring": 8, "grid": 25}
+NAMED = re.compile("(data|game|alpha|seed)=").match  # parts of a label that a panel says in words
 DRAWN = 400  # points a panel: more hide each other
 
 Points = Mapping[str, np.ndarray]  # `real` and `fake<iteration>`, each (N, 2)
@@ -39,7 +41,7 @@ class Game:
 
     @property
     def data(self) -> str:
-        return self.record["config"]["data"]
+        return self.record["config"]["data"]["name"]
 
     @property
     def seed(self) -> int:
@@ -77,8 +79,8 @@ def in_order(games: Sequence[Game]) -> list[Game]:
 
     def place(game: Game) -> tuple[int, float, int, str, int]:
         record = game.record
-        order = list(MODES).index(game.data), record["alpha"], list(GAMES).index(record["game"])
-        return (*order, record["label"].partition("data=")[0], game.seed)
+        order = list(MODES).index(game.data), record["alpha"], list(GAMES).index(record["config"]["gan"]["game"])
+        return (*order, record["label"], game.seed)
 
     return sorted(games, key=place)
 
@@ -93,12 +95,14 @@ def groups(games: Sequence[Game]) -> list[list[Game]]:
 
 def methods(games: Sequence[Game]) -> dict[str, str]:
     """By cell, how the discriminator was trained, and what differs from the defaults but is not the same in all games."""
-    labels = {game.record["cell"]: game.record["label"].partition("data=")[0].split(",") for game in games}
+    labels = {game.record["cell"]: [part for part in game.record["label"].split(",") if not NAMED(part)] for game in games}
     shared = {"", *set.intersection(*(set(parts) for parts in labels.values()))}
     return {
         game.record["cell"]: ", ".join(
             [
-                f"mixup {game.record['alpha']:g}, {GAMES[game.record['game']]}" if game.record["alpha"] else "ERM",
+                f"mixup {game.record['alpha']:g}, {GAMES[game.record['config']['gan']['game']]}"
+                if game.record["alpha"]
+                else "ERM",
                 *(part for part in labels[game.record["cell"]] if part not in shared),
             ]
         )
@@ -151,7 +155,7 @@ def modes_note(games: Sequence[Game], scale: str) -> str:
 
 
 def nets(games: Sequence[Game]) -> str:
-    config = games[0].record["config"]
+    config = games[0].record["config"]["model"]
     kinds = {"ring": "a ring of 8 Gaussians", "grid": "a 5 x 5 grid of Gaussians"}
     data = " and ".join(dict.fromkeys(kinds[game.data] for game in games))
     return f"{data[0].upper()}{data[1:]}; nets of {config['depth']} x {config['width']}"
@@ -159,17 +163,17 @@ def nets(games: Sequence[Game]) -> str:
 
 def draw_samples(shown: Sequence[Game], note: str) -> Figure:
     """One row a data set and method, one column a snapshot."""
-    steps = sorted({int(step) for game in shown for step in game.record["snapshots"]})
+    steps = sorted({step for game in shown for step in game.record["config"]["gan"]["snapshots"]})
     figure, rows = panels(len(shown), len(steps), height=1.95)
     names = methods(shown)
     for row, game in zip(rows, shown):
         row[0].set_ylabel(textwrap.fill(f"{game.data}, {names[game.record['cell']]}", 16), fontsize=12)
         for step, axes in zip(steps, row):
-            values = game.record["snapshots"].get(str(step))
-            if values and f"fake{step}" in game.points:
+            if f"fake{step}" in game.points:
+                modes = dict(zip(game.curve["step"], game.curve["test_modes"]))[step] or 0
                 draw_points(axes, game.points["real"], REAL, size=4, alpha=1.0)
                 draw_points(axes, game.points[f"fake{step}"], FAKE, size=2.2, alpha=0.7)
-                axes.set_xlabel(f"{values['modes']} of {game.record['data']['modes']} modes", fontsize=11)
+                axes.set_xlabel(f"{modes:.0f} of {game.record['data']['modes']} modes", fontsize=11)
             axes.set(xticks=[], yticks=[], xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal")
             axes.spines[["top", "right"]].set_visible(True)
     for step, axes in zip(steps, rows[0]):

@@ -12,13 +12,13 @@ from markupsafe import Markup
 
 from mixup.errors import UserError
 from mixup.evaluation.doubts import doubts
-from mixup.ledger.cells import Cell, experiment_of, runs_of
+from mixup.ledger.cells import Cell, experiment_of
 from mixup.ledger.comparable import Recipes
 from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import experiment_title, row_name
 from mixup.ledger.paper import read_paper
-from mixup.ledger.verdicts import build
+from mixup.ledger.verdicts import build, checked
 from mixup.pages import columns
 from mixup.pages.runs import Differences, anchor, run_line, runs_json
 from mixup.run.display import duration
@@ -76,9 +76,10 @@ def counted(count: int, noun: str) -> str:
 
 def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Address, **more: Any) -> str:
     """One experiment. ledger: its part. more: the pictures and runs of the report."""
-    values = {"pictures": (), "runs": (), "paper": ledger.papers.get(name), "title": experiment_title(name, ledger.papers)}
-    values |= {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells), **more}
-    return render("page.j2", format, ledger=ledger, name=name, page=address, record=record, **values)
+    paper, title = ledger.papers.get(name), experiment_title(name, ledger.papers)
+    about = {"name": name, "paper": paper, "title": title, "page": address, "record": record}
+    found = {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells)}
+    return render("page.j2", format, ledger=ledger, **{"pictures": (), "runs": (), **about, **found, **more})
 
 
 def sources(cells: Sequence[Cell]) -> list[dict[str, Any]]:
@@ -134,7 +135,7 @@ def with_block(readme: str, ledger: Ledger) -> str:
 def write_tables(*, runs: Path, results: Path, check: bool, allow_dirty: bool, recipes: Recipes) -> int:
     """Writes `results/*.md` and the block of the README beside `results`. check: writes nothing; 1 where files would change.
     UserError for evidence that cannot be believed."""
-    ledger = build(read_paper(PAPER), read_evidence(runs), recipes, allow_dirty=allow_dirty)
+    ledger = build(read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty), recipes)
     files = {results / name: text for name, text in pages(ledger).items()}
     readme = results.resolve().parent / "README.md"
     if readme.exists():
@@ -160,8 +161,8 @@ def write_report(*, runs: Path, results: Path, recipes: Recipes, differences: Di
     """Writes `results/report.html`: tables, figures and every run on one page that needs nothing else."""
     from mixup.figures import all_pictures  # which needs Matplotlib, as the tables do not
 
-    papers, evidence = read_paper(PAPER), read_evidence(runs)
-    ledger = build(papers, evidence, recipes, allow_dirty=allow_dirty)
+    papers, evidence = read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty)
+    ledger = build(papers, evidence, recipes)
     pictures = all_pictures(evidence, papers, curves=PAPER.parent)
     text = report(ledger, evidence, pictures, differences)
     results.mkdir(parents=True, exist_ok=True)
@@ -182,10 +183,10 @@ def report(ledger: Ledger, evidence: Sequence[Evidence], pictures: Sequence[Any]
         )
         if part.entries or lines:
             drawn = [picture for picture in pictures if picture.experiment == name]
-            form = {"address": "#{}".format, "record": lambda run: f"#{anchor(run)}", "pictures": drawn, "runs": lines}
-            html = Markup(page(part, name, "html", **form))
-            section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(lines), "html": html}
-            sections.append(section)
+            more: dict[str, Any] = {"pictures": drawn, "runs": lines}
+            html = page(part, name, "html", address="#{}".format, record=lambda run: f"#{anchor(run)}", **more)
+            section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(lines)}
+            sections.append({**section, "html": Markup(html)})
     index = Markup(render("index.j2", "html", ledger=ledger, page="#{}".format))
     data = runs_json(evidence, differences)
     return render("report.html.j2", "html", sections=sections, index=index, counts=counts(evidence), data=data)

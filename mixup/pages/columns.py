@@ -1,14 +1,16 @@
-"""The tables: what each column is called, and its text for an entry, a claim or an experiment. A new column is one Column."""
+"""The tables: what each column is called, and its text for an entry, claim or experiment. A new column is one Column."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
 from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Entry, Group, Ledger
-from mixup.ledger.inference import Paired, interval, sign_test
+from mixup.ledger.inference import Paired, Word, interval, sign_test
+from mixup.ledger.metrics import Measure
 from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, net, row_name, row_parts
 from mixup.ledger.paper import Claim, Row, Value
 from mixup.run.display import duration
@@ -134,13 +136,21 @@ def numbers_table(ledger: Ledger) -> Table:
     entries = ledger.numbers
     parts = row_parts([row for entry in entries if (row := entry.row)])
     columns = [
-        *(Column(name, lambda entry, name=name: ROW_PARTS[name](entry.row), left=True) for name in parts),
+        *(Column(name, partial(row_part, name), left=True) for name in parts),
         MEASURE if several(entries) else None,
         Column("paper", lambda entry: printed(entry.row, entry.paper)),
         Column("ours", lambda entry: spread(entry.ours.values(), entry.measure.decimals)),
         *(DIFFERENCE, VERDICT, COST),
     ]
     return table(columns, entries, grouped=len(parts))
+
+
+def row_part(part: str, entry: Entry) -> str:
+    return ROW_PARTS[part](entry.row) if entry.row else ""
+
+
+def cell_text(texts: Mapping[str, str], entry: Entry) -> str:
+    return texts[entry.cell.first.name] if entry.cell else ""
 
 
 def claims_table(ledger: Ledger) -> Table:
@@ -175,20 +185,17 @@ def group_table(group: Group, ledger: Ledger) -> Table:
     has_rows = group.experiment in ledger.papers and bool(ledger.papers[group.experiment].rows)
     ours = {(entry.cell.first.name, entry.measure): entry.ours for entry in entries if entry.cell}
 
-    def number(entry: Entry, measure: Any) -> str:
+    def number(measure: Measure, entry: Entry) -> str:
         return spread(ours[entry.cell.first.name, measure].values(), measure.decimals) if entry.cell else MISSING
 
     def words(entry: Entry) -> str:
         return "not comparable" + (f"; {direction(entry.direction)}" if entry.direction else "")
 
     columns = [
-        *(
-            Column(title, lambda entry, texts=texts: texts[entry.cell.first.name], left=True)
-            for title, texts in group.columns.items()
-        ),
+        *(Column(title, partial(cell_text, texts), left=True) for title, texts in group.columns.items()),
         None if group.wide else MEASURE,
-        *(Column(one.title, lambda entry, one=one: number(entry, one)) for one in (group.measures if group.wide else ())),
-        None if group.wide else Column("ours", lambda entry: number(entry, entry.measure)),
+        *(Column(measure.title, partial(number, measure)) for measure in (group.measures if group.wide else ())),
+        None if group.wide else Column("ours", lambda entry: number(entry.measure, entry)),
         Column(f"difference{to}", DIFFERENCE.text),
         Column("p", lambda entry: probability(entry.beside, entry.measure.sign)),
         Column("paper (orientation)", lambda entry: printed(entry.row, entry.paper) + (entry.remark if entry.paper else ""))
@@ -248,14 +255,18 @@ def short_title(ledger: Ledger, experiment: str) -> str:
 
 
 def experiments_table(ledger: Ledger, *, words: bool) -> Table:
-    """A line an experiment of the paper. words: a column for each verdict; else, for the README, all in one, if it has a page."""
+    """A line an experiment of the paper. words: a column for each verdict, and lines for experiments without a page."""
     parts = {name: ledger.of(name) for name in ledger.papers}
+
+    def count(word: Word, name: str) -> str:
+        return or_missing(parts[name].counts[word])
+
     columns = [
         Column(
             "experiment", lambda name: short_title(ledger, name), True, lambda name: name if parts[name].entries else None
         ),
         Column("numbers", lambda name: or_missing(len(parts[name].numbers))),
-        *(Column(word, lambda name, word=word: or_missing(parts[name].counts[word])) for word in (WORDS if words else ())),
+        *(Column(word, partial(count, word)) for word in (WORDS if words else ())),
         None if words else Column("judged", lambda name: str(parts[name].judged) if parts[name].numbers else MISSING),
         None if words else Column("verdicts", lambda name: said(parts[name].counts) or MISSING, left=True),
         Column("runs not comparable", lambda name: or_missing(parts[name].not_comparable)),
