@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from mixup.ledger.cells import Cell, cells_of
 from mixup.ledger.names import method
-from mixup.pages.columns import spread
 from mixup.pages.sweep_table import evidence_of
+from mixup.pages.texts import spread
 from mixup.run.compose import planned
 from mixup.run.records import read_record
 
