@@ -121,8 +121,8 @@ def outcome(record: records.Record) -> str:
 
 def summarise(tasks: Sequence[Task]) -> int:
     """The table of the sweep's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
+    from mixup.commands.redo import recipes
     from mixup.ledger.metrics import LAST, MODES
-    from mixup.ledger.redo import recipes
     from mixup.pages.sweep_table import show_sweep
 
     measure = MODES if any(task.config.gan for task in tasks) else LAST

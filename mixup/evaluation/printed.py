@@ -17,7 +17,7 @@ from mixup.evaluation.finished_run import FinishedRun, open_finished_run, requir
 from mixup.evaluation.report_card import Card, make_card
 from mixup.evaluation.settings import ATTACKS, EvalConfig
 from mixup.figures.pictures import draw_attacks, draw_between
-from mixup.ledger.figure2_paper import read_figure2
+from mixup.ledger.paper import read_figure2
 
 WIDTH = 118  # of a table
 SHOWN_LAMS = ("0", "0.25", "0.5")  # in the card's table; its JSON has all 21

@@ -13,8 +13,7 @@ from mixup.figures.curves import looks
 from mixup.figures.groups import Sheet, caption
 from mixup.figures.ink import COLOURS, band, framed, log_scale, panels
 from mixup.figures.picture import Picture
-from mixup.ledger.figure2_paper import read_figure2
-from mixup.ledger.paper import Experiment
+from mixup.ledger.paper import Experiment, read_figure2
 
 BETWEEN = {"miss": "misses (%)", "gradient_norm": "norm of the gradient by the input"}
 

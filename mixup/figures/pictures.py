@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mixup.evaluation.settings import ATTACKS
-from mixup.ledger.figure2_paper import Curves
+from mixup.ledger.paper import Figure2
 
 Values = Mapping[str, Any]
 Line = Literal["-", "--", ":", "-."]
@@ -156,7 +156,7 @@ def draw_attacks(file: Path, title: str, results: Sequence[Values]) -> None:
 # -- between.png ---------------------------------------------------------------------------------------------------------
 
 
-def draw_between(file: Path, runs: Sequence[Shown], paper: Curves) -> None:
+def draw_between(file: Path, runs: Sequence[Shown], paper: Figure2) -> None:
     """Figure 2: misses and gradient norms over lambda, with standard errors, and the paper's as thin dashed lines. Its norms
     are in a unit that it does not state, and have an axis of their own. values: of between.json.
     """

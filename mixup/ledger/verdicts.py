@@ -83,15 +83,8 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     if value.bounds is None:
         return Verdict("undecided", len(ours), "no margin is set for this unit, so that claims alone judge it")
     middle, half = sum(value.bounds) / 2, (value.bounds[1] - value.bounds[0]) / 2
-    test = inference.equivalence(ours, middle, max(half, inference.margin(middle)))
-    interval = f"{100 * test.interval.level:.0f} % interval {test.interval}"
-    if test.p is None:
-        return Verdict("undecided", len(ours), f"all seeds have {test.interval}: no spread to judge by")
-    if test.inside:
-        return Verdict("reproduced", len(ours), f"{interval} inside {value}")
-    if test.outside:
-        return Verdict("not reproduced", len(ours), f"{interval} outside {value}")
-    return Verdict("undecided", len(ours), f"{interval} across an edge of {value}")
+    half = max(half, inference.margin(middle))
+    return inference.range_verdict(ours, middle - half, middle + half, str(value))
 
 
 def claim_entry(claim: Claim, paper: Experiment, cells: Mapping[str, Cell]) -> ClaimEntry:

@@ -25,7 +25,7 @@ from mixup.evaluation.printed import report
 from mixup.evaluation.settings import ATTACKS as ATTACK_NAMES
 from mixup.evaluation.settings import EvalConfig, eval_config
 from mixup.evaluation.sweep import Entry, attacker, evaluate_sweep, measure_surface
-from mixup.ledger.figure2_paper import read_figure2
+from mixup.ledger.paper import read_figure2
 from mixup.run import records
 from mixup.run.compose import configuration
 from mixup.run.identity import run_dir

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_cell, commit_run, composed, edit, make_game, make_run
 
+from mixup.commands.redo import recipes
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
 from mixup.ledger.cells import cells_of, label_of
@@ -16,7 +17,6 @@ from mixup.ledger.evidence import read_evidence
 from mixup.ledger.groups import telling_keys
 from mixup.ledger.metrics import metric_of
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.ledger.verdicts import build, checked
 from mixup.pages import build as building
 from mixup.pages.build import BEGIN, END, with_block
@@ -366,7 +366,7 @@ def made(tmp_path, command):
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
 
     def make(*arguments: str):
-        return command("scripts/make_tables.py", "--out", tmp_path / "results", *arguments)
+        return command("scripts/ledger.py", "tables", "--out", tmp_path / "results", *arguments)
 
     return make
 
@@ -422,8 +422,8 @@ def test_tables_need_no_torch(tmp_path, command):
     commit_cell(tmp_path, *ERM, errors=[5.5])
     code = (
         "import runpy, sys\n"
-        f"sys.argv = ['make_tables.py', '--out', {str(tmp_path / 'results')!r}]\n"
-        "try:\n    runpy.run_path('scripts/make_tables.py', run_name='__main__')\n"
+        f"sys.argv = ['ledger.py', 'tables', '--out', {str(tmp_path / 'results')!r}]\n"
+        "try:\n    runpy.run_path('scripts/ledger.py', run_name='__main__')\n"
         "except SystemExit as end:\n    assert end.code == 0, end.code\n"
         "sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     )
@@ -439,9 +439,11 @@ def test_from_two_real_runs_to_a_table(tmp_path, command):
     arguments = ("name=tiny", "data.train_size=100", "trainer.epochs=2", "mixup=erm,mixup", f"runs_dir={runs}")
     trained = command("train.py", "-m", *arguments, "tracking.wandb=disabled", "trainer.device=cpu")
     assert trained.returncode == 0, trained.stderr
-    collected = command("scripts/collect.py", runs / "tiny", "--out", tmp_path / "results" / "runs", "--allow-dirty")
+    collected = command(
+        "scripts/ledger.py", "collect", runs / "tiny", "--out", tmp_path / "results" / "runs", "--allow-dirty"
+    )
     assert (collected.returncode, collected.stderr) == (0, "")
-    made = command("scripts/make_tables.py", "--out", tmp_path / "results", "--allow-dirty")
+    made = command("scripts/ledger.py", "tables", "--out", tmp_path / "results", "--allow-dirty")
     assert (made.returncode, made.stderr) == (0, "")
     page = (tmp_path / "results" / "tiny.md").read_text()
     records = [json.loads(file.read_text()) for file in runs.glob("tiny/*/record.json")]
