@@ -10,7 +10,7 @@ from mixup.ledger.cells import RUNS_OF, Cell, cells_of, difference, experiment_o
 from mixup.ledger.comparable import Recipes, erm_row, why_not_comparable
 from mixup.ledger.entries import ClaimEntry, Entry, Ledger
 from mixup.ledger.evidence import Evidence, faults
-from mixup.ledger.groups import claims_of_group, entries_of_group, groups_of
+from mixup.ledger.groups import claims_of_group, entries_of_group, groups_of, values
 from mixup.ledger.inference import FEWEST_SEEDS, Verdict, paired_difference
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Claim, Experiment, Row, Value
@@ -68,10 +68,6 @@ def number_entry(
     of_row = [one.verdict for one in claims if one.rows[0] is row and one.measure == measure and one.verdict]
     verdict = inference.row_verdict(number_verdict(list(ours.values()), value), of_row)
     return Entry(paper.name, measure, row, value, cell, ours, pairs if pairs.seeds else None, verdict, baseline=baseline)
-
-
-def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
-    return cell.values(measure.metric, measure.statistic) if cell else {}
 
 
 def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
