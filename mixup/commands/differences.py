@@ -11,14 +11,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.redo import experiments, grid
 from mixup.errors import UserError
+from mixup.ledger.cells import NOT_COUNTED
 from mixup.ledger.evidence import Evidence
 from mixup.run.compose import configuration
 from mixup.run.config import leaves
-from mixup.run.identity import NOT_HASHED
 
 COUNTED = ("data", "model", "recipe")  # swept groups whose settings count as differences
 SET_BY = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # by swept groups
-UNCOUNTED = {*NOT_HASHED, "seed", "data.seed"}
 
 Recipe = tuple[Mapping[str, Any], Collection[str]]
 """Settings by dotted key, and the keys or sections that its experiment varies."""
@@ -32,7 +31,7 @@ def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
 
 
 def differing(ours: Mapping[str, Any], recipe: Mapping[str, Any], varied: Collection[str]) -> list[tuple[str, str, str]]:
-    counted = [key for key in ours if key not in UNCOUNTED and not {key, key.partition(".")[0]} & {*varied}]
+    counted = [key for key in ours if key not in NOT_COUNTED and not {key, key.partition(".")[0]} & {*varied}]
     return [(key, shown(ours[key]), shown(recipe.get(key))) for key in counted if ours[key] != recipe.get(key)]
 
 

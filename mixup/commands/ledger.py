@@ -17,12 +17,13 @@ from mixup.commands.differences import differences
 from mixup.commands.messages import explain
 from mixup.commands.redo import Command, commands, commands_of_row, full_name, recipes
 from mixup.errors import UserError
+from mixup.ledger.cells import runs_of
 from mixup.ledger.collect import collect, runs_below
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.inference import seeds_needed
 from mixup.ledger.paper import read_paper
 from mixup.ledger.seeds_needed import plans
-from mixup.ledger.verdicts import judge, runs_of
+from mixup.ledger.verdicts import judge
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -145,18 +146,19 @@ def reproduce(options: Options) -> int:
 
 def list_rows(name: str, folder: Path) -> None:
     """A line for each number; the commands for an experiment without numbers."""
-    from mixup.pages.markdown import measure, paper_number, spread
+    from mixup.pages.texts import printed, spread
 
     paper = read_paper(PAPER)
     if name not in paper or not paper[name].rows:
         print(f"{name} prints no numbers; its commands, for all of it:")
         show(commands(name, "paper"))
         return
-    judged = judge(paper[name], runs_of(name, read_evidence(folder)), recipes(paper))
+    ledger = judge(paper[name], runs_of(name, read_evidence(folder)), recipes(paper))
     width = max(len(row.id) for row in paper[name].rows)
-    for line in judged.lines:
-        what, number = measure(line.value.metric, line.value.statistic), paper_number(line.row, line.value)
-        print(f"{line.row.id:<{width}}  {what}: {number}; ours {spread(list(line.ours.values()))}, {line.verdict}")
+    for entry in ledger.numbers:
+        number, ours = printed(entry.row, entry.paper), spread(entry.ours.values())
+        id = entry.row.id if entry.row else ""
+        print(f"{id:<{width}}  {entry.measure.title}: {number}; ours {ours}, {entry.verdict}")
     print(f"\nthe commands: python scripts/ledger.py reproduce {name} --row ID, or --all")
 
 

@@ -12,9 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from mixup.errors import UserError, suggestion
-from mixup.ledger.alike import corresponding
+from mixup.ledger.comparable import Recipes, corresponding
+from mixup.ledger.names import experiments
 from mixup.ledger.paper import Experiment, Row
-from mixup.ledger.verdicts import Recipes
 from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import TrainConfig, from_omegaconf, leaves
 
@@ -87,11 +87,6 @@ def recipes(paper: Mapping[str, Experiment]) -> Recipes:
 
 
 # -- commands ------------------------------------------------------------------------------------------------------------
-
-
-def experiments() -> list[str]:
-    """The names in `configs/experiment`."""
-    return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
 
 
 def full_name(beginning: str, paper: Mapping[str, Experiment]) -> str:

@@ -123,12 +123,12 @@ def outcome(record: records.Record) -> str:
 
 def summarise(tasks: Sequence[Task]) -> int:
     """Shows the table of the grid's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
+    from mixup.commands.redo import recipes
+    from mixup.ledger.metrics import LAST, MODES
     from mixup.pages.sweep_table import show_sweep
 
-    folders = [task.folder for task in tasks]
-    if any(task.config.gan for task in tasks):
-        return show_sweep(folders, ("test", "modes", "last"), "modes covered")
-    return show_sweep(folders, ("test", "top1_error", "last"), "test error %")
+    measure = MODES if any(task.config.gan for task in tasks) else LAST
+    return show_sweep([task.folder for task in tasks], measure, recipes)
 
 
 def measure(tasks: Sequence[Task]) -> int:

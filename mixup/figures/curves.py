@@ -15,8 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from mixup.figures.groups import Cell, Setting, Sheet, caption
 from mixup.figures.ink import COLOURS, INK, PALETTE, band, framed, log_scale, panels
 from mixup.figures.picture import Picture
+from mixup.ledger.names import experiment_title
 from mixup.ledger.paper import Experiment
-from mixup.pages.tables import TITLES
 
 MOST_LINES = 6  # in a panel; of more methods the best setting of each is shown
 BEST = "of each method its best setting, chosen on test data"
@@ -58,7 +58,7 @@ def place(experiment: str, paper: Mapping[str, Experiment]) -> str:
     """Where in the paper an experiment is, or what it is about."""
     if experiment in paper:
         return paper[experiment].title.partition(":")[0].lower()
-    return TITLES.get(experiment, experiment).partition(": ")[2] or experiment
+    return experiment_title(experiment, paper).partition(": ")[2] or experiment
 
 
 def figure3b(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:

@@ -19,7 +19,7 @@ from matplotlib.path import Path as Outline
 from mixup.figures.ink import COLOURS, PALETTE, band, framed, panels
 from mixup.figures.picture import Picture
 from mixup.ledger.evidence import Evidence
-from mixup.pages.gan_table import GAMES
+from mixup.ledger.names import GAMES
 from mixup.run.records import Record, read_metrics, read_record
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper

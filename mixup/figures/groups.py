@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mixup.ledger.cells import uncropped
 from mixup.ledger.evidence import Evidence
-from mixup.ledger.nets import net_name
-from mixup.ledger.systems import PAPER, system
-from mixup.pages.kinds import uncropped
+from mixup.ledger.names import PAPER, system
+from mixup.ledger.names import net as net_name
 from mixup.run.config import schema_defaults
 from mixup.run.identity import NOT_HASHED
 

@@ -2,14 +2,11 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
-from rich.table import Table
-
-from mixup.run.records import Cell
 
 Item = TypeVar("Item")
 
@@ -100,13 +97,3 @@ def duration(seconds: float) -> str:
             value = seconds / size
             return f"{value:.1f} {unit}" if unit == "h" and value < 10 else f"{value:.0f} {unit}"
     return f"{seconds / 86_400:.0f} days"
-
-
-def print_cells(title: str, number: str, cells: Sequence[Cell]) -> None:
-    """The short table after a sweep: one row a cell, mean ± standard deviation of the number over its seeds."""
-    table = Table(title=title)
-    table.add_column("run")
-    table.add_column(number, justify="right")
-    for cell in cells:
-        table.add_row(cell.label, str(cell))
-    Console().print(table)

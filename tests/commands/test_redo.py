@@ -12,8 +12,8 @@ from ledger_factory import commit_cell
 from mixup.commands import ledger
 from mixup.commands.redo import cells_by_row, commands, commands_of_row, full_name, grid
 from mixup.errors import UserError
+from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.paper import mismatches, read_paper
-from mixup.ledger.verdicts import folder_of
 from mixup.run.compose import planned
 from mixup.run.config import plain
 
@@ -40,7 +40,7 @@ def check_row(name: str, id: str, *, one_seed: bool = False) -> None:
         assert mismatches(plain(task.config), {**row.settings, **row.recipe}) == []
         assert task.config.scale == "paper"
     assert len({task.config.seed for task in tasks}) == len(tasks)
-    assert collect == ["python", "scripts/ledger.py", "collect", f"runs/{folder_of(name)}"]
+    assert collect == ["python", "scripts/ledger.py", "collect", f"runs/{RUNS_OF.get(name, name)}"]
     assert {task.folder.parent for task in tasks} == {Path(collect[3])}
     assert tables == ["python", "scripts/ledger.py", "tables"]
 
