@@ -31,7 +31,10 @@ from mixup.run.files import write_atomic
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CHOICES = ("data", "model", "recipe")  # of a sweep's groups, those that are told where a run has another
-METHOD = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # what groups set
+METHOD = {  # what a sweep's other groups set
+    "experiment/table2": ("mixup.alpha", "model.dropout"),
+    "experiment/figure5": ("mixup.alpha", "gan.game"),
+}
 UNTOLD = {*naming.NOT_HASHED, "seed", "data.seed"}
 
 

@@ -152,7 +152,7 @@ def test_the_script_prints_what_a_shell_takes(command):
     done = command("scripts/reproduce.py", "table2_label_noise", "--row", "noise50_mixup_dropout", "--scale", "cpu")
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
-    assert "'method=[mixup_8,dropout_0.3]'" in first
+    assert "'experiment/table2=[mixup_8,dropout_0.3]'" in first
     assert len(tasks_of(shlex.split(first))) == 3
     assert others == ["python scripts/collect.py runs/table2_label_noise-cpu", "python scripts/make_tables.py"]
 
