@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 RUN = (
-    *("model=preact_resnet18", "model.width=4", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
+    *("model=preact_resnet18", "model.width=16", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
     *(
         "trainer.batch_size=32",
         "trainer.clean_slice=50",
         "trainer.checkpoint_every_minutes=0",
         "trainer.checkpoint_every_steps=4",
-        "trainer.channels_last=false",  # torch 2.15 on CPUs corrupts memory in channels-last below a width of 16
     ),
 )
 STEPS = 60
