@@ -10,8 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mixup.figures.gan import draw_modes, draw_samples, games_in, modes_note, samples_note
 from mixup.figures.ink import write_png
+
+from mixup.figures.gan import draw_modes, draw_samples, games_in, modes_note, samples_note
 
 ROOT = Path(__file__).resolve().parent.parent
 
