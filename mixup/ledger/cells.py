@@ -1,4 +1,4 @@
-"""Evidence as cells: runs that differ in the seed alone, what each measured, and the ERM cell that it is paired with."""
+"""Cells: runs that differ in the seed alone, and the ERM cell that a cell is paired with."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixup.errors import UserError
-from mixup.gan import config as gan_config
-from mixup.ledger.evidence import Evidence
-from mixup.run import identity as naming
+import numpy as np
 
-SEEDS = ("seed", "data.seed")
-IGNORED = (*naming.NOT_HASHED, *gan_config.NOT_HASHED, *SEEDS)
-LONGEST_LABEL = 120  # of `naming.run_label`, which cuts longer ones
-EPSILON = 4.0  # of table 3
-OWN_DROPOUT = {"speech_lenet": 0.5}  # of nets that always have it, as configs/model has it
+from mixup.errors import UserError
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.metrics import metric_of
+from mixup.run.identity import NOT_HASHED
+
+# Settings that are no difference between two runs: what cannot change the numbers, and which draw it is.
+NOT_COUNTED = (*NOT_HASHED, "seed", "data.seed")
+# How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
+COMPUTING = (
+    *("data.on_error", "data.resident", "trainer.precision", "trainer.compile"),
+    *("trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"),
+)
+RUNS_OF = {"figure3b_curve": "figure3_cifar10"}  # an experiment of the paper that is made from another one's runs
+LONGEST_LABEL = 120  # `run.identity.run_label` cuts longer ones
+OWN_DROPOUT = {"speech_lenet": 0.5}  # of nets that always have it, as in configs/model
+CROPPED = ("cifar10", "cifar100", "imagenet", "tiny_imagenet")  # data sets whose images are cropped and flipped by default
+
+Settings = Mapping[str, Any]
+"""A configuration by dotted key."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """runs: by rising seed. Where each seed has drawn its own data (table 4), the pairs of runs share that, too."""
+    """Runs by rising seed. Where each seed draws its own data (table 4), pairs of runs share that draw, too."""
 
     runs: tuple[Evidence, ...]
 
@@ -31,8 +42,13 @@ class Cell:
         return self.runs[0]
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         return self.first.settings
+
+    @property
+    def label(self) -> str:
+        """The runs' label without the seed."""
+        return ",".join(part for part in self.first.record["label"].split(",") if part != f"seed={self.first.seed}")
 
     @property
     def provenance(self) -> str:
@@ -48,9 +64,20 @@ class Cell:
         return sorted({device_of(run) for run in self.runs})
 
     def values(self, metric: str, statistic: str) -> dict[int, float]:
-        """By seed, of the runs that have one."""
-        found = {run.seed: value_of(run, metric, statistic) for run in self.runs}
-        return {seed: value for seed, value in found.items() if value is not None}
+        """By seed, of the runs that were measured."""
+        read = metric_of(metric).read
+        values = {run.seed: read(run, metric, statistic) for run in self.runs}
+        return {seed: value for seed, value in values.items() if value is not None}
+
+    def column(self, name: str) -> np.ndarray:
+        """(seeds, epochs) of the curves, as many epochs as all seeds have; NaN where a curve has no value."""
+        columns = [run.curve.get(name, []) for run in self.runs]
+        length = min(map(len, columns))
+        return np.array([[np.nan if value is None else value for value in column[:length]] for column in columns], float)
+
+    def measured(self, name: str) -> list[Mapping[str, Any]]:
+        """The evaluation of this name, of each run that has it."""
+        return [run.evaluations[name] for run in self.runs if name in run.evaluations]
 
 
 def device_of(run: Evidence) -> str:
@@ -60,30 +87,43 @@ def device_of(run: Evidence) -> str:
     return device if precision == "float32" else f"{device}, {precision}"
 
 
-# -- cells ---------------------------------------------------------------------------------------------------------------
+def experiment_of(run: Evidence) -> str:
+    """The experiment that a run was made for; the folder of one at cpu scale ends in `-cpu`."""
+    return run.file.parent.name.removesuffix("-cpu")
+
+
+def runs_of(experiment: str, evidence: Iterable[Evidence]) -> list[Evidence]:
+    """An experiment's runs, at every scale."""
+    return [run for run in evidence if experiment_of(run) in (experiment, RUNS_OF.get(experiment))]
+
+
+# -- grouping ------------------------------------------------------------------------------------------------------------
 
 
 def cells_of(runs: Iterable[Evidence]) -> list[Cell]:
-    """In order of first appearance. UserError where runs that should be of one cell are not: see `check_alike`."""
-    groups: dict[str, list[Evidence]] = {}
+    """In order of first appearance. UserError where runs that should be of one cell are not: see `check_cells`."""
+    cells = grouped(runs)
+    check_cells(cells)
+    return cells
+
+
+def grouped(runs: Iterable[Evidence]) -> list[Cell]:
+    """Runs by experiment, data and settings; by their records' `cell` unless each seed draws its own data."""
+    groups: dict[str, dict[str, list[Evidence]]] = {}
     for run in runs:
-        groups.setdefault(key_of(run), []).append(run)
-    found: list[Cell] = []
-    for group in groups.values():
-        if all(draws_its_data(run) for run in group):
-            found.append(Cell(tuple(sorted(group, key=lambda run: run.seed))))
-        else:
-            for seed in sorted({run.settings.get("data.seed", 0) for run in group}):
-                alike = [run for run in group if run.settings.get("data.seed", 0) == seed]
-                found.append(Cell(tuple(sorted(alike, key=lambda run: run.seed))))
-    check_alike(found)
-    return found
+        key = json.dumps([run.file.parent.name, run.record["data"]["provenance"], counted(run.settings)], sort_keys=True)
+        groups.setdefault(key, {}).setdefault(run.record["cell"], []).append(run)
+    cells: list[Cell] = []
+    for by_hash in groups.values():
+        together = [run for same in by_hash.values() for run in same]
+        parts = [together] if all(draws_its_data(run) for run in together) else by_hash.values()
+        cells += [Cell(tuple(sorted(part, key=lambda run: run.seed))) for part in parts]
+    return cells
 
 
-def key_of(run: Evidence) -> str:
-    """Experiment, data and all settings but the seeds."""
-    kept = {key: value for key, value in run.settings.items() if key not in IGNORED}
-    return json.dumps([run.file.parent.name, run.record["data"]["provenance"], kept], sort_keys=True)
+def counted(settings: Settings) -> dict[str, Any]:
+    """The settings that tell cells apart."""
+    return {key: value for key, value in settings.items() if key not in NOT_COUNTED}
 
 
 def draws_its_data(run: Evidence) -> bool:
@@ -91,7 +131,7 @@ def draws_its_data(run: Evidence) -> bool:
     return run.settings.get("data.seed", 0) == run.seed
 
 
-def check_alike(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[Cell]) -> None:
     """UserError for two recipes under one label, and for a cell with two runs of a seed or with two data sets."""
     by_label: dict[tuple[Any, ...], Cell] = {}
     for cell in cells:
@@ -109,7 +149,7 @@ def check_alike(cells: Sequence[Cell]) -> None:
 
 
 def label_of(run: Evidence) -> str:
-    """The run's label without its seed."""
+    """The run's label without its seed, and without the seed of its data where that follows."""
     seeds = [f"seed={run.seed}", *([f"data.seed={run.seed}"] if draws_its_data(run) else [])]
     return ",".join(part for part in run.record["label"].split(",") if part not in seeds)
 
@@ -117,7 +157,7 @@ def label_of(run: Evidence) -> str:
 def difference(a: Evidence, b: Evidence) -> str:
     """What tells two runs apart that stand for one cell."""
     for key in sorted(a.settings.keys() | b.settings.keys()):
-        if key not in IGNORED and a.settings.get(key) != b.settings.get(key):
+        if key not in NOT_COUNTED and a.settings.get(key) != b.settings.get(key):
             return (
                 f"{a.name} and {b.name} stand for one cell and differ in {key}: {a.settings.get(key)} and "
                 f"{b.settings.get(key)}. A mean is of one recipe: remove those of the other"
@@ -125,14 +165,26 @@ def difference(a: Evidence, b: Evidence) -> str:
     return f"{a.name} and {b.name} stand for one cell and differ in data.seed: remove one"
 
 
-def is_erm(settings: Mapping[str, Any]) -> bool:
+# -- methods -------------------------------------------------------------------------------------------------------------
+
+
+def is_method(key: str) -> bool:
+    """Whether a setting is part of the method that is compared, and not of what it is tried on."""
+    return key.startswith("mixup.") or key in ("model.dropout", "gan.game")
+
+
+def has_dropout(settings: Settings) -> bool:
+    """Whether the net has more dropout than its own."""
+    return (settings.get("model.dropout") or 0.0) not in (0.0, OWN_DROPOUT.get(settings["model.name"]))
+
+
+def is_erm(settings: Settings) -> bool:
     """Plain empirical risk minimisation: nothing of section 3.8, and no dropout but the net's own."""
     off = ("mixup.alpha", "mixup.label_smoothing", "mixup.noise")
-    dropout = settings.get("model.dropout") or 0.0
-    return dropout in (0.0, OWN_DROPOUT.get(settings["model.name"])) and not any(settings.get(key) for key in off)
+    return not has_dropout(settings) and not any(settings.get(key) for key in off)
 
 
-def is_mixup(settings: dict[str, Any]) -> bool:
+def is_mixup(settings: Settings) -> bool:
     """The paper's mixup and nothing besides, whatever its alpha."""
     usual = {
         "mixup.partner": "random",
@@ -146,57 +198,20 @@ def is_mixup(settings: dict[str, Any]) -> bool:
 
 
 def baseline_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:
-    """The ERM cell that has all else of this one; without one, that of plain mixup. None for itself."""
+    """The ERM cell with all other settings of this one; without one, that of plain mixup. None for itself."""
 
-    def rest(one: Cell) -> dict[str, Any]:
-        kept = {key: value for key, value in one.settings.items() if key not in IGNORED and not key.startswith("mixup.")}
-        kept.pop("model.dropout", None)
-        return kept
+    def rest(other: Cell) -> dict[str, Any]:
+        return {key: value for key, value in counted(other.settings).items() if not is_method(key)}
 
-    like = [one for one in cells if rest(one) == rest(cell)]
+    alike = [other for other in cells if rest(other) == rest(cell)]
     alpha = cell.settings["mixup.alpha"]
-    erm = [one for one in like if is_erm(one.settings)]
-    found = erm or [one for one in like if is_mixup(one.settings) and one.settings["mixup.alpha"] == alpha]
-    return next((one for one in found if cell not in found), None)
+    erm = [other for other in alike if is_erm(other.settings)]
+    plain = [other for other in alike if is_mixup(other.settings) and other.settings["mixup.alpha"] == alpha]
+    baselines = erm or plain
+    return next((other for other in baselines if cell not in baselines), None)
 
 
-# -- numbers -------------------------------------------------------------------------------------------------------------
-
-
-def value_of(run: Evidence, metric: str, statistic: str) -> float | None:
-    """The run's number by the paper's name of it (`results/paper.yaml`); None where it has not measured it."""
-    kind, _, name = metric.partition(".")
-    if kind in ("white_box", "black_box"):
-        return attacked(run.evaluations.get("attacks"), kind, *name.split("."))
-    if kind == "between":
-        return between(run.evaluations.get("between"), name)
-    if kind == "card":
-        return run.evaluations.get("card", {}).get("measures", {}).get(name)
-    found = (run.record.get(kind) or {}).get(name)
-    if not isinstance(found, dict):
-        return found if statistic == "last" else None
-    if statistic in found:
-        return found[statistic]
-    first, _, last = statistic.partition("_")[2].partition("_")
-    epochs = zip(run.curve.get("epoch", []), run.curve.get(f"{kind}_{name}", []))
-    values = [value for epoch, value in epochs if value is not None and int(first) <= (epoch or 0) <= int(last or first)]
-    return statistics.fmean(values) if len(values) == int(last or first) - int(first) + 1 else None
-
-
-def attacked(attacks: dict[str, Any] | None, box: str, attack: str, error: str) -> float | None:
-    """Table 3's: at epsilon 4; of the black box the mean over the ERM nets that examples were made on."""
-    found = [
-        result[error]
-        for result in (attacks or {}).get("results", [])
-        if (result["attack"], result["eps"]) == (attack, EPSILON)
-        and ((result["source"] == "self") if box == "white_box" else "alpha=0.0" in result["source"].split(","))
-    ]
-    return statistics.fmean(found) if found else None
-
-
-def between(values: dict[str, Any] | None, name: str) -> float | None:
-    """Figure 2's, such as `miss_at_half`."""
-    if values is None:
-        return None
-    what, _, place = name.partition("_at_")
-    return dict(zip(values["lam"], values[what]))[{"0": 0.0, "half": 0.5, "1": 1.0}[place]]
+def uncropped(all_settings: Iterable[Settings]) -> list[str]:
+    """A remark, if none of these runs crops and flips its images although its data set does so by default."""
+    plain = all(settings["data.name"] in CROPPED and not settings["data.augment"] for settings in all_settings)
+    return ["no crops and flips"] if plain else []

@@ -14,9 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 from mixup.errors import UserError, suggestion
-from mixup.ledger.alike import corresponding
+from mixup.ledger.comparable import Recipes, corresponding
 from mixup.ledger.paper import Experiment, Row
-from mixup.ledger.verdicts import RUNS_OF, Recipes
 from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import TrainConfig, from_omegaconf, leaves
 
@@ -137,7 +136,7 @@ def commands(name: str, scale: str) -> list[Command]:
     """Redo a whole experiment; what has finished is not run again."""
     if name == GAN:
         train = ["python", "scripts/train_gan.py", "-m", *framed(GAN, scale)[1:]]
-        return [train, *commands_after(RUNS_OF[GAN])]
+        return [train, *commands_after("gan")]
     sweeps = SWEEPS.get(name, (name,))
     folders = [configuration(framed(sweep, scale)).name for sweep in sweeps]
     return [["python", "train.py", "-m", *framed(sweep, scale)] for sweep in sweeps] + commands_after(*folders)

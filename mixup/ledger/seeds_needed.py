@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import statistics as plain_statistics
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mixup.ledger.cells import baseline_of, is_erm
-from mixup.ledger.inference import Paired, paired_difference, seeds_needed
-from mixup.ledger.paper import Experiment
-from mixup.ledger.verdicts import Judged, erm_row
-from mixup.pages.kinds import kinds
-from mixup.pages.markdown import measure, row_name
-from mixup.pages.tables import measures_of
+from mixup.ledger.cells import is_erm
+from mixup.ledger.comparable import erm_row
+from mixup.ledger.entries import Ledger
+from mixup.ledger.inference import Paired, seeds_needed
+from mixup.ledger.metrics import Measure
+from mixup.ledger.names import row_name
+from mixup.ledger.paper import Experiment, Row
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A difference to be told. std: over seeds, of paired differences. difference: the paper's, or None where it has none;
+    """A difference to be shown. std: over seeds, of paired differences. difference: the paper's, or None where it has none;
     both in percentage points. pairs: as many as std is from."""
 
     what: str
@@ -27,41 +27,39 @@ class Plan:
     pairs: int
 
     def seeds(self, difference: float | None, power: float) -> int | None:
-        """How many pairs tell that difference, or this one; None where there is none to tell."""
-        wanted = difference or self.difference
-        return seeds_needed(self.std, wanted, power) if wanted else None
+        """How many pairs show that difference, or this one; None where there is none to show."""
+        target = difference or self.difference
+        return seeds_needed(self.std, target, power) if target else None
 
 
-def plans(judged: Judged) -> list[Plan]:
-    """Of each claim that has two pairs or more, and of each other cell beside its ERM cell."""
-    paper = judged.paper
+def plans(ledger: Ledger, paper: Experiment) -> list[Plan]:
+    """Of each claim that has two pairs or more, and of each cell that is not comparable beside its ERM cell."""
     found = []
-    for claim, pairs, _ in judged.claims:
-        one = (claim.metric or "", claim.statistic or "")
-        a, b = (paper.row(id or "") for id in (claim.better, claim.worse))
-        numbers = [row.value(*one) for row in (a, b)]
-        printed = [value.value for value in numbers if value and value.value is not None]
-        what = f"{row_name(a, paper.rows)} against {row_name(b, paper.rows)}, {measure(*one)}"
-        found += planned(what, pairs, printed[0] - printed[1] if len(printed) == 2 else None)
-    return found + plans_apart(judged, paper)
-
-
-def plans_apart(judged: Judged, paper: Experiment) -> list[Plan]:
-    found = []
-    for kind in kinds(judged.apart, measures_of(paper), (paper.metric or "", paper.statistic), paper):
-        one = kind.headline
-        for cell in kind.cells:
-            erm = baseline_of(cell, kind.cells)
-            if erm is None or not is_erm(erm.settings):
-                continue
-            row, _ = kind.rows.get(cell.first.name, (None, ""))
-            beside = erm_row(row, paper.rows) if row else None
-            values = [side.value(*one) if side else None for side in (row, beside)]
-            printed = [value.value for value in values if value and value.value is not None]
-            pairs = paired_difference(cell.values(*one), erm.values(*one))
-            what = f"{kind.title}: {kind.name(cell)} against ERM, {measure(*one)}"
-            found += planned(what, pairs, printed[0] - printed[1] if len(printed) == 2 else None)
+    for claim in ledger.claims:
+        if claim.group is None:
+            names = [row_name(row, paper.rows) for row in claim.rows]
+            what = f"{names[0]} against {names[1]}, {claim.measure.title}"
+            found += planned(what, claim.beside, printed_difference(*claim.rows, claim.measure))
+    for entry in ledger.entries:
+        group, cell = entry.group, entry.cell
+        if (
+            group
+            and cell
+            and entry.beside
+            and entry.measure == group.headline
+            and entry.baseline
+            and is_erm(entry.baseline.settings)
+        ):
+            what = f"{group.title}: {group.names[cell.first.name]} against ERM, {entry.measure.title}"
+            printed = printed_difference(entry.row, erm_row(entry.row, paper.rows), entry.measure)
+            found += planned(what, entry.beside, printed)
     return found
+
+
+def printed_difference(a: Row | None, b: Row | None, measure: Measure) -> float | None:
+    values = [row.value(measure.metric, measure.statistic) if row else None for row in (a, b)]
+    numbers = [value.value for value in values if value and value.value is not None]
+    return numbers[0] - numbers[1] if len(numbers) == 2 else None
 
 
 def planned(what: str, pairs: Paired, difference: float | None) -> list[Plan]:
@@ -69,4 +67,4 @@ def planned(what: str, pairs: Paired, difference: float | None) -> list[Plan]:
     values: Sequence[float] = pairs.differences
     if len(values) < 2:
         return []
-    return [Plan(what, plain_statistics.stdev(values), plain_statistics.fmean(values), difference, len(values))]
+    return [Plan(what, statistics.stdev(values), statistics.fmean(values), difference, len(values))]

@@ -11,9 +11,9 @@ import pytest
 from ledger_factory import commit_cell
 
 from mixup.errors import UserError
+from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.paper import mismatches, read_paper
 from mixup.ledger.redo import cells_by_row, commands, commands_of_row, grid, known
-from mixup.ledger.verdicts import folder_of
 from mixup.run.compose import planned
 from mixup.run.config import plain
 
@@ -40,7 +40,7 @@ def check_row(name: str, id: str, *, one_seed: bool = False) -> None:
         assert mismatches(plain(task.config), {**row.settings, **row.recipe}) == []
         assert task.config.scale == "paper"
     assert len({task.config.seed for task in tasks}) == len(tasks)
-    assert collect == ["python", "scripts/collect.py", f"runs/{folder_of(name)}"]
+    assert collect == ["python", "scripts/collect.py", f"runs/{RUNS_OF.get(name, name)}"]
     assert {task.folder.parent for task in tasks} == {Path(collect[2])}
     assert tables == ["python", "scripts/make_tables.py"]
 

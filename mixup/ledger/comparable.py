@@ -1,0 +1,110 @@
+"""Which runs are comparable with a row of the paper, and which row a cell resembles that is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mixup.ledger.cells import COMPUTING, NOT_COUNTED, Cell, Settings, is_method, is_mixup
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.metrics import Measure
+from mixup.ledger.paper import Experiment, Row, mismatches
+
+# The provenance that a record has of the paper's own data.
+PAPERS_DATA = {
+    "CIFAR-10": r"CIFAR-10 \(official archive\)",
+    "CIFAR-100": r"CIFAR-100 \(official archive\)",
+    "ImageNet-2012": "ImageNet",
+    "Speech Commands v0.01": r"Speech Commands v0\.01",
+    **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI (?!.* instead of ).*"),
+}
+
+Recipes = Callable[[str, str], Settings | None]
+"""Experiment and row -> the settings that this project runs for it; None for what it does not run."""
+
+
+def why_not_comparable(run: Evidence, row: Row, experiment: str, recipes: Recipes) -> str | None:
+    """Why a run cannot stand beside the row's numbers; None where it can."""
+    if differences := mismatches(run.nested, row.settings):
+        return differences[0]
+    if run.settings["scale"] != "paper":
+        return f"scale={run.settings['scale']}"
+    if not is_papers_data(row.data, run.record["data"]):
+        return f"{run.record['data']['provenance']}, the paper's is {row.data}"
+    if differences := mismatches(run.nested, row.recipe):
+        return differences[0]
+    recipe = recipes(experiment, row.id)
+    if recipe is None:
+        return "no recipe of ours"
+    for key, value in recipe.items():
+        if key not in (*NOT_COUNTED, *COMPUTING) and run.settings[key] != value:
+            return f"{key}={run.settings[key]}, the recipe's {value}"
+    return None
+
+
+def has_gaps(data: Mapping[str, Any]) -> bool:
+    """Whether examples of a record's data were absent or unreadable."""
+    return any((data.get("absent") or {}).values()) or any((data.get("unreadable") or {}).values())
+
+
+def is_papers_data(name: str, data: Mapping[str, Any]) -> bool:
+    """Whether a record's data is all that the paper's data set of this name holds."""
+    return not has_gaps(data) and re.fullmatch(PAPERS_DATA.get(name, "(?!)"), data["provenance"]) is not None
+
+
+# -- rows ----------------------------------------------------------------------------------------------------------------
+
+
+def erm_row(row: Row | None, rows: Sequence[Row]) -> Row | None:
+    """The ERM row with all other settings of this one; None for itself."""
+
+    def rest(other: Row) -> Settings:
+        return {key: value for key, value in other.settings.items() if not is_method(key)}
+
+    found = (other for other in rows if row and other is not row and other.method == "erm" and rest(other) == rest(row))
+    return next(found, None)
+
+
+def corresponding(cells: Mapping[str, Settings], rows: Sequence[Row]) -> dict[str, tuple[Row, str]]:
+    """The row that each cell resembles, and a remark on how they differ. cells: settings by name; so is the result.
+
+    The length of training may differ; the data if all rows have the same; dropout if no cell has the row's."""
+    free = {"trainer.epochs"} | ({"data.name"} if len({row.settings.get("data.name") for row in rows}) == 1 else set())
+    found: dict[str, tuple[Row, str]] = {}
+    for loose in (False, True):
+        taken = {row.id for row, _ in found.values()}
+        for name, settings in cells.items():
+            for row in (row for row in rows if name not in found and not (loose and row.id in taken)):
+                if all(key in free or same(key, settings.get(key), value, loose) for key, value in row.settings.items()):
+                    found[name] = row, remark(settings, row)
+    return found
+
+
+def same(key: str, ours: Any, papers: Any, loose: bool) -> bool:
+    return bool(ours) == bool(papers) if loose and key == "model.dropout" else ours == papers
+
+
+def remark(ours: Settings, row: Row) -> str:
+    """What to say beside the row's number: ` on CIFAR-10 at dropout 0.7`."""
+    data, dropout = (row.settings.get(key, ours[key]) for key in ("data.name", "model.dropout"))
+    on = f" on {row.data}" if data != ours["data.name"] else ""
+    return on + (f" at dropout {dropout:g}" if dropout != ours["model.dropout"] else "")
+
+
+def claimed_sign(cell: Cell, row: Row | None, measure: Measure, paper: Experiment) -> int:
+    """-1 where the paper claims a lower number than ERM's for this cell, 1 for a higher one, 0 where it claims neither.
+
+    Plain mixup of a net or data set that the paper has not is taken by what it claims of all that it has."""
+    rows = {row.id: row for row in paper.rows}
+    signs = set()
+    for claim in paper.claims:
+        if not (claim.better and claim.worse) or (claim.metric, claim.statistic) != (measure.metric, measure.statistic):
+            continue
+        better, worse = rows[claim.better], rows[claim.worse]
+        for side, other, sign in ((better, worse, -1), (worse, better, 1)):
+            if row is not None and side is row and other is erm_row(row, paper.rows):
+                return sign
+            if row is None and is_mixup(cell.settings) and (side.method, other.method) == ("mixup", "erm"):
+                signs.add(sign)
+    return signs.pop() if len(signs) == 1 else 0

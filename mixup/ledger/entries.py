@@ -1,0 +1,138 @@
+"""The ledger: every number of the paper and of ours as a flat list of entries. Pages and counts are made from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mixup.ledger.cells import Cell
+from mixup.ledger.inference import Paired, Verdict, Word
+from mixup.ledger.metrics import Measure
+from mixup.ledger.paper import Claim, Experiment, Row, Value
+
+WORDS: tuple[Word, ...] = ("reproduced", "direction holds", "not reproduced", "undecided", "too few seeds", "not run")
+UNJUDGED: tuple[Word, ...] = ("too few seeds", "not run", "not comparable")
+MOST_MEASURES = 5  # that a line of a table has room for
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells of one experiment on the same data at one scale, not comparable with the paper's numbers.
+
+    headline: what cells are compared by, if a line of a table has room for all measures. rows: by cell, the row of the paper
+    that it resembles, and how it differs from that. columns: what tells cells apart: title -> text by cell. names: a phrase
+    by cell. A cell's key in these is the name of its first run."""
+
+    title: str
+    experiment: str
+    cells: tuple[Cell, ...]
+    measures: tuple[Measure, ...]
+    headline: Measure
+    rows: Mapping[str, tuple[Row, str]]
+    columns: Mapping[str, Mapping[str, str]]
+    names: Mapping[str, str]
+
+    @property
+    def wide(self) -> bool:
+        """Whether a table has a line a cell; else it has a line a cell and measure."""
+        return len(self.measures) <= MOST_MEASURES
+
+    @property
+    def compared(self) -> tuple[Measure, ...]:
+        """The measures in which cells are compared with their baseline."""
+        return (self.headline,) if self.wide else self.measures
+
+    def row(self, cell: Cell) -> tuple[Row | None, str]:
+        return self.rows.get(cell.first.name, (None, ""))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number of the paper, of ours, or both. ours: by seed. beside: ours minus the baseline's. group: None for the paper's
+    numbers. remark: how the paper's row differs from the cell. direction: lower minus higher, as the paper claims it."""
+
+    experiment: str
+    measure: Measure
+    row: Row | None
+    paper: Value | None
+    cell: Cell | None
+    ours: Mapping[int, float]
+    beside: Paired | None
+    verdict: Verdict
+    group: Group | None = None
+    remark: str = ""
+    baseline: Cell | None = None
+    direction: Paired | None = None
+
+
+@dataclass(frozen=True)
+class ClaimEntry:
+    """A claim that the first of two rows has the lower number. beside: the first row's numbers minus the second's.
+    verdict: None for `cells` of a group."""
+
+    experiment: str
+    claim: Claim
+    measure: Measure
+    rows: tuple[Row, Row]
+    beside: Paired
+    verdict: Verdict | None
+    group: Group | None = None
+    cells: tuple[Cell, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """papers: the experiments of the paper by name. entries, claims: of all experiments, in the order of their pages."""
+
+    papers: Mapping[str, Experiment]
+    entries: tuple[Entry, ...] = ()
+    claims: tuple[ClaimEntry, ...] = ()
+
+    @property
+    def experiments(self) -> list[str]:
+        return list(dict.fromkeys([*self.papers, *(entry.experiment for entry in self.entries)]))
+
+    def of(self, experiment: str) -> Ledger:
+        """One experiment's part."""
+        papers = {name: paper for name, paper in self.papers.items() if name == experiment}
+        entries = tuple(entry for entry in self.entries if entry.experiment == experiment)
+        return Ledger(papers, entries, tuple(claim for claim in self.claims if claim.experiment == experiment))
+
+    @property
+    def numbers(self) -> list[Entry]:
+        """The paper's."""
+        return [entry for entry in self.entries if entry.group is None]
+
+    @property
+    def counts(self) -> Counter[Word]:
+        """How many of the paper's numbers have each verdict."""
+        return Counter(entry.verdict.word for entry in self.numbers)
+
+    @property
+    def judged(self) -> int:
+        return sum(count for word, count in self.counts.items() if word not in UNJUDGED)
+
+    @property
+    def groups(self) -> list[Group]:
+        return list({id(entry.group): entry.group for entry in self.entries if entry.group}.values())
+
+    @property
+    def cells(self) -> list[Cell]:
+        return list({entry.cell.first.name: entry.cell for entry in self.entries if entry.cell}.values())
+
+    @property
+    def not_comparable(self) -> int:
+        """Runs that cannot stand beside the numbers of their experiment of the paper."""
+        return sum(len(cell.runs) for group in self.groups if group.experiment in self.papers for cell in group.cells)
+
+    @property
+    def directions(self) -> list[bool]:
+        """Whether each direction that the paper claims is seen in runs that are not comparable."""
+        pairs = [entry.direction for entry in self.entries] + [claim.beside for claim in self.claims if claim.group]
+        return [one.interval.mean < 0 for one in pairs if one and one.interval]
+
+    def with_runs(self) -> Ledger:
+        """Without the numbers and claims of the paper that no run stands beside."""
+        entries = tuple(entry for entry in self.entries if entry.ours or entry.group)
+        return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.beside.seeds))

@@ -1,0 +1,149 @@
+"""Cells that are not comparable with the paper's numbers, grouped by data and scale, and what is seen in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mixup.ledger.cells import Cell, baseline_of, counted, is_erm, is_method
+from mixup.ledger.comparable import claimed_sign, corresponding, has_gaps, is_papers_data
+from mixup.ledger.entries import ClaimEntry, Entry, Group
+from mixup.ledger.inference import Verdict, paired_difference
+from mixup.ledger.metrics import LAST, LAST10, MEASURES, Measure, metric_of
+from mixup.ledger.names import (
+    BY_SYSTEM,
+    MISSING,
+    SETTINGS,
+    method,
+    row_name,
+    row_parts,
+    setting_phrase,
+    setting_title,
+    setting_value,
+    system,
+)
+from mixup.ledger.paper import Experiment
+
+
+def groups_of(cells: Iterable[Cell], experiment: str, paper: Experiment | None) -> list[Group]:
+    """By data and scale, in the order of their titles."""
+    by_title: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_title.setdefault(title_of(cell, paper), []).append(cell)
+    return [group_of(title, same, experiment, paper) for title, same in sorted(by_title.items())]
+
+
+def title_of(cell: Cell, paper: Experiment | None) -> str:
+    data, scale = cell.first.record["data"], cell.settings["scale"]
+    own = scale == "paper" and paper is not None and any(is_papers_data(row.data, data) for row in paper.rows)
+    marks = {"files missing": has_gaps(data), f"{scale} scale": scale != "paper", "another recipe": own}
+    return ", ".join([cell.provenance, *(mark for mark, applies in marks.items() if applies)])
+
+
+def group_of(title: str, cells: list[Cell], experiment: str, paper: Experiment | None) -> Group:
+    """The cells in the order of the paper's rows if they are named by these, else of their settings."""
+    papers_rows = paper.rows if paper else ()
+    keys, rows = telling_keys(cells), corresponding({cell.first.name: cell.settings for cell in cells}, papers_rows)
+    unique = len({row.id for row, remark in rows.values() if not remark}) == len(cells)
+    if papers_rows and unique and "method" not in row_parts(papers_rows):
+        cells.sort(key=lambda cell: papers_rows.index(rows[cell.first.name][0]))
+        names = {name: row_name(row, papers_rows) for name, (row, _) in rows.items()}
+        columns = {"row": names}
+    else:
+        cells.sort(key=lambda cell: [order(cell.settings[key]) for key in keys])
+        columns, names = columns_of(cells, [key for key in keys if not is_method(key)], experiment)
+    measures = [measure for measure in measures_of(cells, paper) if any(values(cell, measure) for cell in cells)]
+    headline = Measure(paper.metric or "", paper.statistic) if paper else LAST10
+    headline = headline if headline in measures else (*measures, headline)[0]
+    return Group(title, experiment, tuple(cells), tuple(measures), headline, rows, columns, names)
+
+
+def columns_of(
+    cells: Sequence[Cell], keys: Sequence[str], experiment: str
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Columns and names of cells by settings besides the method, and by the method."""
+    methods = {cell.first.name: method(cell.settings) for cell in cells}
+    columns = {setting_title(key): {cell.first.name: setting_value(key, cell.settings) for cell in cells} for key in keys}
+    if experiment in BY_SYSTEM:
+        columns["system"] = {cell.first.name: system(cell.settings) or MISSING for cell in cells}
+    phrases = {cell.first.name: [setting_phrase(key, cell.settings) for key in keys] for cell in cells}
+    names = {name: ", ".join([*phrases[name], words]) for name, words in methods.items()}
+    return {**columns, "method": methods}, names
+
+
+def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure]:
+    """Those that the paper prints, with the clean error beside attacks; else what says most about such runs."""
+    printed = [Measure(value.metric, value.statistic) for row in (paper.rows if paper else ()) for value in row.values]
+    if printed:
+        clean = [LAST] if any(measure.metric.startswith("white_box") for measure in printed) else []
+        return list(dict.fromkeys([*clean, *printed]))
+    of_cards = [one for one in MEASURES if one.metric.startswith("card.") and any(values(cell, one) for cell in cells)]
+    others = [one for one in MEASURES if one.metric.startswith("test.") and not metric_of(one.metric).each_epoch]
+    return [*([] if paper else [LAST10]), *(of_cards or [LAST]), *others]
+
+
+def values(cell: Cell, measure: Measure) -> dict[int, float]:
+    return cell.values(measure.metric, measure.statistic)
+
+
+def telling_keys(cells: Sequence[Cell]) -> list[str]:
+    """The settings with names that vary, and as many others as it takes to tell every cell apart."""
+    keys = counted(cells[0].settings)
+    found: list[str] = []
+    for key in dict.fromkeys([*(key for key in SETTINGS if key in keys), *sorted(keys)]):
+        before, after = (
+            {tuple(str(cell.settings[one]) for one in some) for cell in cells} for some in (found, [*found, key])
+        )
+        varies = len({str(cell.settings[key]) for cell in cells}) > 1
+        if len(after) > len(before) or (key in SETTINGS and varies):
+            found.append(key)
+    return found
+
+
+def order(value: Any) -> tuple[bool, float, str]:
+    """Sorts numbers as numbers, None first."""
+    number = isinstance(value, int | float)
+    return value is not None, float(value) if number else 0.0, "" if number else str(value)
+
+
+# -- entries -------------------------------------------------------------------------------------------------------------
+
+
+def entries_of_group(group: Group, paper: Experiment | None) -> list[Entry]:
+    """An entry a cell and measure."""
+    return [entry_of(cell, measure, group, paper) for cell in group.cells for measure in group.measures]
+
+
+def entry_of(cell: Cell, measure: Measure, group: Group, paper: Experiment | None) -> Entry:
+    (row, remark), ours = group.row(cell), values(cell, measure)
+    baseline = baseline_of(cell, group.cells) if measure in group.compared else None
+    pairs = paired_difference(ours, values(baseline, measure)) if baseline else None
+    pairs = pairs if pairs and pairs.seeds else None
+    sign = claimed_sign(cell, row, measure, paper) if paper and pairs and baseline and is_erm(baseline.settings) else 0
+    lower, higher = (cell, baseline) if sign < 0 else (baseline, cell)
+    direction = paired_difference(values(lower, measure), values(higher, measure)) if sign and lower and higher else None
+    printed = row.value(measure.metric, measure.statistic) if row else None
+    verdict = Verdict("not comparable", len(ours), group.title)
+    numbers = (measure, row, printed, cell, ours, pairs, verdict)
+    return Entry(group.experiment, *numbers, group=group, remark=remark, baseline=baseline, direction=direction)
+
+
+def claims_of_group(group: Group, paper: Experiment) -> list[ClaimEntry]:
+    """The claims whose rows have one cell each, but for those of a cell and its baseline, which are an entry's direction."""
+    found: dict[str, list[Cell]] = {}
+    for cell in group.cells:
+        if row := group.row(cell)[0]:
+            found.setdefault(row.id, []).append(cell)
+    sole = {id: cells[0] for id, cells in found.items() if len(cells) == 1}
+    entries = []
+    for claim in paper.claims:
+        if claim.better in sole and claim.worse in sole:
+            a, b, measure = sole[claim.better], sole[claim.worse], Measure(claim.metric or "", claim.statistic or "")
+            if measure in group.compared and (baseline_of(a, group.cells) is b or baseline_of(b, group.cells) is a):
+                continue
+            rows, pairs = (
+                (paper.row(claim.better), paper.row(claim.worse)),
+                paired_difference(values(a, measure), values(b, measure)),
+            )
+            entries.append(ClaimEntry(group.experiment, claim, measure, rows, pairs, None, group, (a, b)))
+    return entries

@@ -1,0 +1,160 @@
+"""What runs are measured by. A new metric is one line of LIST, besides the code that computes it."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mixup.errors import UserError, suggestion
+from mixup.ledger.evidence import Evidence
+
+EPSILON = 4.0  # of table 3
+STATISTICS = {"last": "last epoch", "best": "best (chosen on test data)", "last10_median": "median of last 10 epochs"}
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+
+def of_record(run: Evidence, name: str, statistic: str) -> float | None:
+    """From the record; `epoch_N` and `epochs_N_M`, a mean, from the curve if that has all of these epochs."""
+    part, _, key = name.partition(".")
+    value = (run.record.get(part) or {}).get(key)
+    if not isinstance(value, dict):
+        return value if statistic == "last" else None
+    if statistic in value or not statistic.startswith("epoch"):
+        return value.get(statistic)
+    first, last = (int(number) for number in (re.findall(r"\d+", statistic) * 2)[:2])
+    epochs = zip(run.curve.get("epoch", []), run.curve.get(f"{part}_{key}", []))
+    values = [value for epoch, value in epochs if value is not None and first <= (epoch or 0) <= last]
+    return statistics.fmean(values) if len(values) == last - first + 1 else None
+
+
+def of_attacks(run: Evidence, name: str, statistic: str) -> float | None:
+    """Table 3's, at epsilon 4. The black box is the mean over the ERM nets that the examples were made on."""
+    box, attack, error = name.split(".")
+
+    def counts(result: Mapping[str, Any]) -> bool:
+        source = result["source"] == "self" if box == "white_box" else "alpha=0.0" in result["source"].split(",")
+        return source and (result["attack"], result["eps"]) == (attack, EPSILON)
+
+    errors = [result[error] for result in run.evaluations.get("attacks", {}).get("results", []) if counts(result)]
+    return statistics.fmean(errors) if errors else None
+
+
+def of_between(run: Evidence, name: str, statistic: str) -> float | None:
+    """Figure 2's, at one lambda."""
+    key, _, place = name.removeprefix("between.").partition("_at_")
+    values = run.evaluations.get("between")
+    return dict(zip(values["lam"], values[key]))[{"0": 0.0, "half": 0.5, "1": 1.0}[place]] if values else None
+
+
+def of_card(run: Evidence, name: str, statistic: str) -> float | None:
+    return run.evaluations.get("card", {}).get("measures", {}).get(name.removeprefix("card."))
+
+
+# -- the list ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """name: as in `results/paper.yaml`. each_epoch: whether each epoch has a value, so that a title needs the statistic.
+    read: a run, the name, a statistic -> the number; None where it was not measured."""
+
+    name: str
+    title: str
+    unit: str = "%"
+    decimals: int = 2
+    better: Literal["lower", "higher"] = "lower"
+    read: Callable[[Evidence, str, str], float | None] = of_record
+    each_epoch: bool = False
+
+
+LIST = (
+    Metric("test.top1_error", "test error", each_epoch=True),
+    Metric("test.top5_error", "test top-5 error", each_epoch=True),
+    Metric("validation.top1_error", "validation error", each_epoch=True),
+    Metric("train.top1_error", "train error"),
+    Metric("train.real_label_error", "train error, real labels"),
+    Metric("train.corrupted_label_error", "train error, corrupted labels"),
+    Metric("white_box.fgsm.top1_error", "white box, FGSM, top-1", read=of_attacks),
+    Metric("white_box.fgsm.top5_error", "white box, FGSM, top-5", read=of_attacks),
+    Metric("white_box.ifgsm.top1_error", "white box, I-FGSM, top-1", read=of_attacks),
+    Metric("white_box.ifgsm.top5_error", "white box, I-FGSM, top-5", read=of_attacks),
+    Metric("black_box.fgsm.top1_error", "black box, FGSM, top-1", read=of_attacks),
+    Metric("black_box.fgsm.top5_error", "black box, FGSM, top-5", read=of_attacks),
+    Metric("black_box.ifgsm.top1_error", "black box, I-FGSM, top-1", read=of_attacks),
+    Metric("black_box.ifgsm.top5_error", "black box, I-FGSM, top-5", read=of_attacks),
+    Metric("between.miss_at_0", "misses at lambda 0", read=of_between),
+    Metric("between.miss_at_half", "misses at lambda 1/2", read=of_between),
+    Metric("between.miss_at_1", "misses at lambda 1", read=of_between),
+    Metric("between.gradient_norm_at_0", "gradient norm at lambda 0", "", 4, read=of_between),
+    Metric("between.gradient_norm_at_half", "gradient norm at lambda 1/2", "", 4, read=of_between),
+    Metric("between.gradient_norm_at_1", "gradient norm at lambda 1", "", 4, read=of_between),
+    Metric("card.nll", "NLL (nats)", "", 4, read=of_card),
+    Metric("card.brier", "Brier score", "", 4, read=of_card),
+    Metric("card.ece", "calibration error", read=of_card),
+    Metric("card.nll_scaled", "NLL (nats), temperature scaled", "", 4, read=of_card),
+    Metric("card.ece_scaled", "calibration error, temperature scaled", read=of_card),
+    Metric("card.corruptions/noise/3", "error, noise of severity 3", read=of_card),
+    Metric("card.corruptions/blur/3", "error, blur of severity 3", read=of_card),
+    Metric("card.corruptions/contrast/3", "error, low contrast of severity 3", read=of_card),
+    Metric("card.corruptions/jpeg/3", "error, JPEG of severity 3", read=of_card),
+    Metric("card.corruptions/mean", "error, mean over corrupted images", read=of_card),
+    Metric("card.attacks/fgsm/4", "error, FGSM at 4", read=of_card),
+    Metric("card.attacks/ifgsm/4", "error, I-FGSM at 4", read=of_card),
+    Metric("card.attacks/pgd/4", "error, PGD at 4", read=of_card),
+    Metric("card.between/miss/0.5", "misses at lambda 1/2", read=of_card),
+    Metric("card.between/gradient_norm/0.5", "gradient norm at lambda 1/2", "", 4, read=of_card),
+    Metric("test.modes", "modes covered", "", 1, "higher"),
+    Metric("test.good_share", "good samples %", decimals=1, better="higher"),
+    Metric("test.in_window", "samples in the picture %", decimals=1, better="higher"),
+    Metric("test.slope", "slope of d", "", 1),
+)
+METRICS = {metric.name: metric for metric in LIST}
+
+
+def metric_of(name: str) -> Metric:
+    """UserError for a name that is not in the list."""
+    if name not in METRICS:
+        raise UserError(f"metric={name}: no such metric{suggestion(name, METRICS)}; there are {', '.join(METRICS)}")
+    return METRICS[name]
+
+
+# -- measures ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one number of a run is: a metric, and the statistic over its epochs."""
+
+    metric: str
+    statistic: str
+
+    @property
+    def decimals(self) -> int:
+        return metric_of(self.metric).decimals
+
+    @property
+    def sign(self) -> int:
+        """1 where lower is better, -1 where higher is: sign * (a - b) < 0 says that a is better."""
+        return 1 if metric_of(self.metric).better == "lower" else -1
+
+    @property
+    def title(self) -> str:
+        """`test error, last epoch`."""
+        metric = metric_of(self.metric)
+        return f"{metric.title}, {statistic_title(self.statistic)}" if metric.each_epoch else metric.title
+
+
+def statistic_title(statistic: str) -> str:
+    epochs = re.findall(r"\d+", statistic) if statistic.startswith("epoch") else []
+    return f"epoch{'s' if len(epochs) > 1 else ''} {' to '.join(epochs)}" if epochs else STATISTICS[statistic]
+
+
+LAST, LAST10 = Measure("test.top1_error", "last"), Measure("test.top1_error", "last10_median")
+MEASURES = tuple(
+    Measure(metric.name, statistic) for metric in LIST for statistic in (STATISTICS if metric.each_epoch else ("last",))
+)

@@ -1,0 +1,175 @@
+"""What experiments, nets, methods and settings are called, in tables and figures alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mixup.ledger.cells import Settings, has_dropout, is_erm
+from mixup.ledger.paper import Experiment, Row
+from mixup.run.config import schema_defaults
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+MISSING = "-"
+DEFAULTS = dict(schema_defaults())
+ERM, PAPER = "ERM", "the paper's"
+BY_SYSTEM = ("semantics",)  # experiments that compare systems, whose methods go by the systems' names
+
+# Settings that a table shows wherever they vary: the title of the column, and the words for one value in a longer name.
+SETTINGS = {
+    "data.name": ("data", "{}"),
+    "model.name": ("net", "{}"),
+    "trainer.epochs": ("epochs", "{} epochs"),
+    "data.label_noise": ("labels replaced", "{:.0%} of labels replaced"),
+    "optim.weight_decay": ("weight decay", "weight decay {:g}"),
+    "mixup.alpha": ("alpha", "alpha {:g}"),
+    "gan.game": ("game", "{}"),
+    "model.dropout": ("dropout", "dropout {:g}"),
+    "mixup.partner": ("partner", "partner {}"),
+    "mixup.within_class": ("same class", "same class"),
+    "mixup.targets": ("targets", "inputs only"),
+    "mixup.layer": ("mixed at", "at layer {}"),
+    "mixup.ways": ("examples mixed", "mixtures of {}"),
+    "mixup.label_smoothing": ("smoothing", "smoothing {:g}"),
+    "mixup.noise": ("noise on inputs", "noise {:g}"),
+    "mixup.lam_per": ("lambda per", "lambda per {}"),
+    "mixup.fold": ("folded", "folded lambda"),
+}
+GAMES = {"paper": "the paper's formula", "unmixed": "generator unmixed", "author": "the author's code"}
+
+
+# -- experiments and nets ------------------------------------------------------------------------------------------------
+
+
+def experiment_title(name: str, papers: Mapping[str, Experiment]) -> str:
+    """The paper's title of it, or what its file in configs/experiment says first, up to a stop or semicolon, or its name."""
+    if name in papers:
+        return papers[name].title
+    file = CONFIGS / "experiment" / f"{name}.yaml"
+    header = re.search(r"^# (?!@)([^.;?\n]+\??)", file.read_text(), re.M) if file.exists() else None
+    return header[1] if header else f"Runs of {name}"
+
+
+def net(settings: Settings) -> str:
+    """The net as papers name it, with its size where that is not the paper's."""
+    name, depth, width = (settings[f"model.{key}"] for key in ("name", "depth", "width"))
+    usual = {"preact_resnet18": ("PreAct ResNet-18", 64), "vgg11": ("VGG-11", 64)}
+    if name in usual:
+        return usual[name][0] + ("" if width in (None, usual[name][1]) else f" of width {width}")
+    names = {
+        "wrn28": f"WRN-{depth}-{width}",
+        "densenet": f"DenseNet-BC-{depth} (k={settings['model.growth']})",
+        "mlp": f"MLP {depth} x {width}",
+        "lenet": "LeNet",
+        "speech_lenet": "LeNet",
+        "timm": str(settings["model.arch"]),
+    }
+    return names.get(name, name.replace("resnext", "ResNeXt-").replace("resnet", "ResNet-").replace("_", " "))
+
+
+# -- settings ------------------------------------------------------------------------------------------------------------
+
+
+def setting_title(key: str) -> str:
+    return SETTINGS[key][0] if key in SETTINGS else key.rpartition(".")[2].replace("_", " ")
+
+
+def setting_value(key: str, settings: Settings) -> str:
+    """For the cell of a table."""
+    value = settings[key]
+    if key == "model.name":
+        return net(settings)
+    if value is None or isinstance(value, bool):
+        return MISSING if value is None else "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def setting_phrase(key: str, settings: Settings) -> str:
+    """For a longer name: `weight decay 0.0005`, `50 % of labels replaced`."""
+    if key == "model.name":
+        return net(settings)
+    if key not in SETTINGS or settings[key] is None:
+        return f"{setting_title(key)} {setting_value(key, settings)}"
+    value = GAMES.get(settings[key], settings[key]) if key == "gan.game" else settings[key]
+    return SETTINGS[key][1].format(value).replace("%", " %")
+
+
+# -- methods -------------------------------------------------------------------------------------------------------------
+
+
+def method_parts(settings: Settings) -> list[str]:
+    """The keys of the settings that make the method. settings: all of a run's, or those that a row of the paper has."""
+    alpha = settings.get("mixup.alpha", 0)
+    keys = ["mixup.alpha"] if alpha else []
+    for key in SETTINGS:
+        if key == "model.dropout":
+            keys += [key] if has_dropout({"model.name": "", **settings}) else []
+        elif key == "gan.game":
+            keys += [key] if alpha and settings.get(key) else []
+        elif key.startswith("mixup.") and key != "mixup.alpha":
+            keys += [key] if settings.get(key, DEFAULTS[key]) != DEFAULTS[key] else []
+    return keys
+
+
+def method(settings: Settings) -> str:
+    """`ERM`, `mixup, alpha 8, dropout 0.3`."""
+    words = [setting_phrase(key, settings) for key in method_parts(settings)]
+    return ", ".join(["mixup" if settings.get("mixup.alpha") else ERM, *words])
+
+
+def family(settings: Settings) -> str:
+    """The method without its numbers: `mixup, dropout`."""
+    words = [SETTINGS[key][1].partition(" {")[0] for key in method_parts(settings) if key != "mixup.alpha"]
+    return ", ".join(["mixup" if settings.get("mixup.alpha") else ERM, *words])
+
+
+def system(settings: Settings) -> str | None:
+    """Whose mixup it is, by the files in configs/mixup: `timm`, ERM, PAPER, or None for nobody's."""
+    if is_erm(settings):
+        return ERM
+    return next((name for name, preset in presets().items() if all(settings[key] == preset[key] for key in preset)), None)
+
+
+@cache
+def presets() -> dict[str, dict[str, Any]]:
+    """By name, every setting of each but alpha; the paper's first, which others may equal."""
+    usual = {key: value for key, value in DEFAULTS.items() if key.startswith("mixup.") and key != "mixup.alpha"}
+    found = {PAPER: usual}
+    for file in sorted((CONFIGS / "mixup").glob("*.yaml")):
+        values = yaml.safe_load(file.read_text())
+        changes = {f"mixup.{key}": values[key] for key in values if key not in ("defaults", "alpha")}
+        found.setdefault(file.stem, {**usual, **changes})
+    return found
+
+
+# -- rows of the paper ---------------------------------------------------------------------------------------------------
+
+ROW_PARTS: dict[str, Callable[[Row], str]] = {
+    "group": lambda row: row.group or "",
+    "data": lambda row: row.data,
+    "net": lambda row: row.model,
+    "variant": lambda row: row.variant or "",
+    "weight decay": lambda row: f"{row.settings.get('optim.weight_decay', 0):g}",
+    "method": lambda row: method(row.settings),
+}
+
+
+def row_parts(rows: Sequence[Row]) -> list[str]:
+    """The parts that tell rows apart; the method only if their groups do not say it."""
+    varying = [name for name, text in ROW_PARTS.items() if len({text(row) for row in rows}) > 1]
+    others = [name for name in varying if name != "method"]
+    unique = len({tuple(ROW_PARTS[name](row) for name in others) for row in rows}) == len(rows)
+    return others if unique and "group" in others else varying
+
+
+def row_name(row: Row, rows: Sequence[Row]) -> str:
+    """A row in one phrase, as far as the other rows of its table make it needed."""
+    parts = [(name, ROW_PARTS[name](row)) for name in row_parts(rows)]
+    return ", ".join(f"{name} {text}" if name == "weight decay" else text for name, text in parts if text)
