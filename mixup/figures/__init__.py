@@ -43,11 +43,11 @@ def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], 
     digitised = paper["figure2_between"].curves
     assert digitised is not None, "figure 2 has no digitised curves in paper.yaml"
     figure2 = read_figure2(curves / digitised.file)
-    pictures = [picture for sheet in sheets(evidence) for picture in pictures_of(sheet, paper)]
-    pictures += [surfaces(sheet) for sheet in sheets(evidence, "surface")]
-    pictures += [between(sheet, figure2) for sheet in sheets(evidence, "between")]
-    pictures += [attacks(sheet, paper_of(sheet, paper)) for sheet in sheets(evidence, "attacks")]
-    pictures += [calibration(sheet) for sheet in sheets(evidence, "card")]
+    pictures = [picture for sheet in sheets(evidence, paper) for picture in pictures_of(sheet, paper)]
+    pictures += [surfaces(sheet) for sheet in sheets(evidence, paper, "surface")]
+    pictures += [between(sheet, figure2) for sheet in sheets(evidence, paper, "between")]
+    pictures += [attacks(sheet, paper_of(sheet, paper)) for sheet in sheets(evidence, paper, "attacks")]
+    pictures += [calibration(sheet) for sheet in sheets(evidence, paper, "card")]
     return sorted(pictures, key=lambda picture: picture.name)
 
 

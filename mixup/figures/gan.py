@@ -33,7 +33,7 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
     rows = [("", (name, run)) for name, run in sampled if run.seed == min(run.seed for _, run in sampled)]
     if not rows:
         return []
-    steps = sorted({int(step) for _, (_, run) in rows for step in run.record["snapshots"]})
+    steps = sorted({step for _, (_, run) in rows for step in run.settings["gan.snapshots"]})
     note = (
         f"{described(sheet)}, seed {rows[0][1][1].seed}. Orange: what the generator makes; blue: the data. Below each "
         "panel: modes covered, by 1,000 samples."
@@ -67,13 +67,13 @@ def described(sheet: Sheet) -> str:
 
 def draw_snapshots(axes: Sequence[Axes], steps: Sequence[int], run: Evidence) -> None:
     """Real and made points at each step of which the run has a snapshot."""
+    modes = dict(zip(run.curve["step"], run.curve["test_modes"]))
     with np.load(run.samples) as points:
         for step, place in zip(steps, axes):
-            snapshot = run.record["snapshots"].get(str(step))
-            if snapshot and f"fake{step}" in points:
+            if f"fake{step}" in points:
                 draw_points(place, points["real"], REAL, size=4, alpha=1.0)
                 draw_points(place, points[f"fake{step}"], FAKE, size=2.2, alpha=0.7)
-                place.set_xlabel(f"{snapshot['modes']} of {run.record['data']['modes']} modes", fontsize=11)
+                place.set_xlabel(f"{modes[step] or 0:.0f} of {run.record['data']['modes']} modes", fontsize=11)
             place.set(xticks=[], yticks=[], xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal")
             place.spines[["top", "right"]].set_visible(True)
 

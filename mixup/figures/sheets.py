@@ -15,7 +15,8 @@ from mixup.figures.panels import Line
 from mixup.figures.style import COLOURS, PALETTE, Picture
 from mixup.ledger.cells import Cell, Settings, cells_of, counted, experiment_of, is_erm, is_method, is_mixup, uncropped
 from mixup.ledger.evidence import Evidence
-from mixup.ledger.names import BY_SYSTEM, family, method, net, setting_phrase, system
+from mixup.ledger.groups import group_of
+from mixup.ledger.names import family, net, setting_phrase
 from mixup.ledger.paper import Experiment
 
 BEST = " Of each method the best setting of its grid, chosen on test data, as in the paper."
@@ -61,7 +62,7 @@ class Sheet:
         return Picture(file, self.experiment, f"{title}. {note}", draw)
 
 
-def sheets(evidence: Iterable[Evidence], evaluation: str | None = None) -> list[Sheet]:
+def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evaluation: str | None = None) -> list[Sheet]:
     """By experiment and scale. evaluation: takes only the runs of which this was measured. A run at a small scale that
     repeats one at the paper's, as with toy data, is left out."""
     runs = [run for run in evidence if evaluation is None or evaluation in run.evaluations]
@@ -71,7 +72,7 @@ def sheets(evidence: Iterable[Evidence], evaluation: str | None = None) -> list[
         scale = run.settings["scale"]
         if scale == "paper" or numbers(run) not in papers:
             groups.setdefault((experiment_of(run), scale), []).append(run)
-    return [sheet_of(*key, group) for key, group in sorted(groups.items())]
+    return [sheet_of(*key, group, paper.get(key[0])) for key, group in sorted(groups.items())]
 
 
 def numbers(run: Evidence) -> str:
@@ -79,8 +80,8 @@ def numbers(run: Evidence) -> str:
     return repr((experiment_of(run), run.seed, run.record["alpha"], run.record["data"]["provenance"], run.record["test"]))
 
 
-def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence]) -> Sheet:
-    """A panel for each data set, net and whatever else varies there but the method."""
+def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Experiment | None = None) -> Sheet:
+    """Cells with the names that tables give them. A panel for each data set, net and whatever else varies there but the method."""
     cells = sorted(cells_of(runs), key=order)
     same_net: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -97,7 +98,8 @@ def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence]) -> Sheet:
         Panel(", ".join([*(word for word, tells in zip(key, telling) if tells), *key[2:]]), tuple(groups[key]))
         for key in sorted(groups, key=natural)
     ]
-    names = {cell.first.name: (experiment in BY_SYSTEM and system(cell.settings)) or method(cell.settings) for cell in cells}
+    columns = group_of("", list(cells), experiment, paper).columns
+    names = columns.get("row") or columns.get("system") or columns["method"]
     return Sheet(experiment, scale, tuple(panels), names, colours(cells, names))
 
 
