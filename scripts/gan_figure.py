@@ -1,6 +1,6 @@
-"""Draws figure 5 from the records of `python scripts/train_gan.py -m`: what ERM's and mixup's generators make, iteration by
-iteration, and how many modes they cover, with the spread over seeds. A look at runs as they come in: what is committed is
-made from evidence, by `make figures`. The table is beside the runs, `table.md`."""
+"""Draws figure 5 from the records of `python train.py -m experiment=figure5_gan`: what ERM's and mixup's generators make,
+iteration by iteration, and how many modes they cover, with the spread over seeds. A look at runs as they come in: what is
+committed is made from evidence, by `make figures`. The table is beside the runs, `table.md`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "gan", help="the runs' folder (default runs/gan)")
+    parser.add_argument(
+        "--runs", type=Path, default=ROOT / "runs" / "figure5_gan", help="the runs' folder (default runs/figure5_gan)"
+    )
     parser.add_argument("--out", type=Path, help="where the pictures go (default the runs' folder)")
     parser.add_argument("--scale", default="paper", help="paper (default) or cpu")
     parser.add_argument("--seed", type=int, default=0, help="the seed whose samples are shown (default 0)")
@@ -27,8 +29,8 @@ def main() -> int:
     games = [game for game in games_in(options.runs) if game.record["config"]["scale"] == options.scale]
     if not games:
         print(
-            f"no finished run of scale={options.scale} in {options.runs}: first python scripts/train_gan.py -m "
-            f"scale={options.scale}",
+            f"no finished run of scale={options.scale} in {options.runs}: first python train.py -m "
+            f"experiment=figure5_gan scale={options.scale}",
             file=sys.stderr,
         )
         return 2

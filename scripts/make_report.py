@@ -16,46 +16,39 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands import train_gan as gan_command_line
 from mixup.errors import UserError
-from mixup.figures import all_pictures
-from mixup.gan import config as gan_config
-from mixup.ledger.evidence import Evidence, read_evidence
+from mixup.ledger.evidence import Evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import experiments, recipes
-from mixup.pages.overview import generated, ledger
-from mixup.pages.report import page
+from mixup.pages.build import PAPER, write_report
 from mixup.run import identity as naming
 from mixup.run.compose import CONFIGS, configuration
 from mixup.run.config import leaves
-from mixup.run.files import write_atomic
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 CHOICES = ("data", "model", "recipe")  # of a sweep's groups, those that are told where a run has another
-METHOD = ("mixup.alpha", "model.dropout")  # what table 2's `method` sets
-UNTOLD = {*naming.NOT_HASHED, *gan_config.NOT_HASHED, "seed", "data.seed"}
+METHOD = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # what groups set
+UNTOLD = {*naming.NOT_HASHED, "seed", "data.seed"}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, default=RESULTS / "runs", help="the evidence (default results/runs)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "report.html", help="default results/report.html")
+    parser.add_argument("--runs", type=Path, help="the evidence (default runs/ below --out)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of report.html (default results)")
     parser.add_argument("--allow-dirty", action="store_true", help="also runs of a tree with uncommitted changes")
     options = parser.parse_args()
     try:
-        paper, evidence = read_paper(RESULTS / "paper.yaml"), read_evidence(options.runs)
-        tables = generated(ledger(paper, evidence, recipes(paper), allow_dirty=options.allow_dirty))
-        pictures = all_pictures(evidence, paper, curves=RESULTS)
-        template = (ROOT / "scripts" / "report_template.html").read_text()
-        text = page(template, tables=tables, evidence=evidence, pictures=pictures, differences=differences)
+        return write_report(
+            runs=options.runs or options.out / "runs",
+            results=options.out,
+            allow_dirty=options.allow_dirty,
+            recipes=recipes(read_paper(PAPER)),
+            differences=differences,
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(options.out, text.encode())
-    print(f"wrote {options.out}: {len(evidence)} runs, {len(pictures)} figures, {len(text) / 1e6:.1f} MB")
-    return 0
 
 
 # -- what a run has that its recipe has not ------------------------------------------------------------------------------
@@ -64,10 +57,7 @@ def main() -> int:
 def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
     """Setting, here, there: of the recipes that the run's experiment has at the paper's scale, the nearest. What it varies
     is no difference, but data and net are. None where it has none."""
-    if run.is_gan:
-        recipes = gan_recipes(run.settings["data"])
-    else:
-        recipes = sweep_recipes(sweep_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
+    recipes = sweep_recipes(sweep_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
     return min((differing(run.settings, *recipe) for recipe in recipes), key=len, default=None)
 
 
@@ -88,12 +78,6 @@ def sweep_of(run: Evidence) -> str:
 
 
 @cache
-def gan_recipes(data: str) -> list[tuple[dict[str, Any], Collection[str]]]:
-    (task,) = gan_command_line.planned([f"data={data}"], multirun=False)
-    return [(dict(leaves(task.config)), ("alpha", "game"))]
-
-
-@cache
 def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
     """The settings of each pair of data and net in a sweep, and what else it varies; none where there is no such sweep."""
     if sweep not in experiments():
@@ -101,7 +85,10 @@ def sweep_recipes(sweep: str) -> list[tuple[dict[str, Any], Collection[str]]]:
     body = yaml.safe_load((CONFIGS / "experiment" / f"{sweep}.yaml").read_text())
     params = {key: str(values) for key, values in body["hydra"]["sweeper"]["params"].items()}
     chosen = [[f"{group}={value}" for value in params[group].split(",")] for group in CHOICES if group in params]
-    varied = [*(key for key in params if key not in CHOICES), *(METHOD if "method" in params else ())]
+    varied = [
+        *(key for key in params if key not in CHOICES),
+        *(key for group in METHOD if group in params for key in METHOD[group]),
+    ]
     return [(dict(leaves(configuration([f"experiment={sweep}", *words]))), varied) for words in product(*chosen)]
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from mixup.errors import UserError
+from mixup.ledger.cells import runs_of
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.inference import seeds_needed
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
 from mixup.ledger.seeds_needed import plans
-from mixup.ledger.verdicts import judge, runs_of
+from mixup.ledger.verdicts import judge
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -17,11 +17,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
 from mixup.errors import UserError
+from mixup.ledger.cells import runs_of
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import Experiment, read_paper
 from mixup.ledger.redo import Command, commands, commands_of_row, known, recipes
-from mixup.ledger.verdicts import judge, runs_of
-from mixup.pages.markdown import measure, paper_number, spread
+from mixup.ledger.verdicts import judge
+from mixup.pages.columns import printed, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,7 +49,7 @@ def main() -> int:
         print(explain(error), file=sys.stderr)
         return 2
     try:
-        return run(found) if options.run else printed(found)
+        return run(found) if options.run else show(found)
     except KeyboardInterrupt:
         return 130
 
@@ -58,17 +59,18 @@ def listed(name: str, paper: Mapping[str, Experiment], folder: Path) -> None:
     rows = paper[name].rows if name in paper else ()
     if not rows:
         print(f"{name} prints no numbers; its commands, for all of it:")
-        printed(commands(name, "paper"))
+        show(commands(name, "paper"))
         return
-    judged = judge(paper[name], runs_of(name, read_evidence(folder)), recipes(paper))
+    ledger = judge(paper[name], runs_of(name, read_evidence(folder)), recipes(paper))
     width = max(len(row.id) for row in rows)
-    for line in judged.lines:
-        what, number = measure(line.value.metric, line.value.statistic), paper_number(line.row, line.value)
-        print(f"{line.row.id:<{width}}  {what}: {number}; ours {spread(list(line.ours.values()))}, {line.verdict}")
+    for entry in ledger.numbers:
+        assert entry.row is not None
+        number, ours = printed(entry.row, entry.paper), spread(entry.ours.values())
+        print(f"{entry.row.id:<{width}}  {entry.measure.title}: {number}; ours {ours}, {entry.verdict}")
     print(f"\nthe commands: python scripts/reproduce.py {name} --row ID, or --all")
 
 
-def printed(found: Sequence[Command]) -> int:
+def show(found: Sequence[Command]) -> int:
     for command in found:
         print(shlex.join(command))
     return 0

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mixup.commands import train_gan as gan_command_line
-from mixup.gan.config import GanConfig, cell
-from mixup.gan.config import config_hash as gan_hash
 from mixup.ledger.collect import contents, write_evidence
 from mixup.run import records
 from mixup.run.compose import CONFIGS, configuration
@@ -120,29 +117,31 @@ def commit_cell(folder: Path, *overrides: str, errors: list[float], **changes: A
 
 def make_game(runs: Path, *overrides: str, seed: int, modes: int) -> Path:
     """A finished GAN's directory."""
-    (task,) = gan_command_line.planned([*overrides, f"seed={seed}", "iterations=20000"], multirun=False)
-    config: GanConfig = task.config
-    folder = runs / config.name / f"{task.label}-{gan_hash(config)}"
+    config = config_of("experiment=figure5_gan", *overrides, seed=seed)
+    folder = runs / config.name / f"{label_of(config)}-{config_hash(config)}"
     (folder / "snapshots").mkdir(parents=True)
-    last = {"train_generator_loss": -1.5, "modes": modes, "good_share": 12.3, "in_window": 90.0}
-    line = {key if key.startswith("train_") else f"test_{key}": value for key, value in last.items()}
+    test = {"modes": modes, "good_share": 12.3, "in_window": 90.0}
+    line = {"train_generator_loss": -1.5, **{f"test_{key}": value for key, value in test.items()}}
     records.append_metrics(folder, [{"step": step, **line} for step in (10_000, 20_000)])
     for step in (10, 20_000):
         np.savez(folder / "snapshots" / f"{step}.npz", real=np.full((1000, 2), 0.12345), fake=np.full((1000, 2), step / 3))
     record = {
         "name": config.name,
-        "label": task.label,
+        "label": label_of(config),
         "seed": seed,
-        "alpha": config.alpha,
-        "game": config.game,
-        "hash": gan_hash(config),
-        "cell": cell(config),
-        "config": dataclasses.asdict(config),
+        "alpha": config.mixup.alpha,
+        "hash": config_hash(config),
+        "cell": config_hash(dataclasses.replace(config, seed=0)),
+        "config": plain(config),
         "data": {"provenance": "Gaussians, drawn as needed", "modes": 8},
-        "last": last,
+        "test": {key: {"last": value} for key, value in test.items()},
+        "validation": None,
+        "train": {"generator_loss": -1.5},
+        "epochs": 1,
         "train_seconds": 120.0,
         "device": "CPU (1 threads)",
-        "environment": {"commit": "0123456789", "dirty": False, "command": ["train_gan.py"]},
+        "world_size": 1,
+        "environment": {"commit": "0123456789", "dirty": False, "command": ["train.py", "experiment=figure5_gan"]},
     }
     (folder / "config.yaml").write_text("seed: 0\n")
     records.write_record(folder, record)

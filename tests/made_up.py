@@ -18,10 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixup.commands import train_gan as gan_command_line
 from mixup.evaluation.between import LAMS
-from mixup.gan.config import cell as gan_cell
-from mixup.gan.config import config_hash as gan_hash
 from mixup.ledger.collect import csv_text, json_text, write_evidence
 from mixup.ledger.evidence import digest_of
 from mixup.run.compose import planned
@@ -65,7 +62,7 @@ def everything() -> Path:
     make_runs(folder, "experiment=table2_label_noise", *noisy, seeds=3)
     make_runs(folder, "experiment=alpha_sweep", "scale=cpu", "mixup.alpha=0,0.2,1")
     make_runs(folder, "experiment=table4_uci", "data=iris")
-    make_games(folder, "scale=cpu", "seed=0,1", "data=ring")
+    make_games(folder, "scale=cpu", "seed=0,1", "data=ring", "experiment/figure5=erm,paper")
     return folder
 
 
@@ -207,34 +204,35 @@ MEASURED = {"between": between, "surface": surface, "attacks": attacks, "card": 
 
 
 def make_games(folder: Path, *overrides: str, samples_of: Sequence[int] = (0,)) -> list[Path]:
-    """Evidence of `train_gan.py -m OVERRIDES`, with samples of some seeds."""
+    """Evidence of `train.py -m experiment=figure5_gan OVERRIDES`, with samples of some seeds."""
     files = []
-    for task in gan_command_line.planned(overrides, multirun=True):
-        config, rng = task.config, np.random.default_rng(int(gan_hash(task.config), 16))
-        modes = 8 if config.data == "ring" else 25
-        steps = sorted({*range(500, config.iterations + 1, 500), *config.snapshots})
-        covered = [int(modes * (0.8 if config.alpha else 0.1) * min(1, step / 9000) + rng.integers(0, 2)) for step in steps]
+    for task in planned(["experiment=figure5_gan", *overrides], multirun=True):
+        config, rng = task.config, np.random.default_rng(int(config_hash(task.config), 16))
+        modes = 8 if config.data.name == "ring" else 25
+        steps = sorted({*range(500, config.gan.iterations + 1, 500), *config.gan.snapshots})
+        covered = [
+            int(modes * (0.8 if config.mixup.alpha else 0.1) * min(1, step / 9000) + rng.integers(0, 2)) for step in steps
+        ]
         lines = {"step": steps, "test_modes": covered, "test_good_share": [100 * one / (modes + 1) for one in covered]}
-        last = {name.removeprefix("test_"): values[-1] for name, values in lines.items() if name != "step"}
-        snapshots = {str(step): {"modes": covered[steps.index(step)]} for step in config.snapshots}
+        last = {name.removeprefix("test_"): {"last": values[-1]} for name, values in lines.items() if name != "step"}
         record = {
             "name": config.name,
             "label": task.label,
             "seed": config.seed,
-            "alpha": config.alpha,
-            "game": config.game,
-            "hash": gan_hash(config),
-            "cell": gan_cell(config),
-            "config": dataclasses.asdict(config),
+            "alpha": config.mixup.alpha,
+            "hash": config_hash(config),
+            "cell": config_hash(dataclasses.replace(config, seed=0)),
+            "config": plain(config),
             "data": {"provenance": "Gaussians, drawn as needed", "modes": modes},
-            "last": last,
-            "snapshots": snapshots,
-            "iterations": config.iterations,
+            "test": last,
+            "validation": None,
+            "train": {},
+            "epochs": 1,
             "train_seconds": 135.0,
-            "iterations_per_second": 148.0,
-            "parameters": {"generator": 33_666, "discriminator": 33_537},
+            "parameters": 67_203,
             "device": "CPU (1 threads, AVX512)",
-            "environment": {**ENVIRONMENT, "command": ["train_gan.py", "-m", "scale=cpu"]},
+            "world_size": 1,
+            "environment": {**ENVIRONMENT, "command": ["train.py", "-m", "experiment=figure5_gan", "scale=cpu"]},
             "wandb": None,
         }
         more = {"npz": samples(config, rng)} if config.seed in samples_of else {}
@@ -245,11 +243,11 @@ def make_games(folder: Path, *overrides: str, samples_of: Sequence[int] = (0,)) 
 def samples(config: Any, rng: np.random.Generator) -> bytes:
     angle = 2 * np.pi * rng.integers(0, 8, 1000) / 8
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
-    centres = ring if config.data == "ring" else rng.integers(-2, 3, (1000, 2)) / 2
+    centres = ring if config.data.name == "ring" else rng.integers(-2, 3, (1000, 2)) / 2
     real = (centres + rng.normal(0, 0.01, (1000, 2))).astype(np.float32)
     arrays = {"real": real}
-    for step in config.snapshots:
-        spread = 0.6 * np.exp(-step / 4000) + (0.02 if config.alpha else 0.5)
+    for step in config.gan.snapshots:
+        spread = 0.6 * np.exp(-step / 4000) + (0.02 if config.mixup.alpha else 0.5)
         arrays[f"fake{step}"] = (real[::-1] + rng.normal(0, spread, (1000, 2))).astype(np.float32)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)

@@ -76,14 +76,13 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
         record = records.read_record(task.folder)
         if record is not None:
             if leads:
-                error, provenance = record["test"]["top1_error"]["last"], record["data"]["provenance"]
-                print(f"already finished: test error {error:.2f} % on {provenance}, {record['device']}", flush=True)
+                print(f"already finished: {outcome(record)}; {record['data']['provenance']}, {record['device']}", flush=True)
             return 0
-        from mixup.training import train as run
+        from mixup.training.resuming import Stopped
 
         try:
-            record = run.train(task.config, task.folder, task.label)
-        except run.Stopped as stop:
+            record = train(task)
+        except Stopped as stop:
             print(stop, file=sys.stderr, flush=True)
             raise SystemExit(128 + stop.signal) from None
     except (UserError, OSError) as error:
@@ -94,19 +93,40 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
             raise SystemExit(2) from None
         return 2
     if leads:
-        errors, held_out = record["test"]["top1_error"], record["validation"]
-        print(
-            f"test error {errors['last']:.2f} % after the last epoch, median of the last ten {errors['last10_median']:.2f} %"
-            + (f"; validation error {held_out['top1_error']['last']:.2f} %" if held_out else "")
-        )
+        print(outcome(record), flush=True)
     return 0
 
 
+def train(task: Task) -> records.Record:
+    """Trains a classifier, or a GAN where the configuration has that section."""
+    if task.config.gan is not None:
+        from mixup.gan import train as gan
+
+        return gan.train(task.config, task.folder, task.label)
+    from mixup.training import train as classifier
+
+    return classifier.train(task.config, task.folder, task.label)
+
+
+def outcome(record: records.Record) -> str:
+    """A finished run in one line."""
+    test, validation = record["test"], record["validation"]
+    if "modes" in test:
+        modes, good = test["modes"]["last"], test["good_share"]["last"]
+        return f"{modes} of {record['data']['modes']} modes covered, {good:.1f} % of the samples good"
+    errors = test["top1_error"]
+    words = f"test error {errors['last']:.2f} % after the last epoch, median of the last ten {errors['last10_median']:.2f} %"
+    return words + (f"; validation error {validation['top1_error']['last']:.2f} %" if validation else "")
+
+
 def summarise(tasks: Sequence[Task]) -> int:
-    """The table of the sweep's experiment, or of its test errors. Returns 1 where some run has no record."""
+    """The table of the sweep's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
+    from mixup.ledger.metrics import LAST, MODES
+    from mixup.ledger.redo import recipes
     from mixup.pages.sweep_table import show_sweep
 
-    return show_sweep([task.folder for task in tasks], ("test", "top1_error", "last"), "test error %")
+    measure = MODES if any(task.config.gan for task in tasks) else LAST
+    return show_sweep([task.folder for task in tasks], measure, recipes)
 
 
 def measure(tasks: Sequence[Task]) -> int:

@@ -137,7 +137,7 @@ def open_finished_run(
     record = records.read_record(folder) if folder.is_dir() else None
     if record is None:
         raise UserError(f"{setting}={folder}: {what_is_missing(folder)}")
-    if "test" not in record:
+    if record["config"].get("gan"):
         raise UserError(
             f"{setting}={folder}: no classifier (a GAN of figure 5?); its pictures are made by scripts/gan_figure.py"
         )

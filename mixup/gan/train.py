@@ -1,18 +1,19 @@
-"""A game of figure 5 from its configuration to its record. `gan_state` and `gan_results` are its two parts."""
+"""Trains a GAN of figure 5, from a configuration to a record: what `mixup.training.train` is for a classifier."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import time
 from pathlib import Path
 
 import yaml
 
-from mixup.gan.config import GanConfig
+from mixup.errors import UserError
 from mixup.gan.game import BLOCK, draw, play
-from mixup.gan.game_state import Run, assemble, resume, save_state, warn
 from mixup.gan.results import is_measured, write_line, write_results
+from mixup.gan.state import Run, assemble, resume, save_state, warn
 from mixup.run import records, tracking
+from mixup.run.config import TrainConfig, plain
 from mixup.run.files import write_atomic
 from mixup.training.distributed import Group
 from mixup.training.resuming import Stopped, Stops
@@ -22,18 +23,21 @@ __all__ = ["Stopped", "train"]
 WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
 
 
-def train(config: GanConfig, folder: Path, label: str) -> records.Record:
-    """Plays from the newest checkpoint in `folder`, or from the start, to the end; returns the record.
+def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
+    """Trains from the newest checkpoint in `folder`, or from the start, to the end; returns the record.
 
-    Raises UserError for what the user can put right, and Stopped where a signal ended it; what was done is kept.
+    Raises UserError for what the user can put right, and Stopped where a signal ended the training; both keep what was done.
     """
-    run = assemble(config, folder)  # before the folder: a request that cannot be met leaves none behind
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError("model=gan trains in one process: start it with python instead of torchrun")
+    run = assemble(config, folder)  # before the folder: a configuration that cannot be built leaves none behind
     folder.mkdir(parents=True, exist_ok=True)
     with records.sole_writer(folder):
         finished = records.read_record(folder)  # another process may have ended it meanwhile
         if finished is not None:
             return finished
-        write_atomic(folder / "config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False).encode())
+        write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
+        environment = records.environment()
         resume(run)
         mirror = tracking.Mirror(
             folder,
@@ -44,7 +48,7 @@ def train(config: GanConfig, folder: Path, label: str) -> records.Record:
         )
         try:
             play_all(run, mirror)
-            record = write_results(run, label)
+            record = write_results(run, label, environment)
         finally:
             mirror.close(WANDB_SECONDS)
         if url := tracking.read_address(folder).get("url"):
@@ -53,22 +57,21 @@ def train(config: GanConfig, folder: Path, label: str) -> records.Record:
 
 
 def play_all(run: Run, mirror: tracking.Mirror) -> None:
-    """All iterations that are left, a block of random numbers at a time."""
-    config = run.config
-    saved = time.monotonic()
+    """The iterations that are left, one block of random numbers after the other."""
+    iterations, saved = run.gan.iterations, time.monotonic()
     with Stops(Group()) as stops:
-        while run.iteration < config.iterations:
+        while run.iteration < iterations:
             block, first = divmod(run.iteration, BLOCK)
-            draws = draw(run.game, config.seed, block).to(run.device)
-            for turn in range(first, min(BLOCK, config.iterations - block * BLOCK)):
+            draws = draw(run.game, run.config.seed, block).to(run.device)
+            for turn in range(first, min(BLOCK, iterations - block * BLOCK)):
                 run.sums += play(run.players, draws, turn)
                 run.iteration += 1
-                if is_measured(config, run.iteration):
+                if is_measured(run):
                     write_line(run)
                     mirror.check()
                 if stops.received:
                     save_state(run)
                     raise Stopped(stops.received[0], run.iteration)
-            if time.monotonic() - saved >= 60 * config.checkpoint_every_minutes or run.iteration == config.iterations:
+            if time.monotonic() - saved >= 60 * run.config.trainer.checkpoint_every_minutes or run.iteration == iterations:
                 save_state(run)
                 saved = time.monotonic()

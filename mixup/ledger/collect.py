@@ -147,7 +147,7 @@ def contents(run: Path) -> dict[str, bytes]:
     if record is None:
         raise UserError("it has not finished; the command that started it resumes it")
     files = {".csv": csv_text(curve_of(records.read_metrics(run))).encode()}
-    if "game" in record and record["seed"] == SAMPLES_SEED:
+    if record["config"].get("gan") and record["seed"] == SAMPLES_SEED:
         files[".npz"] = packed_samples(run)
     body = {**record, "evaluations": measured(run)}
     digest = digest_of(body, files)

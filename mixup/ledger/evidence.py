@@ -24,10 +24,8 @@ from typing import Any
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError
-from mixup.gan import config as gan_config
-from mixup.gan.config import GanConfig
 from mixup.run import records
-from mixup.run.config import TrackingConfig, TrainConfig, from_dict, leaves
+from mixup.run.config import TrainConfig, from_dict, leaves
 from mixup.run.identity import config_hash
 
 DIGITS = 6  # significant ones, of all but the record and the errors that it is checked against
@@ -59,7 +57,7 @@ class Evidence:
 
     @property
     def is_gan(self) -> bool:
-        return "game" in self.record
+        return self.config.gan is not None
 
     @property
     def samples(self) -> Path:
@@ -67,13 +65,10 @@ class Evidence:
         return self.file.with_suffix(".npz")
 
     @cached_property
-    def config(self) -> TrainConfig | GanConfig:
+    def config(self) -> TrainConfig:
         """The record's, with today's defaults for settings that came later. UserError where it is not one of ours."""
-        values = self.record["config"]
         try:
-            if self.is_gan:
-                return GanConfig(**{**values, "tracking": TrackingConfig(**values["tracking"])})
-            return from_dict(values)
+            return from_dict(self.record["config"])
         except (TypeError, KeyError, ValueError, OmegaConfBaseException) as error:
             raise UserError(str(error).splitlines()[0]) from error
 
@@ -160,9 +155,7 @@ def content_faults(found: Evidence) -> list[str]:
     return told + (gan_faults(found) if found.is_gan else curve_faults(found))
 
 
-def hashes(config: TrainConfig | GanConfig) -> dict[str, str]:
-    if isinstance(config, GanConfig):
-        return {"hash": gan_config.config_hash(config), "cell": gan_config.cell(config)}
+def hashes(config: TrainConfig) -> dict[str, str]:
     return {"hash": config_hash(config), "cell": config_hash(replace(config, seed=0))}
 
 
@@ -184,8 +177,10 @@ def curve_faults(found: Evidence) -> list[str]:
 
 def gan_faults(found: Evidence) -> list[str]:
     told = []
-    for name, value in found.record["last"].items():
-        column = found.curve.get(name if name.startswith("train_") else f"test_{name}") or [None]
+    last = {f"train_{name}": value for name, value in found.record["train"].items()}
+    last |= {f"test_{name}": values["last"] for name, values in found.record["test"].items()}
+    for name, value in last.items():
+        column = found.curve.get(name) or [None]
         if column[-1] is None or not math.isclose(column[-1], value, rel_tol=10.0 ** (1 - DIGITS)):
             told.append(f"its last {name} {value} is not that of its curve, {column[-1]}: one of them was changed")
     return told

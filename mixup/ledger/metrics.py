@@ -154,7 +154,11 @@ def statistic_title(statistic: str) -> str:
     return f"epoch{'s' if len(epochs) > 1 else ''} {' to '.join(epochs)}" if epochs else STATISTICS[statistic]
 
 
-LAST, LAST10 = Measure("test.top1_error", "last"), Measure("test.top1_error", "last10_median")
+LAST, LAST10, MODES = (
+    Measure("test.top1_error", "last"),
+    Measure("test.top1_error", "last10_median"),
+    Measure("test.modes", "last"),
+)
 MEASURES = tuple(
     Measure(metric.name, statistic) for metric in LIST for statistic in (STATISTICS if metric.each_epoch else ("last",))
 )

@@ -40,10 +40,17 @@ SETTINGS = {
     "mixup.lam_per": ("lambda per", "lambda per {}"),
     "mixup.fold": ("folded", "folded lambda"),
 }
+WITHOUT_ALPHA = ("mixup.label_smoothing", "mixup.noise")  # what has an effect on ERM, too
+OF_GAMES = {"mixup.lam_per": "example"}  # what is usual in a game of figure 5
 GAMES = {"paper": "the paper's formula", "unmixed": "generator unmixed", "author": "the author's code"}
 
 
 # -- experiments and nets ------------------------------------------------------------------------------------------------
+
+
+def experiments() -> list[str]:
+    """Those in configs/experiment."""
+    return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
 
 
 def experiment_title(name: str, papers: Mapping[str, Experiment]) -> str:
@@ -68,6 +75,7 @@ def net(settings: Settings) -> str:
         "lenet": "LeNet",
         "speech_lenet": "LeNet",
         "timm": str(settings["model.arch"]),
+        "gan": f"networks {depth} x {width}",
     }
     return names.get(name, name.replace("resnext", "ResNeXt-").replace("resnet", "ResNet-").replace("_", " "))
 
@@ -107,14 +115,14 @@ def setting_phrase(key: str, settings: Settings) -> str:
 def method_parts(settings: Settings) -> list[str]:
     """The keys of the settings that make the method. settings: all of a run's, or those that a row of the paper has."""
     alpha = settings.get("mixup.alpha", 0)
-    keys = ["mixup.alpha"] if alpha else []
+    keys, usual = ["mixup.alpha"] if alpha else [], {**DEFAULTS, **(OF_GAMES if settings.get("gan.game") else {})}
     for key in SETTINGS:
         if key == "model.dropout":
             keys += [key] if has_dropout({"model.name": "", **settings}) else []
         elif key == "gan.game":
             keys += [key] if alpha and settings.get(key) else []
-        elif key.startswith("mixup.") and key != "mixup.alpha":
-            keys += [key] if settings.get(key, DEFAULTS[key]) != DEFAULTS[key] else []
+        elif key in WITHOUT_ALPHA or (alpha and key.startswith("mixup.") and key != "mixup.alpha"):
+            keys += [key] if settings.get(key, usual[key]) != usual[key] else []
     return keys
 
 
@@ -143,7 +151,7 @@ def presets() -> dict[str, dict[str, Any]]:
     usual = {key: value for key, value in DEFAULTS.items() if key.startswith("mixup.") and key != "mixup.alpha"}
     found = {PAPER: usual}
     for file in sorted((CONFIGS / "mixup").glob("*.yaml")):
-        values = yaml.safe_load(file.read_text())
+        values = yaml.safe_load(file.read_text()) or {}  # mixup.yaml leaves everything to the schema
         changes = {f"mixup.{key}": values[key] for key in values if key not in ("defaults", "alpha")}
         found.setdefault(file.stem, {**usual, **changes})
     return found

@@ -21,7 +21,6 @@ from mixup.run.config import TrainConfig, from_omegaconf, leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
 SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}
-GAN = "figure5_gan"
 
 Command = list[str]
 
@@ -134,9 +133,6 @@ def commands_of_row(paper: Experiment, id: str, scale: str) -> list[Command]:
 
 def commands(name: str, scale: str) -> list[Command]:
     """Redo a whole experiment; what has finished is not run again."""
-    if name == GAN:
-        train = ["python", "scripts/train_gan.py", "-m", *framed(GAN, scale)[1:]]
-        return [train, *commands_after("gan")]
     sweeps = SWEEPS.get(name, (name,))
     folders = [configuration(framed(sweep, scale)).name for sweep in sweeps]
     return [["python", "train.py", "-m", *framed(sweep, scale)] for sweep in sweeps] + commands_after(*folders)

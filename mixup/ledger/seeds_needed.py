@@ -12,7 +12,7 @@ from mixup.ledger.entries import Ledger
 from mixup.ledger.inference import Paired, seeds_needed
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
-from mixup.ledger.paper import Experiment, Row
+from mixup.ledger.paper import Row
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Plan:
         return seeds_needed(self.std, target, power) if target else None
 
 
-def plans(ledger: Ledger, paper: Experiment) -> list[Plan]:
-    """Of each claim that has two pairs or more, and of each cell that is not comparable beside its ERM cell."""
-    found = []
+def plans(ledger: Ledger) -> list[Plan]:
+    """Of each claim that has two pairs or more, and of each cell that is not comparable beside its ERM cell. ledger: of one
+    experiment."""
+    (paper,), found = ledger.papers.values(), list[Plan]()
     for claim in ledger.claims:
         if claim.group is None:
             names = [row_name(row, paper.rows) for row in claim.rows]

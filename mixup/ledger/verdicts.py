@@ -18,12 +18,17 @@ from mixup.ledger.paper import Claim, Experiment, Row, Value
 OWN_PAGE = ("quickstart",)  # experiments with a page of their own, whose runs are not kept
 
 
-def build(papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipes: Recipes, *, allow_dirty: bool) -> Ledger:
-    """UserError for evidence that cannot be believed, with the first reason."""
+def checked(evidence: Sequence[Evidence], *, allow_dirty: bool) -> Sequence[Evidence]:
+    """The evidence. UserError for a run that cannot be believed, with the first reason."""
     for run in evidence:
         if reasons := faults(run, allow_dirty=allow_dirty):
             remedy = "" if "--allow-dirty" in reasons[0] else "; restore it from git, or collect the run again"
             raise UserError(f"{run.file}: {reasons[0]}{remedy}")
+    return evidence
+
+
+def build(papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipes: Recipes) -> Ledger:
+    """UserError where runs of two recipes would have to be one mean."""
     parts = [judge(paper, runs_of(name, evidence), recipes) for name, paper in papers.items()]
     others = sorted({experiment_of(run) for run in evidence} - {*papers, *OWN_PAGE})
     for name in others:
@@ -34,7 +39,7 @@ def build(papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipe
 
 
 def judge(paper: Experiment, runs: Sequence[Evidence], recipes: Recipes) -> Ledger:
-    """One experiment of the paper. UserError where runs of two recipes would have to be one mean."""
+    """The part of one experiment of the paper."""
     cells_of(runs)
     by_row: dict[str, Cell] = {}
     for row in paper.rows:

@@ -20,6 +20,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mixup.errors import UserError
 from mixup.run.config import TrainConfig, from_omegaconf
 from mixup.run.identity import run_dir, run_label
 
@@ -42,7 +43,7 @@ def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
     """Every run the command line asks for, composed and checked."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         if not multirun:
-            config = compose("train", list(overrides), return_hydra_config=True)
+            config = composed(overrides, return_hydra_config=True)
             if config.hydra.sweeper.params:
                 print("this experiment is a grid: -m runs all of it, without -m this is one run at its defaults")
             return [checked(overrides)]
@@ -57,11 +58,19 @@ def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
 def configuration(overrides: Sequence[str]) -> TrainConfig:
     """What `python train.py OVERRIDES` would run, for scripts and tests."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return from_omegaconf(compose("train", list(overrides)))
+        return from_omegaconf(composed(overrides))
+
+
+def composed(overrides: Sequence[str], **options: bool) -> DictConfig:
+    """Hydra's `compose`; UserError for a setting inside a section that the run does not have."""
+    try:
+        return compose("train", list(overrides), **options)
+    except AssertionError as error:  # OmegaConf's
+        raise UserError("gan.*: only a GAN has these settings: add data=ring model=gan") from error
 
 
 def checked(overrides: Sequence[str]) -> Task:
-    return task(compose("train", list(overrides)), overrides)
+    return task(composed(overrides), overrides)
 
 
 def task_of(config: DictConfig) -> Task:
@@ -89,4 +98,4 @@ def task(config: DictConfig, overrides: Sequence[str]) -> Task:
 @functools.cache
 def usual_of(chosen: tuple[str, ...]) -> TrainConfig:
     """What these choices of groups stand for by themselves: the same for many cells of a sweep."""
-    return from_omegaconf(compose("train", list(chosen)))
+    return from_omegaconf(composed(chosen))

@@ -11,13 +11,29 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from mixup.errors import UserError, suggestion
 
 EVALUATIONS = ("attacks", "between", "card", "surface")
+GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
+POINTS = ("ring", "grid")  # data sets of figure 5
+
+# What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
+GAME_SETTINGS = re.compile(
+    r"name|seed|runs_dir|scale|gan\..*|tracking\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
+    r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|clean_slice|"
+    r"checkpoint_every_minutes)"
+)
+GAME_VALUES = {
+    "optim.name": "adam",
+    "optim.weight_decay": 0.0,
+    "optim.milestones": [],
+    "trainer.epochs": 1,
+    "trainer.compile": False,
+}
 
 
 @dataclass
@@ -174,6 +190,23 @@ class TrackingConfig:
 
 
 @dataclass
+class GanConfig:
+    """A game of figure 5 (section 3.7), without which a run trains a classifier. `mixup/gan/game.py` has the games."""
+
+    game: str = MISSING
+    iterations: int = MISSING  # steps of the generator
+    discriminator_steps: int = MISSING  # to one of the generator
+    snapshots: list[int] = MISSING  # iterations after which points of the generator are kept
+
+    def __post_init__(self) -> None:
+        check_choice("gan.game", self.game, list(GAMES))
+        for name in ("iterations", "discriminator_steps"):
+            check(f"gan.{name}", getattr(self, name), getattr(self, name) >= 1, "a whole number, at least 1")
+        rising = sorted(set(self.snapshots)) == self.snapshots and min(self.snapshots, default=1) >= 1
+        check("gan.snapshots", self.snapshots, rising, "rising iterations, from 1")
+
+
+@dataclass
 class TrainConfig:
     """Everything one run of `train.py` is asked for."""
 
@@ -189,6 +222,7 @@ class TrainConfig:
     optim: OptimConfig = MISSING
     trainer: TrainerConfig = MISSING
     tracking: TrackingConfig = MISSING
+    gan: GanConfig | None = None
 
     def __post_init__(self) -> None:
         check("seed", self.seed, self.seed >= 0, "0 or a positive whole number")
@@ -196,6 +230,28 @@ class TrainConfig:
         if self.evaluate is not None:
             check_choice("evaluate", self.evaluate, list(EVALUATIONS))
         check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
+        check_game(self)
+
+
+def check_game(config: TrainConfig) -> None:
+    """UserError for a game of figure 5 with what only a classifier has, and the other way round."""
+    parts = {"data": config.data.name in POINTS, "model": config.model.name == "gan", "recipe": config.gan is not None}
+    if not any(parts.values()):
+        return
+    if not all(parts.values()):
+        raise UserError(
+            f"data={config.data.name} and model={config.model.name} do not go together with this recipe: a GAN takes "
+            f"data={' or data='.join(POINTS)}, model=gan and recipe=gan"
+        )
+    defaults = {**dict(schema_defaults()), **GAME_VALUES}
+    for key, value in leaves(config):
+        if not GAME_SETTINGS.fullmatch(key) and value != defaults[key]:
+            raise UserError(f"{key}={value} and model=gan do not go together: use {defaults[key]}")
+    if config.gan and config.gan.game == "author" and config.mixup.alpha > 1:
+        raise UserError(
+            f"mixup.alpha={config.mixup.alpha} and gan.game=author do not go together: there alpha is the partner's largest "
+            "weight, use at most 1"
+        )
 
 
 def check_device(name: str, value: str) -> None:
@@ -214,26 +270,14 @@ def check_choice(name: str, value: str, choices: list[str]) -> None:
 
 
 def from_omegaconf(config: DictConfig) -> TrainConfig:
-    """The composed configuration as plain dataclasses; UserError for an unknown key or a value out of range."""
-    known = {name for name, _ in schema_defaults()}
-    for key in dotted_keys(config):
-        if key not in known:
-            raise UserError(f"{key}: no such setting{suggestion(key, known)}")
-    return cast(TrainConfig, OmegaConf.to_object(config))
-
-
-def dotted_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every key that holds a value and not a section. Hydra's `+key=value` adds keys without asking the schema."""
-    for key in map(str, config):
-        if isinstance(config._get_node(key), DictConfig):
-            yield from dotted_keys(config[key], f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
+    """The composed configuration as plain dataclasses. Raises UserError, or an error of OmegaConf's, for a value out of
+    range, a wrong type or an unknown key, which Hydra's `+key=value` adds without asking the schema."""
+    return from_dict(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """The inverse of `dataclasses.asdict`, with the schema's checks; for the `config.yaml` of a run."""
-    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
+    return cast(TrainConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -250,10 +294,11 @@ def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> Iterator[tu
     """Every dotted key of the schema with its default; `???` for one that the YAML files must give."""
     types = get_type_hints(schema)
     for item in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(types[item.name]):
-            yield from schema_defaults(types[item.name], f"{prefix}{item.name}.")
-        else:
+        sections = [part for part in (types[item.name], *get_args(types[item.name])) if dataclasses.is_dataclass(part)]
+        if not sections or item.default is None:
             yield prefix + item.name, item.default
+        for section in sections:
+            yield from schema_defaults(cast(type, section), f"{prefix}{item.name}.")
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:

@@ -1,17 +1,13 @@
-"""What a person sees of a run: a bar on a terminal, one line an epoch elsewhere, and the table after a sweep."""
+"""What a person sees of a run: a bar on a terminal, one line an epoch elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-
-from mixup.run.records import Cell
 
 
 class Display:
@@ -91,13 +87,3 @@ def duration(seconds: float) -> str:
             value = seconds / size
             return f"{value:.1f} {unit}" if unit == "h" and value < 10 else f"{value:.0f} {unit}"
     return f"{seconds / 86_400:.0f} days"
-
-
-def print_cells(title: str, number: str, cells: Sequence[Cell]) -> None:
-    """The short table after a sweep: one row a cell, mean ± standard deviation of the number over its seeds."""
-    table = Table(title=title)
-    table.add_column("run")
-    table.add_column(number, justify="right")
-    for cell in cells:
-        table.add_row(cell.label, str(cell))
-    Console().print(table)

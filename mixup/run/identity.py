@@ -37,7 +37,7 @@ def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
     names = [key.rsplit(".", 1)[-1] for key in before]
     parts = []
     for key, value in leaves(config):
-        if value != before[key] and key not in (*NOT_HASHED, "mixup.alpha", "seed"):
+        if value != before.get(key) and key not in (*NOT_HASHED, "mixup.alpha", "seed"):
             last = key.rsplit(".", 1)[-1]
             value = "-".join(map(str, value)) if isinstance(value, list) else value
             parts.append(f"{last if names.count(last) == 1 else key}={value}")

@@ -1,4 +1,4 @@
-"""What a run leaves behind, read and written without torch: metrics, record, and the tables made from records.
+"""What a run leaves behind, read and written without torch: metrics and record.
 
 A run's directory holds config.yaml, metrics.jsonl, checkpoint/, weights.safetensors, predictions.npz and, written last
 and only when the run has finished, record.json.
@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -119,43 +118,3 @@ def sole_writer(run_dir: Path) -> Iterator[None]:
         lock.write(f"process {os.getpid()} on {platform.node()}")
         lock.flush()
         yield
-
-
-# -- tables --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Runs that differ in the seed alone. label: the run's label without its seed. errors: one statistic, in percent."""
-
-    label: str
-    seeds: tuple[int, ...]
-    errors: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        return statistics.fmean(self.errors)
-
-    @property
-    def std(self) -> float | None:
-        """Over seeds, with n - 1; None of a single run."""
-        return statistics.stdev(self.errors) if len(self.errors) > 1 else None
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f}" + ("" if self.std is None else f" ± {self.std:.2f}") + f" (n={len(self.errors)})"
-
-
-def cells(records: Sequence[Record], *keys: str) -> list[Cell]:
-    """Groups records over seeds, in order of first appearance. keys: the path to the number inside a record, such as
-    `"test", "top1_error", "last"`. A record's `cell` is the hash of all that can change its numbers but the seed."""
-    groups: dict[str, dict[int, float]] = {}
-    labels: dict[str, str] = {}
-    for record in records:
-        value: Any = record
-        for key in keys:
-            value = value[key]
-        groups.setdefault(record["cell"], {})[record["seed"]] = value
-        labels[record["cell"]] = ",".join(part for part in record["label"].split(",") if not part.startswith("seed="))
-    return [
-        Cell(labels[cell], tuple(sorted(runs)), tuple(runs[seed] for seed in sorted(runs))) for cell, runs in groups.items()
-    ]

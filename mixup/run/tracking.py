@@ -134,7 +134,7 @@ def mirror(run_dir: Path, run_ended: threading.Event) -> str:
     url = None if run.offline else run.url
     if url:
         write_address(run_dir, url=url)
-    if "iterations" not in config:  # a GAN has no epochs: its curves run over W&B's own step, the iteration
+    if not config.get("gan"):  # a GAN has no epochs: its curves run over W&B's own step, the iteration
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
         for name in ("train/step_loss", "learning_rate"):  # also on lines without an epoch: over optimizer steps

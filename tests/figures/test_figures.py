@@ -93,12 +93,12 @@ def test_another_process_draws_the_same_bytes(tmp_path, files):
 
 
 def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_path):
-    shutil.copytree(made_up.everything() / "gan", tmp_path / "runs" / "gan")
+    shutil.copytree(made_up.everything() / "figure5_gan-cpu", tmp_path / "runs" / "figure5_gan-cpu")
     out = tmp_path / "out"
     make_figures("--runs", tmp_path / "runs", "--out", out)
     assert sorted(file.name for file in out.iterdir()) == ["figure5_gan-cpu.svg", "figure5_gan-modes-cpu.svg"]
     (out / "of_somebody.svg").write_text("<svg/>")
-    shutil.rmtree(tmp_path / "runs" / "gan")
+    shutil.rmtree(tmp_path / "runs" / "figure5_gan-cpu")
     _, output, _ = make_figures("--runs", tmp_path / "runs", "--out", out)
     assert f"removed {out / 'figure5_gan-cpu.svg'}" in output
     assert [file.name for file in out.iterdir()] == ["of_somebody.svg"]

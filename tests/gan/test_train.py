@@ -14,27 +14,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixup.commands import train_gan as gan_command_line
-from mixup.commands.train_gan import planned
+from mixup.commands import train as command_line
 from mixup.errors import UserError
-from mixup.gan import game_state as gan_state
+from mixup.gan import state as gan_state
 from mixup.gan import train as gan_run
-from mixup.gan.config import GanConfig
 from mixup.gan.game import SPREAD, mode_centres, picture_points
 from mixup.gan.modes import coverage
 from mixup.run import records
+from mixup.run.compose import configuration, planned
+from mixup.run.config import TrainConfig
 
 SMALL = (
-    *("width=8", "batch_size=4", "discriminator_steps=2", "iterations=212", "snapshots=[10,100,205]"),
-    *("log_every_iterations=50", "tracking.wandb=disabled", "checkpoint_every_minutes=0"),
+    *("data=ring", "model=gan", "model.width=8", "trainer.batch_size=4", "gan.discriminator_steps=2", "gan.iterations=212"),
+    *("gan.snapshots=[10,100,205]", "trainer.log_every_steps=50", "trainer.checkpoint_every_minutes=0"),
+    "tracking.wandb=disabled",
 )
 ITERATIONS = 212
 MEASURED = [10, 50, 100, 150, 200, 205, 212]
 
 
-def settings(*overrides: str) -> GanConfig:
-    (task,) = planned([*SMALL, *overrides], multirun=False)
-    return task.config
+def settings(*overrides: str) -> TrainConfig:
+    return configuration([*SMALL, *overrides])
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -74,16 +74,19 @@ def test_metrics_are_at_the_snapshots_at_every_so_many_iterations_and_at_the_end
 
 def test_the_record_can_be_worked_out_again_from_the_snapshots(finished):
     record = records.read_record(finished)
-    assert sorted(map(int, record["snapshots"])) == [10, 100, 205]
-    for step, values in [*record["snapshots"].items(), (str(ITERATIONS), record["last"])]:
+    lines = {line["step"]: line for line in records.read_metrics(finished)}
+    assert record["test"] == {key[5:]: {"last": lines[ITERATIONS][key]} for key in lines[ITERATIONS] if key[:5] == "test_"}
+    assert record["train"]["excess_loss"] == lines[ITERATIONS]["train_excess_loss"]
+    for step in (10, 100, 205, ITERATIONS):
+        values = lines[step]
         with np.load(finished / "snapshots" / f"{step}.npz") as points:
             fake, real = points["fake"], points["real"]
         assert fake.shape == real.shape == (1000, 2)
         strict = coverage(fake, mode_centres("ring"), radius=3 * SPREAD)
-        assert (values["modes"], values["good_share"]) == (strict.modes, strict.good_share)
-        assert values["in_window"] == pytest.approx(100 * np.mean(np.abs(fake).max(1) <= 1.25))
-    assert (record["alpha"], record["seed"], record["game"], record["label"]) == (0.2, 0, "paper", "a label")
-    assert record["parameters"] == {"generator": 3 * 8 + 2 * 72 + 2 * 9, "discriminator": 3 * 8 + 2 * 72 + 9}
+        assert (values["test_modes"], values["test_good_share"]) == (strict.modes, strict.good_share)
+        assert values["test_in_window"] == pytest.approx(100 * np.mean(np.abs(fake).max(1) <= 1.25))
+    assert (record["alpha"], record["seed"], record["label"], record["data"]["modes"]) == (0.2, 0, "a label", 8)
+    assert record["parameters"] == (3 * 8 + 2 * 72 + 2 * 9) + (3 * 8 + 2 * 72 + 9)
     json.loads((finished / "record.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
@@ -97,12 +100,13 @@ def test_the_last_snapshot_is_what_the_saved_generator_makes_of_its_noise(finish
 
 
 def test_the_papers_scale_and_defaults_are_the_papers():
-    (task,) = planned([], multirun=False)
-    config = task.config
-    assert (config.width, config.depth, config.batch_size, config.discriminator_steps) == (512, 3, 128, 5)
-    assert (config.iterations, config.snapshots) == (20_000, [10, 100, 1000, 10_000, 20_000])
-    assert (config.lr, config.alpha, config.precision, config.scale) == (1e-3, 0.2, "float32", "paper")
-    players = gan_state.assemble(config, task.folder).players
+    config = configuration(["data=ring", "model=gan"])
+    assert (config.model.width, config.model.depth, config.trainer.batch_size) == (512, 3, 128)
+    assert (config.gan.discriminator_steps, config.gan.iterations) == (5, 20_000)
+    assert config.gan.snapshots == [10, 100, 1000, 10_000, 20_000]
+    assert (config.optim.lr, config.mixup.alpha, config.mixup.lam_per) == (1e-3, 0.2, "example")
+    assert (config.trainer.precision, config.scale) == ("float32", "paper")
+    players = gan_state.assemble(config, Path()).players
     assert sum(p.numel() for p in players.generator.parameters()) == 3 * 512 + 2 * 513 * 512 + 2 * 513
     assert players.generator_optimizer.defaults["betas"] == (0.9, 0.999)
 
@@ -136,7 +140,7 @@ def test_a_kill_costs_what_came_after_the_checkpoint_and_no_bit(tmp_path, finish
         monkeypatch.setattr(gan_run, "write_results", die)
         real(run, mirror)
 
-    def die(run, label):
+    def die(run, label, environment):
         raise Kill
 
     real = gan_run.play_all
@@ -160,7 +164,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
         return real(players, draws, turn)
 
     monkeypatch.setattr(gan_run, "play", diverge)
-    with pytest.raises(UserError, match=r"no longer finite at iteration 100.*smaller lr"):
+    with pytest.raises(UserError, match=r"no longer finite at iteration 100.*smaller optim\.lr"):
         gan_run.train(settings(), tmp_path / "run", "")
     assert not (tmp_path / "run" / "checkpoint").exists()
 
@@ -170,12 +174,13 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path, monkeypatch):
 
 @pytest.fixture
 def train(monkeypatch, capsys, tmp_path):
-    """`train_gan.py ARGUMENTS` in this process: status, standard output, standard error."""
+    """`train.py ARGUMENTS` in this process: status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = gan_command_line.main(arguments, usage="usage: ...")
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        status = command_line.main()
         return status, *capsys.readouterr()
 
     return run
@@ -184,28 +189,30 @@ def train(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("mistake", "remedy"),
     [
-        ("alhpa=1", "alpha"),
-        ("data=rnig", "did you mean 'ring'"),
-        ("game=authors", "did you mean 'author'"),
-        ("scale=cup", "did you mean 'cpu'"),
-        ("alpha=-1", "0 for ERM"),
-        ("alpha=nan", "0 for ERM"),
-        ("alpha=ten", "alpha"),
-        ("alpha=0,0.2", "-m"),
-        ("iterations=0", "at least 1"),
-        ("snapshots=[10,5]", "rising"),
-        ("snapshots=[0]", "from 1"),
-        ("device=gpu", "cuda"),
-        ("device=cuda", "device=cpu"),
-        ("precision=half", "float32"),
-        ("+foo=1", "foo: no such setting"),
-        ("seed", "seed"),
+        ("gan.game=authors", "did you mean 'author'"),
+        ("gan.itrations=9", "did you mean 'gan.iterations'"),
+        ("mixup.alpha=-1", "0 for ERM"),
+        ("experiment/figure5=erm,paper", "experiment/figure5"),
+        ("gan.iterations=0", "at least 1"),
+        ("gan.snapshots=[10,5]", "rising"),
+        ("gan.snapshots=[0]", "from 1"),
+        ("gan.discriminator_steps=0", "at least 1"),
+        ("trainer.device=cuda", "device=cpu"),
+        ("model=lenet", "model=gan"),
+        ("data=digits", "data=ring or data=grid"),
+        ("recipe=digits", "recipe=gan"),
+        ("data.label_noise=0.5", "use 0.0"),
+        ("mixup=timm", "use random"),
+        ("mixup.layer=first", "use None"),
+        ("optim.milestones=[3]", "use []"),
+        ("trainer.epochs=2", "use 1"),
+        ("dry_run=true", "use False"),
     ],
 )
 def test_a_mistake_ends_in_one_short_message_with_the_remedy(train, tmp_path, mistake, remedy):
-    if mistake == "device=cuda" and torch.cuda.is_available():
+    if mistake == "trainer.device=cuda" and torch.cuda.is_available():
         pytest.skip("a GPU is here")
-    status, _, error = train(mistake)
+    status, _, error = train("data=ring", "model=gan", mistake)
     assert status == 2
     assert remedy in error
     assert len(error.strip().splitlines()) == 1
@@ -214,16 +221,27 @@ def test_a_mistake_ends_in_one_short_message_with_the_remedy(train, tmp_path, mi
 
 
 def test_the_authors_weight_is_at_most_1(train):
-    status, _, error = train("-m", "game=paper,author", "alpha=2")
+    status, _, error = train("-m", "data=ring", "model=gan", "gan.game=paper,author", "mixup.alpha=2")
     assert status == 2
-    assert "at most 1 with game=author" in error
+    assert "gan.game=author" in error
+    assert "at most 1" in error
+
+
+def test_settings_of_a_gan_are_of_no_classifier(train):
+    status, _, error = train("gan.iterations=5")
+    assert status == 2
+    assert "model=gan" in error
+    assert len(error.strip().splitlines()) == 1
+
+
+FOUR = ("gan.iterations=4", "gan.snapshots=[2]", "data=grid", "experiment/figure5=erm,paper", "seed=0,1")
 
 
 def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path):
-    overrides = ["-m", *SMALL, "iterations=4", "snapshots=[2]", "data=grid", "alpha=0,0.2", "seed=0,1"]
+    overrides = ["-m", "experiment=figure5_gan", *SMALL[2:], *FOUR]
     status, output, _ = train(*overrides)
     assert status == 0
-    assert "[4/4] runs/gan/" in output
+    assert "[4/4] runs/figure5_gan/" in output
     assert output.count("(n=2)") == 8, "two cells, four columns"
     rows = [re.split(r"\s*\|\s*", line)[1:] for line in output.splitlines() if line.startswith("| grid (25)")]
     assert [row[1] for row in rows] == ["ERM", "mixup 0.2, the paper's formula"]
@@ -231,14 +249,14 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     status, output, _ = train(*overrides)
     assert status == 0
     assert output.count("already finished") == 4
-    status, _, error = figure(train, "--runs", "runs/gan", "--out", "results")
+    status, _, error = figure(train, "--runs", "runs/figure5_gan", "--out", "results")
     assert (status, error) == (0, "")
     results = tmp_path / "results"
     assert sorted(file.name for file in results.iterdir()) == ["figure5_gan-modes.png", "figure5_gan.png"]
 
 
 def test_a_sweep_under_a_name_of_its_own_ends_with_a_short_table(train):
-    overrides = ["-m", *SMALL, "name=mine", "iterations=4", "snapshots=[2]", "data=grid", "alpha=0,0.2", "seed=0,1"]
+    overrides = ["-m", "experiment=figure5_gan", *SMALL[2:], *FOUR, "name=mine"]
     status, output, _ = train(*overrides)
     assert status == 0
     assert "modes covered" in output
@@ -258,23 +276,32 @@ def figure(train, *arguments: str) -> tuple[int, str, str]:
 def test_the_figure_names_what_is_missing(train, tmp_path):
     status, _, error = figure(train, "--runs", "nowhere")
     assert status == 2
-    assert "scripts/train_gan.py -m" in error
+    assert "train.py -m experiment=figure5_gan" in error
 
 
-def test_the_default_grid_is_the_papers_figure_and_each_run_has_a_directory_of_its_own():
-    tasks = planned([], multirun=True)
-    assert {(task.config.data, task.config.alpha) for task in tasks} == {
-        (data, alpha) for data in ("ring", "grid") for alpha in (0.0, 0.2)
+def test_the_grid_has_every_game_and_each_run_has_a_directory_of_its_own():
+    tasks = planned(["experiment=figure5_gan"], multirun=True)
+    games = {(task.config.gan.game, task.config.mixup.alpha) for task in tasks}
+    assert games == {("paper", 0.0), ("paper", 0.2), ("unmixed", 0.2), ("author", 0.2)}
+    assert {task.config.data.name for task in tasks} == {"ring", "grid"}
+    assert len({task.folder for task in tasks}) == len(tasks) == 40
+    small = planned(["experiment=figure5_gan", "scale=cpu"], multirun=True)
+    assert {(task.config.scale, task.config.model.width, task.folder.parent.name) for task in small} == {
+        ("cpu", 128, "figure5_gan-cpu")
     }
-    assert len({task.folder for task in tasks}) == len(tasks) == 20
-    small = planned(["scale=cpu"], multirun=True)
-    assert {task.config.scale for task in small} == {"cpu"}
-    assert not {task.folder for task in small} & {task.folder for task in tasks}
+
+
+def test_the_committed_games_are_cells_of_the_grid():
+    root = Path(__file__).resolve().parents[2]
+    committed = {file.stem for file in (root / "results" / "runs" / "figure5_gan-cpu").glob("*.json")}
+    assert len(committed) == 28
+    assert committed <= {task.folder.name for task in planned(["experiment=figure5_gan", "scale=cpu"], multirun=True)}
 
 
 def test_what_cannot_change_the_numbers_changes_no_directory():
     def folder(*overrides: str) -> str:
-        return str(planned(overrides, multirun=False)[0].folder)
+        return str(planned(["data=ring", "model=gan", *overrides], multirun=False)[0].folder)
 
-    assert folder("log_every_iterations=7", "device=cpu", "tracking.wandb=disabled") == folder()
-    assert len({folder(change) for change in ("seed=1", "alpha=0", "lam_per=batch", "precision=bfloat16", "lr=0.01")}) == 5
+    assert folder("trainer.log_every_steps=7", "trainer.device=cpu", "tracking.wandb=disabled") == folder()
+    changes = ("seed=1", "mixup.alpha=0", "mixup.lam_per=batch", "trainer.precision=bfloat16", "optim.lr=0.01")
+    assert len({folder(change) for change in changes}) == 5

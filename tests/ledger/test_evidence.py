@@ -78,7 +78,7 @@ def test_measurements_come_along_rounded(tmp_path):
 
 
 def test_a_gan_has_the_samples_of_one_seed(tmp_path):
-    games = [make_game(tmp_path / "runs", "alpha=0.2", seed=seed, modes=3) for seed in (0, 1)]
+    games = [make_game(tmp_path / "runs", "mixup.alpha=0.2", seed=seed, modes=3) for seed in (0, 1)]
     assert words(games, tmp_path / "kept") == [("collected", "")] * 2
     first, second = read_evidence(tmp_path / "kept")
     assert (first.is_gan, first.curve["test_modes"], faults(first), faults(second)) == (True, [3.0, 3.0], [], [])
@@ -177,7 +177,7 @@ def test_a_measurement_of_other_weights_is_refused(tmp_path):
 
 def test_a_gan_whose_record_is_not_its_curve_is_refused(tmp_path):
     game = make_game(tmp_path / "runs", seed=0, modes=3)
-    edit(game / "record.json", last__modes=8)
+    edit(game / "record.json", test__modes__last=8)
     ((word, reason),) = words([game], tmp_path / "kept")
     assert (word, reason) == ("refused", "its last modes 8 is not that of its curve, 3.0: one of them was changed")
 

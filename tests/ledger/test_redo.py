@@ -95,8 +95,8 @@ def test_all_of_an_experiment():
     ]
     assert commands("figure3b_curve", "paper")[0][-1] == "experiment=figure3_cifar10"
     assert commands("figure5_gan", "cpu")[:2] == [
-        ["python", "scripts/train_gan.py", "-m", "scale=cpu"],
-        ["python", "scripts/collect.py", "runs/gan"],
+        ["python", "train.py", "-m", "experiment=figure5_gan", "scale=cpu"],
+        ["python", "scripts/collect.py", "runs/figure5_gan-cpu"],
     ]
     assert commands("alpha_sweep", "cpu")[1][-1] == "runs/alpha_sweep-cpu"
 
@@ -202,8 +202,8 @@ def test_running_goes_on_after_a_refusal_and_ends_with_a_mistake(monkeypatch, ca
         monkeypatch.setattr(script.subprocess, "run", run)
         assert script.run(commands("figure5_gan", "paper")) == max(statuses)
         assert len(begun) == ran
-        assert begun[0] == [sys.executable, "scripts/train_gan.py", "-m"]
-    assert "$ python scripts/collect.py runs/gan" in capfd.readouterr().out
+        assert begun[0] == [sys.executable, "train.py", "-m", "experiment=figure5_gan"]
+    assert "$ python scripts/collect.py runs/figure5_gan" in capfd.readouterr().out
 
 
 def load(name: str):

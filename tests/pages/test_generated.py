@@ -7,7 +7,6 @@ from pathlib import Path
 import matplotlib
 import pytest
 from conftest import ROOT
-
 from mixup.pages.markdown import MADE
 from mixup.pages.overview import BEGIN, END
 

@@ -13,15 +13,15 @@ from pathlib import Path
 import browser
 import made_up
 import pytest
+from mixup.pages.markup import html_of, inline, sections
+from mixup.pages.overview import ALL, generated, ledger
+from mixup.pages.report_runs import script_json
 
 from mixup.figures import all_pictures
 from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
-from mixup.pages.markup import html_of, inline, sections
-from mixup.pages.overview import ALL, generated, ledger
-from mixup.pages.report_runs import script_json
 from mixup.run.compose import planned
 from mixup.training import train as run
 
@@ -69,7 +69,7 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
     assert len(data["environments"]) == 1
     for run_data, found in zip(data["runs"], evidence):
         assert (ROOT / run_data["file"]).name == found.file.name
-        assert run_data["command"].startswith("python scripts/train_gan.py" if found.is_gan else "python train.py")
+        assert run_data["command"].startswith("python train.py")
         if not found.is_gan:
             last = f"{found.record['test']['top1_error']['last']:.2f} %"
             assert ["test error, last epoch", last] in run_data["numbers"]

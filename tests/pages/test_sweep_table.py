@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ledger_factory import commit_run, make_game, make_run
+from mixup.pages.tables import page
 
 from mixup.commands import train as command_line
 from mixup.ledger.evidence import read_evidence
@@ -13,7 +14,6 @@ from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
 from mixup.ledger.verdicts import judge
 from mixup.pages.sweep_table import FILE, PAPER, has_table, show_tables, table_of
-from mixup.pages.tables import page
 
 CIFAR = ("experiment=figure3_cifar10", "model=preact_resnet18")
 ERRORS = {"mixup.alpha=0": (5.6, 5.7, 5.5), "mixup.alpha=1": (4.2, 4.3, 4.1)}
@@ -97,13 +97,19 @@ def test_what_the_paper_has_not_has_a_table_too(tmp_path):
 def test_games_have_one(tmp_path):
     for seed in range(3):
         for alpha in (0, 0.2):
-            game = make_game(tmp_path / "runs", f"alpha={alpha}", seed=seed, modes=seed + 1)
+            game = make_game(tmp_path / "runs", f"mixup.alpha={alpha}", seed=seed, modes=seed + 1)
     assert "1, 2, 3" in table_of(game.parent)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("table4_uci-cpu", True), ("semantics", True), ("gan", True), ("quickstart", False), ("digits-lenet", False)],
+    [
+        ("table4_uci-cpu", True),
+        ("semantics", True),
+        ("figure5_gan-cpu", True),
+        ("quickstart", False),
+        ("digits-lenet", False),
+    ],
 )
 def test_which_folders_are_of_an_experiment(name, expected):
     assert has_table(name) is expected

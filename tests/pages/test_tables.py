@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from ledger_factory import commit_cell, commit_run, composed, make_game, make_run
+from mixup.pages.kinds import telling_keys
+from mixup.pages.overview import BEGIN, END, changes, generated, ledger, with_block
 from test_evidence import edit
 
 from mixup.errors import UserError
@@ -15,8 +17,6 @@ from mixup.ledger.cells import cells_of, label_of, value_of
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
-from mixup.pages.kinds import telling_keys
-from mixup.pages.overview import BEGIN, END, changes, generated, ledger, with_block
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")
@@ -306,7 +306,7 @@ def test_beside_the_paper(tmp_path):
 def test_gans_by_modes(tmp_path):
     for alpha in (0, 0.2):
         for seed in (0, 1, 2):
-            run = make_game(tmp_path / "runs", "scale=cpu", f"alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
+            run = make_game(tmp_path / "runs", "scale=cpu", f"mixup.alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
             commit_run(tmp_path / "results" / "runs", run)
     page = pages(tmp_path)["figure5_gan.md"]
     found = line(section(page, "## Smaller networks (scale=cpu): not comparable"), "mixup 0.2, the paper's formula")

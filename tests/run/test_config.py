@@ -11,7 +11,7 @@ from mixup.data import DATASETS
 from mixup.errors import UserError
 from mixup.models import MODELS
 from mixup.run.compose import CONFIGS, configuration, planned
-from mixup.run.config import from_dict, leaves, plain, schema_defaults
+from mixup.run.config import POINTS, from_dict, leaves, plain, schema_defaults
 from mixup.run.identity import config_hash
 
 
@@ -20,16 +20,17 @@ def names(group: str) -> list[str]:
 
 
 LONGER = {"imagenet_200"}  # recipes that are asked for by name
-SHARED = {"uci"}  # what recipes inherit
+SHARED = {"uci", "gan"}  # what recipes inherit
 
 
 def test_every_data_set_and_network_has_its_file_and_the_other_way_round():
-    assert names("data") == sorted(DATASETS)
-    assert names("model") == sorted(MODELS)
+    assert names("data") == sorted([*DATASETS, *POINTS])
+    assert names("model") == sorted([*MODELS, "gan"])
     assert set(names("recipe")) == set(names("data")) | LONGER | SHARED
 
 
-PAIRS = sorted({(data, "lenet") for data in names("data")} | {("digits", model) for model in names("model")})
+PAIRS = sorted({(data, "lenet") for data in DATASETS} | {("digits", model) for model in MODELS})
+PAIRS += [(data, "gan") for data in POINTS]
 
 
 MIXUPS = ("erm", "mixup")  # the presets of other systems are in test_presets

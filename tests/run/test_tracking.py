@@ -297,7 +297,7 @@ def test_curves_run_over_epochs_except_for_what_steps_log(run_dir: Path, stand_i
 
 def test_curves_of_a_gan_run_over_its_iterations(run_dir: Path, stand_in: StandIn) -> None:
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
-    (run_dir / "config.yaml").write_text(yaml.safe_dump({**config, "iterations": 20}))
+    (run_dir / "config.yaml").write_text(yaml.safe_dump({**config, "gan": {"iterations": 20}}))
     start_mirror(run_dir, unexpected).close(PATIENCE)
     assert stand_in.calls("define_metric") == []
     assert [call["step"] for call in stand_in.calls("log")] == [5, 10, 15, 20]

@@ -1,0 +1,211 @@
+"""Writes what is generated from the evidence: `results/*.md`, the README's block, and `results/report.html`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from mixup.errors import UserError
+from mixup.evaluation.doubts import doubts
+from mixup.ledger.cells import Cell, experiment_of
+from mixup.ledger.comparable import Recipes
+from mixup.ledger.entries import Ledger
+from mixup.ledger.evidence import Evidence, read_evidence
+from mixup.ledger.names import experiment_title, row_name
+from mixup.ledger.paper import read_paper
+from mixup.ledger.verdicts import build, checked
+from mixup.pages import columns
+from mixup.pages.runs import Differences, anchor, run_line, runs_json
+from mixup.run.display import duration
+from mixup.run.files import write_atomic
+
+PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
+MADE = "<!-- Made by scripts/ledger.py from results/paper.yaml and results/runs: do not edit. -->"
+SOURCES = "Where the numbers come from"  # the title of a page's last part
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+Address = Callable[[Any], str]
+"""An experiment -> the address of its page, or a run -> that of its record."""
+
+
+def render(template: str, format: str, **values: Any) -> str:
+    """format: markdown or html, the file of macros that says how headings, paragraphs, lists and tables look."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=format == "html",
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"one_line": lambda text: " ".join(text.split()), "markdown_table": markdown_table}
+    environment.globals |= {"columns": columns, "counted": counted, "row_name": row_name, "claim_text": columns.claim_text}
+    text = environment.get_template(template).render(format=format, made=MADE, sources_title=SOURCES, **values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n" if format == "markdown" else text
+
+
+def markdown_table(table: columns.Table, page: Address) -> str:
+    """Padded, so that it can be read as text too."""
+
+    def shown(cell: columns.Text) -> str:
+        text = "" if cell.repeats else cell.text.replace("|", "\\|")
+        return f"[{text}]({page(cell.target)})" if cell.target else text
+
+    lines = [[column.title for column in table.columns], *([shown(cell) for cell in row] for row in table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines)]
+    left = [column.left for column in table.columns]
+    padded = [
+        [text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(line, widths, left)] for line in lines
+    ]
+    rule = "|".join("-" * (w + 2) if to_left else "-" * (w + 1) + ":" for w, to_left in zip(widths, left))
+    head, *body = ["| " + " | ".join(line) + " |" for line in padded]
+    return "\n".join([head, f"|{rule}|", *body])
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `1,234 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+# -- pages ---------------------------------------------------------------------------------------------------------------
+
+
+def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Address, **more: Any) -> str:
+    """One experiment. ledger: its part. more: the pictures and runs of the report."""
+    paper, title = ledger.papers.get(name), experiment_title(name, ledger.papers)
+    about = {"name": name, "paper": paper, "title": title, "page": address, "record": record}
+    found = {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells)}
+    return render("page.j2", format, ledger=ledger, **{"pictures": (), "runs": (), **about, **found, **more})
+
+
+def sources(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Where each cell's numbers come from."""
+    found = []
+    for cell in sorted(cells, key=lambda cell: cell.first.name):
+        commits = ", ".join(sorted({commit(run) for run in cell.runs}))
+        where = f"{cell.first.file.parent.name}, {cell.provenance}, {'; '.join(cell.devices)}, commit {commits}"
+        found.append({"label": cell.label, "where": where, "runs": cell.runs})
+    return found
+
+
+def commit(run: Evidence) -> str:
+    environment = run.record["environment"]
+    name = (environment["commit"] or "none")[:7]
+    return name if environment["dirty"] is False else f"{name} (changed)"
+
+
+def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any] | None:
+    """What contradicts how attacks work, run by run."""
+    measured = {
+        run.record["label"]: run.evaluations["attacks"]
+        for cell in cells
+        for run in cell.runs
+        if "attacks" in run.evaluations
+    }
+    found = [(label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"])]
+    return {"found": found, "examples": f"{min(one['examples'] for one in measured.values()):,}"} if found else None
+
+
+def pages(ledger: Ledger) -> dict[str, str]:
+    """The content of each Markdown file below `results`, by name."""
+    files = {}
+    for name in ledger.experiments:
+        if (part := ledger.of(name)).entries:
+            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record_address)
+    return {**files, "README.md": render("index.j2", "markdown", ledger=ledger, page="{}.md".format)}
+
+
+def record_address(run: Evidence) -> str:
+    return f"runs/{run.file.parent.name}/{run.file.name}"
+
+
+def with_block(readme: str, ledger: Ledger) -> str:
+    """The README with its block written anew. UserError where the markers are not there, once each and in order."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise UserError(f"README.md: put the lines {BEGIN} and {END} where the table of results belongs, once each")
+    before, _, rest = readme.partition(BEGIN)
+    block = render("readme.j2", "markdown", ledger=ledger, page="results/{}.md".format)
+    return f"{before}{BEGIN}\n{block}\n{END}{rest.partition(END)[2]}"
+
+
+def write_tables(*, runs: Path, results: Path, check: bool, allow_dirty: bool, recipes: Recipes) -> int:
+    """Writes `results/*.md` and the block of the README beside `results`. check: writes nothing; 1 where files would change.
+    UserError for evidence that cannot be believed."""
+    ledger = build(read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty), recipes)
+    files = {results / name: text for name, text in pages(ledger).items()}
+    readme = results.resolve().parent / "README.md"
+    if readme.exists():
+        files[readme] = with_block(readme.read_text(), ledger)
+    changed = [file for file, text in files.items() if not file.exists() or file.read_text() != text]
+    removed = [file for file in sorted(results.glob("*.md")) if file not in files and file.read_text().startswith(MADE)]
+    for file in [*changed, *removed]:
+        print(f"{'would change' if check else 'wrote' if file in files else 'removed'} {file}")
+        if not check and file in files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(files[file])
+        elif not check:
+            file.unlink()
+    if not changed and not removed:
+        print("every table is as its evidence has it")
+    return int(check and bool(changed or removed))
+
+
+# -- the report ----------------------------------------------------------------------------------------------------------
+
+
+def write_report(*, runs: Path, results: Path, recipes: Recipes, differences: Differences, allow_dirty: bool = False) -> int:
+    """Writes `results/report.html`: tables, figures and every run on one page that needs nothing else."""
+    from mixup.figures import all_pictures  # which needs Matplotlib, as the tables do not
+
+    papers, evidence = read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty)
+    ledger = build(papers, evidence, recipes)
+    pictures = all_pictures(evidence, papers, curves=PAPER.parent)
+    text = report(ledger, evidence, pictures, differences)
+    results.mkdir(parents=True, exist_ok=True)
+    write_atomic(results / "report.html", text.encode())
+    print(f"wrote {results / 'report.html'}: {len(evidence)} runs, {len(pictures)} figures, {len(text) / 1e6:.1f} MB")
+    return 0
+
+
+def report(ledger: Ledger, evidence: Sequence[Evidence], pictures: Sequence[Any], differences: Differences) -> str:
+    """The whole page. pictures: of `mixup.figures`."""
+    names = list(dict.fromkeys([*ledger.experiments, *map(experiment_of, evidence)]))
+    titles = {name: experiment_title(name, ledger.papers) for name in names}
+    sections = []
+    for name in names:
+        part, lines = (
+            ledger.of(name),
+            [run_line(place, run) for place, run in enumerate(evidence) if experiment_of(run) == name],
+        )
+        if part.entries or lines:
+            drawn = [picture for picture in pictures if picture.experiment == name]
+            more: dict[str, Any] = {"pictures": drawn, "runs": lines}
+            html = page(part, name, "html", address="#{}".format, record=lambda run: f"#{anchor(run)}", **more)
+            section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(lines)}
+            sections.append({**section, "html": Markup(html)})
+    index = Markup(render("index.j2", "html", ledger=ledger, page="#{}".format))
+    data = runs_json(evidence, differences)
+    return render("report.html.j2", "html", sections=sections, index=index, counts=counts(evidence), data=data)
+
+
+def short(name: str, titles: Mapping[str, str]) -> str:
+    """An experiment's number in the paper, where that is its alone; else its title; of those beside the paper, the name."""
+    number = titles[name].partition(":")[0]
+    if not re.match(r"(Figure|Table) \d", number):
+        return name
+    return number if sum(title.startswith(f"{number}:") for title in titles.values()) == 1 else titles[name]
+
+
+def counts(evidence: Sequence[Evidence]) -> dict[str, str]:
+    """What there is, in figures."""
+    devices = sorted({run.record["device"] for run in evidence})
+    return {
+        "runs": f"{len(evidence):,}",
+        "experiments": str(len({experiment_of(run) for run in evidence})),
+        "of training": duration(sum(run.record["train_seconds"] for run in evidence)),
+        "device" if len(devices) == 1 else "devices": ", ".join(devices) or "-",
+    }

@@ -1,0 +1,319 @@
+"""The tables: what each column is called, and its text for an entry, claim or experiment. A new column is one Column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Entry, Group, Ledger
+from mixup.ledger.inference import Paired, Word, interval, sign_test
+from mixup.ledger.metrics import Measure
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, net, row_name, row_parts
+from mixup.ledger.paper import Claim, Row, Value
+from mixup.run.display import duration
+
+
+@dataclass(frozen=True)
+class Column:
+    """text: of one line's item. left: whether it is aligned left, as words are. target: the experiment that it links to."""
+
+    title: str
+    text: Callable[[Any], str]
+    left: bool = False
+    target: Callable[[Any], str | None] = lambda item: None
+
+
+@dataclass(frozen=True)
+class Text:
+    """One cell of a table. repeats: whether the line above says the same."""
+
+    text: str
+    left: bool
+    target: str | None = None
+    repeats: bool = False
+
+    @property
+    def classes(self) -> str:
+        """In HTML, where a text that repeats is said again, dimly, so that a filtered row stands for itself."""
+        return " ".join([*([] if self.left else ["number"]), *(["dim"] if self.repeats else [])])
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Text]]
+
+
+def table(columns: Sequence[Column | None], items: Iterable[Any], *, grouped: int = 0) -> Table:
+    """A line an item. grouped: in how many first columns a text is not said again below itself."""
+    there = [column for column in columns if column is not None]
+    rows: list[list[Text]] = []
+    for item in items:
+        texts = [column.text(item) for column in there]
+        above = [text.text for text in rows[-1]] if rows else []
+        same = [bool(above) and place < grouped and above[: place + 1] == texts[: place + 1] for place in range(len(texts))]
+        rows.append([Text(text, one.left, one.target(item), again) for text, one, again in zip(texts, there, same)])
+    return Table(there, rows)
+
+
+# -- texts ---------------------------------------------------------------------------------------------------------------
+
+
+def spread(values: Iterable[float], decimals: int = 2) -> str:
+    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1."""
+    numbers = list(values)
+    if not numbers:
+        return MISSING
+    mean, n = sum(numbers) / len(numbers), len(numbers)
+    std = (sum((value - mean) ** 2 for value in numbers) / (n - 1)) ** 0.5 if n > 1 else None
+    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}") + f" (n={n})"
+
+
+def paired(pairs: Paired | None, decimals: int = 2) -> str:
+    """`-1.29 [-1.51, -1.07]`, the mean difference and its interval."""
+    if pairs is None or not pairs.differences:
+        return MISSING
+    found = interval(pairs.differences)
+    ends = f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]" if found.low is not None else ""
+    return f"{found.mean:+.{decimals}f}{ends}"
+
+
+def probability(pairs: Paired | None, sign: int = 1) -> str:
+    """Of the sign test, that differences are below 0, or above with sign -1."""
+    if pairs is None or not pairs.seeds:
+        return MISSING
+    p = sign_test([sign * value for value in pairs.differences]).p
+    return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
+def direction(pairs: Paired | None) -> str:
+    """Whether a claimed direction is seen in lower - higher, of runs that prove nothing of the paper: never a verdict."""
+    if pairs is None or pairs.interval is None:
+        return MISSING
+    seen = "seen" if pairs.interval.mean < 0 else "not seen"
+    return f"direction {seen}, n={len(pairs.seeds)}, p={probability(pairs)}"
+
+
+def printed(row: Row | None, value: Value | None) -> str:
+    """The paper's number, marked where it is unverified, or quoted by the paper from others."""
+    if row is None or value is None:
+        return MISSING
+    marks = [] if row.settings_verified or not value.verified else ["settings unverified"]
+    marks += ["quoted"] if row.quoted else []
+    return str(value) + "".join(f" ({mark})" for mark in marks)
+
+
+def claim_text(claim: Claim) -> str:
+    return claim.text if claim.verified else f"{claim.text} (unverified)"
+
+
+def cost(cell: Cell | None) -> str:
+    """`2.1 h, NVIDIA H100`: of one run."""
+    return MISSING if cell is None else f"{duration(cell.seconds)}, {'; '.join(cell.devices)}"
+
+
+def several(items: Sequence[Entry] | Sequence[ClaimEntry]) -> bool:
+    return len({item.measure for item in items}) > 1
+
+
+def or_missing(count: int) -> str:
+    return str(count) if count else MISSING
+
+
+# -- an experiment's tables ----------------------------------------------------------------------------------------------
+
+COST = Column("one run", lambda entry: cost(entry.cell), left=True)
+MEASURE = Column("measure", lambda entry: entry.measure.title, left=True)
+VERDICT = Column("verdict", lambda entry: str(entry.verdict), left=True)
+DIFFERENCE = Column("difference", lambda entry: paired(entry.beside, entry.measure.decimals))
+
+
+def numbers_table(ledger: Ledger) -> Table:
+    """The paper's numbers of one experiment, with ours."""
+    entries = ledger.numbers
+    parts = row_parts([row for entry in entries if (row := entry.row)])
+    columns = [
+        *(Column(name, partial(row_part, name), left=True) for name in parts),
+        MEASURE if several(entries) else None,
+        Column("paper", lambda entry: printed(entry.row, entry.paper)),
+        Column("ours", lambda entry: spread(entry.ours.values(), entry.measure.decimals)),
+        *(DIFFERENCE, VERDICT, COST),
+    ]
+    return table(columns, entries, grouped=len(parts))
+
+
+def row_part(part: str, entry: Entry) -> str:
+    return ROW_PARTS[part](entry.row) if entry.row else ""
+
+
+def cell_text(texts: Mapping[str, str], entry: Entry) -> str:
+    return texts[entry.cell.first.name] if entry.cell else ""
+
+
+def claims_table(ledger: Ledger) -> Table:
+    """The paper's claims of one experiment that name two rows."""
+    (paper,), claims = ledger.papers.values(), [claim for claim in ledger.claims if claim.group is None]
+
+    def both(claim: ClaimEntry) -> str:
+        key = (claim.measure.metric, claim.measure.statistic)
+        return " < ".join(printed(row, row.value(*key)) for row in claim.rows)
+
+    def lower(claim: ClaimEntry) -> str:
+        signs = sign_test(claim.beside.differences)
+        return f"{signs.lower} of {signs.n}" if claim.beside.seeds else MISSING
+
+    columns = [
+        Column("claim", lambda claim: claim_text(claim.claim), left=True),
+        Column("lower", lambda claim: row_name(claim.rows[0], paper.rows), left=True),
+        Column("higher", lambda claim: row_name(claim.rows[1], paper.rows), left=True),
+        MEASURE if several(claims) else None,
+        *(Column("paper", both), DIFFERENCE, Column("seeds lower", lower)),
+        *(Column("p", lambda claim: probability(claim.beside)), VERDICT),
+    ]
+    return table(columns, claims)
+
+
+def group_table(group: Group, ledger: Ledger) -> Table:
+    """Cells that are not comparable. Wide: a line a cell, with a column a measure; else a line a cell and measure."""
+    entries = [entry for entry in ledger.entries if entry.group is group]
+    items = [entry for entry in entries if entry.measure in group.compared]
+    names = {"ERM": is_erm, "mixup": is_mixup}
+    to = next((f" to {name}" for name, applies in names.items() if any(applies(cell.settings) for cell in group.cells)), "")
+    has_rows = group.experiment in ledger.papers and bool(ledger.papers[group.experiment].rows)
+    ours = {(entry.cell.first.name, entry.measure): entry.ours for entry in entries if entry.cell}
+
+    def number(measure: Measure, entry: Entry) -> str:
+        return spread(ours[entry.cell.first.name, measure].values(), measure.decimals) if entry.cell else MISSING
+
+    def words(entry: Entry) -> str:
+        return "not comparable" + (f"; {direction(entry.direction)}" if entry.direction else "")
+
+    columns = [
+        *(Column(title, partial(cell_text, texts), left=True) for title, texts in group.columns.items()),
+        None if group.wide else MEASURE,
+        *(Column(measure.title, partial(number, measure)) for measure in (group.measures if group.wide else ())),
+        None if group.wide else Column("ours", lambda entry: number(entry.measure, entry)),
+        Column(f"difference{to}", DIFFERENCE.text),
+        Column("p", lambda entry: probability(entry.beside, entry.measure.sign)),
+        Column("paper (orientation)", lambda entry: printed(entry.row, entry.paper) + (entry.remark if entry.paper else ""))
+        if has_rows
+        else None,
+        Column("verdict", words, left=True) if has_rows else None,
+        COST,
+    ]
+    return table(columns, items, grouped=0 if group.wide else len(group.columns))
+
+
+def group_claims_table(group: Group, ledger: Ledger) -> Table:
+    """The paper's other claims, as far as both rows have a cell in the group."""
+    columns = [
+        Column("claim", lambda claim: claim.claim.text, left=True),
+        Column("lower", lambda claim: group.names[claim.cells[0].first.name], left=True),
+        Column("higher", lambda claim: group.names[claim.cells[1].first.name], left=True),
+        *(MEASURE, DIFFERENCE, Column("seen here", lambda claim: direction(claim.beside), left=True)),
+    ]
+    return table(columns, [claim for claim in ledger.claims if claim.group is group], grouped=1)
+
+
+def caption(group: Group) -> str:
+    """What all cells of a group have in common, and what one would not expect of their training."""
+    nets = {net(cell.settings) for cell in group.cells}
+    epochs = {length(cell.settings) for cell in group.cells}
+    data = [
+        {f"{cell.first.record['data'][f'{part}_count']:,} {name} examples" for cell in group.cells}
+        for part, name in (("train", "training"), ("test", "test"))
+        if f"{part}_count" in group.cells[0].first.record["data"]
+    ]
+    near = {cell.settings["mixup.neighbours"] for cell in group.cells if cell.settings.get("mixup.partner") == "nearest"}
+    common = ", ".join(texts.pop() for texts in (nets, *data, epochs) if len(texts) == 1)
+    remarks = [
+        *uncropped(cell.settings for cell in group.cells),
+        *(f"a near partner is one of the {n} nearest" for n in sorted(near)),
+    ]
+    text = "; ".join([common, *remarks])
+    of = f" Difference and p are of: {group.headline.title}." if group.wide and len(group.measures) > 1 else ""
+    return f"{text[:1].upper()}{text[1:]}.{of}"
+
+
+def length(settings: Settings) -> str:
+    return (
+        f"{settings['gan.iterations']:,} iterations"
+        if "gan.iterations" in settings
+        else f"{settings['trainer.epochs']} epochs"
+    )
+
+
+# -- tables over all experiments -----------------------------------------------------------------------------------------
+
+
+def short_title(ledger: Ledger, experiment: str) -> str:
+    title = experiment_title(experiment, ledger.papers)
+    return title.partition(",")[0] if experiment in ledger.papers else title
+
+
+def experiments_table(ledger: Ledger, *, words: bool) -> Table:
+    """A line an experiment of the paper. words: a column for each verdict, and lines for experiments without a page."""
+    parts = {name: ledger.of(name) for name in ledger.papers}
+
+    def count(word: Word, name: str) -> str:
+        return or_missing(parts[name].counts[word])
+
+    columns = [
+        Column(
+            "experiment", lambda name: short_title(ledger, name), True, lambda name: name if parts[name].entries else None
+        ),
+        Column("numbers", lambda name: or_missing(len(parts[name].numbers))),
+        *(Column(word, partial(count, word)) for word in (WORDS if words else ())),
+        None if words else Column("judged", lambda name: str(parts[name].judged) if parts[name].numbers else MISSING),
+        None if words else Column("verdicts", lambda name: said(parts[name].counts) or MISSING, left=True),
+        Column("runs not comparable", lambda name: or_missing(parts[name].not_comparable)),
+        Column("directions seen there", lambda name: seen(parts[name]) or MISSING),
+    ]
+    return table(columns, [name for name in parts if words or parts[name].entries])
+
+
+def said(counts: Mapping[Any, int], but: Sequence[str] = UNJUDGED) -> str:
+    """`2 reproduced, 1 undecided`."""
+    return ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word] and word not in but)
+
+
+def seen(ledger: Ledger) -> str:
+    """`29 of 58`."""
+    return f"{sum(ledger.directions)} of {len(ledger.directions)}" if ledger.directions else ""
+
+
+def all_claims_table(ledger: Ledger) -> Table:
+    """A line a claim in words: how many pairs of rows it is made of, and what the rules say of them."""
+    groups: dict[tuple[str, str], list[ClaimEntry]] = {}
+    for claim in ledger.claims:
+        if claim.group is None:
+            groups.setdefault((claim.experiment, claim.claim.text), []).append(claim)
+
+    def verdicts(same: Sequence[ClaimEntry]) -> str:
+        words = [claim.verdict.word for claim in same if claim.verdict]
+        return said({word: words.count(word) for word in WORDS}, ()) if len(same) > 1 else str(same[0].verdict)
+
+    columns = [
+        Column("experiment", lambda same: short_title(ledger, same[0].experiment), left=True),
+        Column("claim", lambda same: same[0].claim.text, left=True),
+        Column("pairs", lambda same: str(len(same))),
+        Column("verdict", verdicts, left=True),
+    ]
+    return table(columns, groups.values(), grouped=1)
+
+
+def others_table(ledger: Ledger) -> Table:
+    """A line an experiment that the paper has nothing of."""
+    runs = {
+        name: sum(len(cell.runs) for cell in ledger.of(name).cells)
+        for name in ledger.experiments
+        if name not in ledger.papers
+    }
+    columns = [
+        Column("experiment", lambda name: short_title(ledger, name), True, lambda name: name),
+        Column("runs", lambda name: str(runs[name])),
+    ]
+    return table(columns, runs)

@@ -1,0 +1,112 @@
+"""The runs in `results/report.html`: a line each, and as data what unfolds below it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mixup.ledger.cells import experiment_of
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.metrics import MEASURES, Measure, metric_of
+from mixup.ledger.names import method, net
+from mixup.run.display import duration
+
+POINTS = 80  # of a small curve
+BOX = (120.0, 24.0)  # its size
+
+Differences = Callable[[Evidence], list[tuple[str, str, str]] | None]
+"""A run's settings that differ from its recipe at the paper's scale: setting, here, there. None where it has no recipe."""
+
+
+def anchor(run: Evidence) -> str:
+    """Letters that need no escape in an address."""
+    return "run-" + re.sub(r"[^\w.-]", "_", run.name)
+
+
+def numbers(run: Evidence) -> dict[Measure, str]:
+    """All that the run was measured by, with units."""
+    values = {one: metric_of(one.metric).read(run, one.metric, one.statistic) for one in MEASURES}
+    return {one: text(one, value) for one, value in values.items() if value is not None}
+
+
+def text(measure: Measure, value: float) -> str:
+    unit = metric_of(measure.metric).unit
+    return f"{value:.{measure.decimals}f}{unit and f' {unit}'}"
+
+
+def run_line(place: int, run: Evidence) -> dict[str, Any]:
+    """place: among all runs of the page."""
+    measure, headline = next(iter(numbers(run).items()))
+    metric = metric_of(measure.metric)
+    curve = [value for value in run.curve.get(measure.metric.replace(".", "_"), []) if value is not None]
+    best = max(curve, default=0.0) if metric.better == "higher" else min(curve, default=0.0)
+    steps = f"{len(curve)} {'epochs' if 'epoch' in run.curve else 'points'}"
+    ends = [text(measure, value) for value in (*curve[:1], *curve[-1:], best)]
+    return {
+        "anchor": anchor(run),
+        "place": place,
+        "curve_words": f"{metric.title} over {steps}: {ends[0]} to {ends[1]}, best {ends[2]}" if curve else "",
+        "points": points(curve),
+        "label": run.record["label"],
+        "scale": run.settings["scale"],
+        "headline": headline if metric.unit else f"{headline} {metric.title}",
+    }
+
+
+def points(curve: Sequence[float]) -> str:
+    """A small curve from the first value to the last, as the points of an SVG's polyline."""
+    if len(curve) < 2:
+        return ""
+    step = -(-len(curve) // POINTS)
+    places = sorted({*range(0, len(curve), step), len(curve) - 1})
+    low, high = min(curve), max(curve)
+    (width, height), span = BOX, (high - low) or 1.0
+    xs = [width * place / (len(curve) - 1) for place in places]
+    ys = [1 + (height - 2) * (high - curve[place]) / span for place in places]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys))
+
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+
+def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
+    """Runs in their order. Environments are the same for many of them and stand once."""
+    environments: dict[str, int] = {}
+    runs = [run_data(run, differences(run), environments) for run in evidence]
+    return script_json({"environments": list(environments), "runs": runs})
+
+
+def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environments: dict[str, int]) -> dict[str, Any]:
+    record, environment = run.record, run.record["environment"]
+    script, *arguments = environment["command"]
+    return {
+        "section": experiment_of(run),
+        "file": f"results/runs/{run.name}.json",
+        "data": record["data"]["provenance"],
+        "net": net(run.settings),
+        "method": method(run.settings),
+        "scale": run.settings["scale"],
+        "seed": run.seed,
+        "command": shlex.join(["python", script, *arguments]),
+        "commit": (environment["commit"] or "none") + ("" if environment["dirty"] is False else " (changed)"),
+        "device": record["device"],
+        "environment": environments.setdefault(environment_text(environment), len(environments)),
+        "numbers": [[one.title, value] for one, value in numbers(run).items()]
+        + [["training time", duration(record["train_seconds"])]],
+        "differences": differ,
+        "measured": sorted(run.evaluations),
+        "wandb": (record.get("wandb") or {}).get("url"),
+    }
+
+
+def environment_text(environment: Mapping[str, Any]) -> str:
+    packages = [f"{name} {version}" for name, version in environment["packages"].items() if version != "absent"]
+    return ", ".join([f"python {environment['python']}", environment["platform"], *packages])
+
+
+def script_json(value: Any) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
