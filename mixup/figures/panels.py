@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -81,15 +82,19 @@ def framed(figure: Figure, *, title: str, caption: str = "", legend: Iterable[Ax
 
 def wrapped(text: str, width: float) -> list[str]:
     """Lines of at most `width` inches at the size of a caption."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
+    left = 0.0
     for word in text.split():
-        if lines and text_width(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+        needed = text_width(f"{word}i") + 0.02  # with a blank
+        left -= needed
+        if left < 0 or not lines:
+            lines.append([])
+            left = width - needed
+        lines[-1].append(word)
+    return [" ".join(line) for line in lines]
 
 
+@cache
 def text_width(text: str) -> float:
     """Inches, at the size of captions and legends."""
     return TextPath((0, 0), text, size=12).get_extents().width / 72
