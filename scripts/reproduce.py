@@ -22,7 +22,7 @@ from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import Experiment, read_paper
 from mixup.ledger.redo import Command, commands, commands_of_row, known, recipes
 from mixup.ledger.verdicts import judge
-from mixup.pages.columns import printed, spread
+from mixup.pages.texts import printed, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 

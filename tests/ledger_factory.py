@@ -146,3 +146,15 @@ def make_game(runs: Path, *overrides: str, seed: int, modes: int) -> Path:
     (folder / "config.yaml").write_text("seed: 0\n")
     records.write_record(folder, record)
     return folder
+
+
+def edit(file: Path, **changes) -> None:
+    """Changes fields of a JSON file, a dotted path each."""
+    whole = json.loads(file.read_text())
+    for path, value in changes.items():
+        *above, name = path.split("__")
+        place = whole
+        for key in above:
+            place = place[key]
+        place[name] = value
+    file.write_text(json.dumps(whole))

@@ -80,16 +80,16 @@ def missing(pictures: Sequence[Picture]) -> dict[str, str]:
 # -- files ---------------------------------------------------------------------------------------------------------------
 
 
-def write_figures(*, runs: Path, results: Path, allow_dirty: bool = False) -> int:
-    """Draws every figure of the evidence in `runs` as `figures/*.svg` in `results`, which holds the paper's numbers, and
-    removes those that the evidence no longer makes. Prints what it does and what is missing; the exit status.
+def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_dirty: bool = False) -> int:
+    """Draws every figure of the evidence in `runs`, and removes those that the evidence no longer makes. Prints what it does
+    and what is missing; the exit status. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`.
     """
     try:
         pictures = all_pictures(checked(runs, allow_dirty), read_paper(results / "paper.yaml"), curves=results)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    folder = results / "figures"
+    folder = out or results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}
     for file, picture in files.items():

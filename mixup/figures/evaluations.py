@@ -152,19 +152,17 @@ def calibration(sheet: Sheet) -> Picture:
 
 
 def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
-    """Confidence against accuracy in bins pooled over seeds, points as large as their share of the predictions. lines: whose
-    runs are each a report card."""
+    """Confidence against accuracy in bins pooled over seeds, points as large as their share of the predictions. lines:
+    whose runs are each a report card."""
     axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=1)
     for line in lines:
         bins = [card["reliability"] for card in line.runs]
         count = np.array([values["count"] for values in bins], float)
         total = count.sum(0)
         confidence, accuracy = (
-            (np.array([[value or 0.0 for value in values[name]] for values in bins]) * count).sum(0)[
-                total > 0
-            ]  # null if empty
+            (np.array([[value or 0.0 for value in values[name]] for values in bins]) * count).sum(0)[total > 0]
             / total[total > 0]
-            for name in ("confidence", "accuracy")
+            for name in ("confidence", "accuracy")  # null in an empty bin
         )
         axes.plot(confidence, accuracy, color=line.colour, label=line.name, linewidth=0.9)
         sizes = 3 + 280 * total[total > 0] / total.sum()

@@ -46,7 +46,7 @@ def rows_figure(
     height: float,
     **options: Any,
 ) -> Figure:
-    """A figure with a row of panels for each of `rows`, that comes with its first panel's title. height: of a row, inches."""
+    """A figure with a row of panels for each of `rows`, titled at its first panel. height: of a row, in inches."""
     figure = Figure(figsize=(WIDTH, height * len(rows)))
     axes = figure.subplots(len(rows), columns, squeeze=False, **options)
     for places, (name, row) in zip(axes, rows):

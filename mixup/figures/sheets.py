@@ -81,7 +81,7 @@ def numbers(run: Evidence) -> str:
 
 
 def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Experiment | None = None) -> Sheet:
-    """Cells with the names that tables give them. A panel for each data set, net and whatever else varies there but the method."""
+    """Cells with their names in tables, in a panel for each data set, net and whatever else varies but the method."""
     cells = sorted(cells_of(runs), key=order)
     same_net: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.cells import Settings, is_erm, is_mixup, uncropped
 from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Entry, Group, Ledger
-from mixup.ledger.inference import Paired, Word, interval, sign_test
+from mixup.ledger.inference import Word, sign_test
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, net, row_name, row_parts
-from mixup.ledger.paper import Claim, Row, Value
-from mixup.run.display import duration
+from mixup.pages.texts import claim_text, cost, direction, paired, printed, probability, spread
 
 
 @dataclass(frozen=True)
@@ -57,62 +56,6 @@ def table(columns: Sequence[Column | None], items: Iterable[Any], *, grouped: in
         same = [bool(above) and place < grouped and above[: place + 1] == texts[: place + 1] for place in range(len(texts))]
         rows.append([Text(text, one.left, one.target(item), again) for text, one, again in zip(texts, there, same)])
     return Table(there, rows)
-
-
-# -- texts ---------------------------------------------------------------------------------------------------------------
-
-
-def spread(values: Iterable[float], decimals: int = 2) -> str:
-    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1."""
-    numbers = list(values)
-    if not numbers:
-        return MISSING
-    mean, n = sum(numbers) / len(numbers), len(numbers)
-    std = (sum((value - mean) ** 2 for value in numbers) / (n - 1)) ** 0.5 if n > 1 else None
-    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}") + f" (n={n})"
-
-
-def paired(pairs: Paired | None, decimals: int = 2) -> str:
-    """`-1.29 [-1.51, -1.07]`, the mean difference and its interval."""
-    if pairs is None or not pairs.differences:
-        return MISSING
-    found = interval(pairs.differences)
-    ends = f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]" if found.low is not None else ""
-    return f"{found.mean:+.{decimals}f}{ends}"
-
-
-def probability(pairs: Paired | None, sign: int = 1) -> str:
-    """Of the sign test, that differences are below 0, or above with sign -1."""
-    if pairs is None or not pairs.seeds:
-        return MISSING
-    p = sign_test([sign * value for value in pairs.differences]).p
-    return f"{p:.3f}" if p >= 0.0005 else "<0.001"
-
-
-def direction(pairs: Paired | None) -> str:
-    """Whether a claimed direction is seen in lower - higher, of runs that prove nothing of the paper: never a verdict."""
-    if pairs is None or pairs.interval is None:
-        return MISSING
-    seen = "seen" if pairs.interval.mean < 0 else "not seen"
-    return f"direction {seen}, n={len(pairs.seeds)}, p={probability(pairs)}"
-
-
-def printed(row: Row | None, value: Value | None) -> str:
-    """The paper's number, marked where it is unverified, or quoted by the paper from others."""
-    if row is None or value is None:
-        return MISSING
-    marks = [] if row.settings_verified or not value.verified else ["settings unverified"]
-    marks += ["quoted"] if row.quoted else []
-    return str(value) + "".join(f" ({mark})" for mark in marks)
-
-
-def claim_text(claim: Claim) -> str:
-    return claim.text if claim.verified else f"{claim.text} (unverified)"
-
-
-def cost(cell: Cell | None) -> str:
-    """`2.1 h, NVIDIA H100`: of one run."""
-    return MISSING if cell is None else f"{duration(cell.seconds)}, {'; '.join(cell.devices)}"
 
 
 def several(items: Sequence[Entry] | Sequence[ClaimEntry]) -> bool:

@@ -21,7 +21,7 @@ from mixup.ledger.names import experiments
 from mixup.ledger.paper import Experiment, read_paper
 from mixup.ledger.verdicts import OWN_PAGE, build
 from mixup.pages.build import MADE, PAPER, SOURCES, page
-from mixup.pages.columns import spread
+from mixup.pages.texts import spread
 from mixup.run import records
 from mixup.run.files import write_atomic
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,8 +19,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from mixup.figures import WANTED, all_pictures, missing
-from mixup.figures import write_figures
+from mixup.figures import WANTED, all_pictures, missing, write_figures
 from mixup.figures.panels import text_width, wrapped
 from mixup.figures.sheets import sheets
 from mixup.figures.style import COLOURS, INK, PALETTE, STYLE, WIDTH, tidy
@@ -94,7 +94,10 @@ def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tm
 
 
 def test_another_process_draws_the_same_bytes(results, files):
-    code = "import sys, pathlib, mixup.figures as f; sys.exit(f.write_figures(runs=pathlib.Path(sys.argv[1]), results=pathlib.Path(sys.argv[2])))"
+    code = (
+        "import sys, pathlib, mixup.figures as figures; runs, results = map(pathlib.Path, sys.argv[1:]); "
+        "sys.exit(figures.write_figures(runs=runs, results=results))"
+    )
     command = [sys.executable, "-c", code, made_up.everything(), results]
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
@@ -340,7 +343,7 @@ def test_captions_are_wrapped_by_width():
     lines = wrapped(text, 4.0)
     assert " ".join(lines) == text.strip()
     assert all(text_width(line) <= 4.0 for line in lines)
-    assert all(text_width(f"{line} {following.split()[0]}") > 3.9 for line, following in zip(lines, lines[1:]))
+    assert all(text_width(f"{line} {following.split()[0]}") > 3.9 for line, following in pairwise(lines))
 
 
 def test_tidy_rounds_coordinates_and_no_words():
@@ -353,5 +356,5 @@ def test_tidy_rounds_coordinates_and_no_words():
 
 
 def test_neither_torch_nor_pyplot_is_needed():
-    code = "import sys, mixup.figures, mixup.pages.report; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = "import sys, mixup.figures, mixup.pages.html; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -2,11 +2,10 @@
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-from ledger_factory import commit_run, composed, make_game, make_run
+from ledger_factory import commit_run, composed, edit, make_game, make_run
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
@@ -19,18 +18,6 @@ SMALL = ("experiment=quickstart", "trainer.epochs=12")
 
 def words(runs, out, *, allow_dirty=False, replace=False):
     return [(outcome.word, outcome.reason) for outcome in collect(runs, out, allow_dirty=allow_dirty, replace=replace)]
-
-
-def edit(file: Path, **changes) -> None:
-    """Changes fields of a JSON file, a dotted path each."""
-    whole = json.loads(file.read_text())
-    for path, value in changes.items():
-        *above, name = path.split("__")
-        place = whole
-        for key in above:
-            place = place[key]
-        place[name] = value
-    file.write_text(json.dumps(whole))
 
 
 # -- what is kept --------------------------------------------------------------------------------------------------------

@@ -7,14 +7,14 @@ from pathlib import Path
 import matplotlib
 import pytest
 from conftest import ROOT
-from mixup.pages.markdown import MADE
-from mixup.pages.overview import BEGIN, END
+
+from mixup.pages.build import BEGIN, END, MADE
 
 # What makes each part, and the arguments that lead it to a copy of results/.
 SCRIPTS = {
     "make_tables.py": lambda results: ("--out", results),
     "make_figures.py": lambda results: ("--runs", results / "runs", "--out", results / "figures"),
-    "make_report.py": lambda results: ("--runs", results / "runs", "--out", results / "report.html"),
+    "make_report.py": lambda results: ("--runs", results / "runs", "--out", results),
 }
 
 

@@ -13,15 +13,16 @@ from pathlib import Path
 import browser
 import made_up
 import pytest
-from mixup.pages.markup import html_of, inline, sections
-from mixup.pages.overview import ALL, generated, ledger
-from mixup.pages.report_runs import script_json
 
 from mixup.figures import all_pictures
 from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
+from mixup.ledger.verdicts import build
+from mixup.pages import columns
+from mixup.pages.build import pages, render
+from mixup.pages.runs import script_json
 from mixup.run.compose import planned
 from mixup.training import train as run
 
@@ -36,7 +37,7 @@ def make_report(*arguments: object) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
-    status, _, errors = make_report("--runs", made_up.everything(), "--out", file)
+    status, _, errors = make_report("--runs", made_up.everything(), "--out", file.parent)
     assert status == 0, errors
     return file
 
@@ -51,8 +52,8 @@ def evidence():
 
 def test_it_has_every_row_of_the_generated_tables(file, evidence):
     paper = read_paper(ROOT / "results" / "paper.yaml")
-    tables = generated(ledger(paper, evidence, recipes(paper), allow_dirty=False))
-    tables["README.md"] = tables["README.md"].partition(f"## {ALL}")[0]  # what follows are the others' again
+    tables = pages(build(paper, evidence, recipes(paper)))
+    tables["README.md"] = tables["README.md"].partition("## All tables")[0]  # what follows are the others' again
     lines = [line for text in tables.values() for line in text.splitlines() if line.startswith("|")]
     rules = [line for line in lines if set(line) <= set("|-: ")]
     page = file.read_text()
@@ -83,8 +84,8 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
 
 
 def test_it_is_the_same_bytes_again_and_needs_nothing_else(file):
-    again = file.with_name("again.html")
-    command = [sys.executable, ROOT / "scripts" / "make_report.py", "--runs", made_up.everything(), "--out", again]
+    again = file.parent / "again" / "report.html"
+    command = [sys.executable, ROOT / "scripts" / "make_report.py", "--runs", made_up.everything(), "--out", again.parent]
     subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
     assert again.read_bytes() == file.read_bytes()
     page = file.read_text()
@@ -100,7 +101,7 @@ def test_it_is_the_same_bytes_again_and_needs_nothing_else(file):
 def test_what_is_changed_by_hand_is_refused(tmp_path):
     (original,) = made_up.make_runs(tmp_path / "runs", "experiment=figure1_toy", "mixup=erm", measured="surface", seeds=1)
     original.write_text(original.read_text().replace('"device": "CPU', '"device": "GPU'))
-    status, _, errors = make_report("--runs", tmp_path / "runs", "--out", tmp_path / "report.html")
+    status, _, errors = make_report("--runs", tmp_path / "runs", "--out", tmp_path)
     assert status == 2
     assert original.name in errors
     assert not (tmp_path / "report.html").exists()
@@ -112,31 +113,21 @@ def test_data_cannot_end_the_script_that_holds_them():
     assert json.loads(script_json(words)) == words
 
 
-# -- Markdown ------------------------------------------------------------------------------------------------------------
-
-
-def test_markdown_of_the_tables_becomes_html():
-    assert inline("a *b* `c*d*` <e>", {}.get) == "a <em>b</em> <code>c*d*</code> &lt;e&gt;"
-    links = {"x.md": "#x"}.get
-    assert inline("see [the `x`](x.md) and [y](y.yaml).", links) == 'see <a href="#x">the <code>x</code></a> and y.'
-    assert html_of(["one", "two", "", "* a", "* b"], links) == "<p>one two</p>\n<ul><li>a</li><li>b</li></ul>"
-    assert sections("<!-- no -->\n# T\n\nx\n## U\ny") == [(0, "", []), (1, "T", ["", "x"]), (2, "U", ["y"])]
-
-
-def test_a_cell_that_is_empty_because_the_line_above_says_the_same_says_it_again():
-    table = [
-        "| a   | b   |    n |",
-        "|-----|-----|-----:|",
-        "| A   | B   | 1.00 |",
-        "|     | C   |    - |",
-        "|     |     | 3\\|4 |",
-        "| D   |     | 5.00 |",
-    ]
-    text = html_of(table, {}.get)
+def test_a_text_that_repeats_the_line_above_is_said_again_dimly_and_markup_is_escaped():
+    texts = [("A", "B", "1.00"), ("A", "C", "-"), ("A", "C", "3|4 <e>"), ("D", "C", "5.00")]
+    named = [columns.Column(title, lambda row, n=n: row[n], left=n < 2) for n, title in enumerate("abn")]
+    table = columns.table(named, texts, grouped=2)
+    text = render("table.j2", "html", table=table, page=str)
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="row">(.*?)</tr>', text)]
-    assert rows == [["A", "B", "1.00"], ["A", "C", "-"], ["A", "C", "3|4"], ["D", "", "5.00"]]
+    assert rows == [["A", "B", "1.00"], ["A", "C", "-"], ["A", "C", "3|4 &lt;e&gt;"], ["D", "C", "5.00"]]
     assert '<td class="dim">A</td>' in text
     assert '<th scope="col" class="number">n</th>' in text
+    assert render("table.j2", "markdown", table=table, page=str).splitlines()[2:] == [
+        "| A   | B   |     1.00 |",
+        "|     | C   |        - |",
+        "|     |     | 3\\|4 <e> |",
+        "| D   | C   |     5.00 |",
+    ]
 
 
 # -- in a browser --------------------------------------------------------------------------------------------------------
@@ -309,8 +300,8 @@ def test_two_runs_from_training_to_the_page(tmp_path, chromium, monkeypatch):
     for task in planned([*overrides, f"runs_dir={tmp_path / 'runs'}", "tracking.wandb=disabled"], multirun=True):
         run.train(task.config, task.folder, task.label)
         write_evidence(contents(task.folder), tmp_path / "evidence" / task.config.name / f"{task.folder.name}.json")
-    for script, out in (("make_figures.py", "figures"), ("make_report.py", "report.html")):
-        status, _, errors = made_up.call(script, "--runs", tmp_path / "evidence", "--out", tmp_path / out, "--allow-dirty")
+    for script, out in (("make_figures.py", tmp_path / "figures"), ("make_report.py", tmp_path)):
+        status, _, errors = made_up.call(script, "--runs", tmp_path / "evidence", "--out", out, "--allow-dirty")
         assert status == 0, errors
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["digits-lenet-curves-paper.svg"]
     chromium.errors.clear()

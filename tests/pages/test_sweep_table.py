@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from ledger_factory import commit_run, make_game, make_run
-from mixup.pages.tables import page
 
 from mixup.commands import train as command_line
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
-from mixup.ledger.verdicts import judge
-from mixup.pages.sweep_table import FILE, PAPER, has_table, show_tables, table_of
+from mixup.ledger.verdicts import build
+from mixup.pages.build import PAPER, pages
+from mixup.pages.sweep_table import FILE, has_table, show_tables, table_of
 
 CIFAR = ("experiment=figure3_cifar10", "model=preact_resnet18")
 ERRORS = {"mixup.alpha=0": (5.6, 5.7, 5.5), "mixup.alpha=1": (4.2, 4.3, 4.1)}
@@ -38,8 +38,8 @@ def test_it_has_the_numbers_and_verdicts_that_the_ledger_has(tmp_path):
         commit_run(tmp_path / "results" / "runs", run)
     paper = read_paper(PAPER)
     name = "figure3_cifar10"
-    ledger = page(judge(paper[name], read_evidence(tmp_path / "results" / "runs"), recipes(paper)))
-    table = table_of(tmp_path / "runs" / name)
+    ledger = pages(build(paper, read_evidence(tmp_path / "results" / "runs"), recipes(paper)))[f"{name}.md"]
+    table = table_of(tmp_path / "runs" / name, recipes)
     assert len(numbers(ledger)) == 3, "two numbers and a claim"
     assert all(line in numbers(table) for line in numbers(ledger))
     assert "not run" not in table, "the paper's other numbers are not this sweep's"
@@ -47,7 +47,7 @@ def test_it_has_the_numbers_and_verdicts_that_the_ledger_has(tmp_path):
 
 def test_a_link_leads_to_a_record(tmp_path):
     (run, *_) = made(tmp_path)
-    text = table_of(run.parent)
+    text = table_of(run.parent, recipes)
     links = re.findall(r"\]\(([^)]*record\.json)\)", text)
     assert len(links) == 6
     assert all((run.parent / link).exists() for link in links)
@@ -55,7 +55,7 @@ def test_a_link_leads_to_a_record(tmp_path):
 
 def test_it_is_written_beside_the_runs_and_printed_without_the_list_of_records(tmp_path, capsys):
     runs = made(tmp_path)
-    assert show_tables(runs)
+    assert show_tables(runs, recipes)
     printed = capsys.readouterr().out
     written = (runs[0].parent / FILE).read_text()
     assert printed.startswith("# Figure 3")
@@ -69,18 +69,18 @@ def test_it_is_written_beside_the_runs_and_printed_without_the_list_of_records(t
 def test_a_run_that_has_not_finished_is_not_in_it(tmp_path):
     *rest, last = made(tmp_path)
     (last / "record.json").unlink()
-    assert "4.25 ± 0.07 (n=2)" in table_of(rest[0].parent)
+    assert "4.25 ± 0.07 (n=2)" in table_of(rest[0].parent, recipes)
 
 
 def test_runs_of_a_changed_tree_are_marked(tmp_path):
     run = make_run(tmp_path / "runs", *CIFAR, "mixup.alpha=1", dirty=True)
-    assert "0123456 (changed)" in table_of(run.parent)
+    assert "0123456 (changed)" in table_of(run.parent, recipes)
 
 
 def test_two_recipes_of_one_cell_are_no_table_and_that_is_said(tmp_path, capsys):
     run = make_run(tmp_path / "runs", *CIFAR, "mixup.alpha=1", seed=0)
     make_run(tmp_path / "runs", *CIFAR, "mixup.alpha=1", "optim.lr=0.2", seed=0, label="alpha=1.0,seed=0")
-    assert not show_tables([run])
+    assert not show_tables([run], recipes)
     assert "stand for one cell and differ in optim.lr" in capsys.readouterr().err
     assert not (run.parent / FILE).exists()
 
@@ -89,7 +89,7 @@ def test_what_the_paper_has_not_has_a_table_too(tmp_path):
     for alpha, errors in ERRORS.items():
         for seed, error in enumerate(errors):
             make_run(tmp_path / "runs", "experiment=alpha_sweep", alpha, seed=seed, error=error)
-    table = table_of(tmp_path / "runs" / "alpha_sweep")
+    table = table_of(tmp_path / "runs" / "alpha_sweep", recipes)
     assert "how much does alpha matter" in table
     assert "4.20 ± 0.10 (n=3)" in table
 
@@ -98,7 +98,7 @@ def test_games_have_one(tmp_path):
     for seed in range(3):
         for alpha in (0, 0.2):
             game = make_game(tmp_path / "runs", f"mixup.alpha={alpha}", seed=seed, modes=seed + 1)
-    assert "1, 2, 3" in table_of(game.parent)
+    assert "2.0 ± 1.0 (n=3)" in table_of(game.parent, recipes)
 
 
 @pytest.mark.parametrize(

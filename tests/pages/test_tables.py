@@ -3,20 +3,23 @@
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-from ledger_factory import commit_cell, commit_run, composed, make_game, make_run
-from mixup.pages.kinds import telling_keys
-from mixup.pages.overview import BEGIN, END, changes, generated, ledger, with_block
-from test_evidence import edit
+from ledger_factory import commit_cell, commit_run, composed, edit, make_game, make_run
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.cells import cells_of, label_of, value_of
+from mixup.ledger.cells import cells_of, label_of
 from mixup.ledger.evidence import read_evidence
+from mixup.ledger.groups import telling_keys
+from mixup.ledger.metrics import metric_of
 from mixup.ledger.paper import read_paper
 from mixup.ledger.redo import recipes
+from mixup.ledger.verdicts import build, checked
+from mixup.pages import build as building
+from mixup.pages.build import BEGIN, END, with_block
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")
@@ -27,7 +30,8 @@ JPEG = {"provenance": "CIFAR-10 (JPEG copy)"}
 
 
 def pages(folder: Path, *, allow_dirty: bool = False) -> dict[str, str]:
-    return generated(ledger(PAPER, read_evidence(folder / "results" / "runs"), RECIPES, allow_dirty=allow_dirty))
+    evidence = checked(read_evidence(folder / "results" / "runs"), allow_dirty=allow_dirty)
+    return building.pages(build(PAPER, evidence, RECIPES))
 
 
 def line(page: str, *words: str) -> list[str]:
@@ -133,9 +137,10 @@ def test_a_value_over_epochs_and_a_range(tmp_path):
     """Figure 3(b) reads the DenseNet of figure 3(a); epochs 86 to 99 have a range in place of a number."""
     files = commit_cell(tmp_path, FIGURE3, "model=densenet", "mixup=erm", errors=[3.7, 3.8, 3.9])
     run = read_evidence(tmp_path / "results" / "runs")[0]
-    assert value_of(run, "test.top1_error", "epoch_110") == 80.0
-    assert value_of(run, "test.top1_error", "epochs_180_200") == pytest.approx((11 * 80 + 10 * 3.7) / 21)
-    assert value_of(run, "test.top1_error", "epochs_190_201") is None  # it has 200
+    read = partial(metric_of("test.top1_error").read, run, "test.top1_error")
+    assert read("epoch_110") == 80.0
+    assert read("epochs_180_200") == pytest.approx((11 * 80 + 10 * 3.7) / 21)
+    assert read("epochs_190_201") is None  # it has 200
     page = section(pages(tmp_path)["figure3b_curve.md"], "## The paper's numbers and ours")
     assert line(page, "ERM", "test error, median of last 10 epochs")[4] == "-"
     assert line(page, "ERM", "test error, median of last 10 epochs")[5].startswith("reproduced")
@@ -170,7 +175,7 @@ def test_what_is_not_comparable_stands_apart(tmp_path, overrides, changed, title
     assert line(section(page, "## The paper's numbers and ours"), "PreAct ResNet-18", "mixup, alpha 1")[5] == "not run"
     assert line(section(page, "## Claims of the paper"), "PreAct ResNet-18, ERM")[-1] == "not run"
     apart = section(page, f"### {title}")
-    found = line(apart, "1", "4.22 ± 0.13 (n=3)")
+    found = line(apart, "mixup, alpha 1", "4.22 ± 0.13 (n=3)")
     assert found[3:6] == ["0.125", "4.2", "not comparable; direction seen, n=3, p=0.125"]
     assert "reproduced" not in apart
     assert "direction holds" not in apart
@@ -180,7 +185,7 @@ def test_a_direction_that_is_not_seen(tmp_path):
     commit_cell(tmp_path, *ERM, "scale=cpu", errors=[5.5, 5.6, 5.7], **JPEG)
     commit_cell(tmp_path, *MIXUP, "scale=cpu", errors=[5.9, 6.0, 5.65], **JPEG)
     page = pages(tmp_path)["figure3_cifar10.md"]
-    assert line(page, "1", "5.85 ± 0.18 (n=3)")[5] == "not comparable; direction not seen, n=3, p=0.875"
+    assert line(page, "mixup, alpha 1", "5.85 ± 0.18 (n=3)")[5] == "not comparable; direction not seen, n=3, p=0.875"
 
 
 def test_the_claim_that_mixup_is_worse_is_looked_for_as_such(tmp_path):
@@ -190,9 +195,9 @@ def test_the_claim_that_mixup_is_worse_is_looked_for_as_such(tmp_path):
         for alpha, errors in ((0, [10.0, 11.0, 12.0]), (0.1, [11.0, 12.5, 13.0])):
             commit_cell(tmp_path, *cpu, f"model={model}", f"mixup.alpha={alpha}", errors=errors, provenance="ten words")
     page = section(pages(tmp_path)["figure4_speech.md"], "### ten words, cpu scale")
-    assert "direction seen, n=3" in line(page, "LeNet", "0.1")[-2]
-    assert "direction not seen, n=3" in line(page, "VGG-11 of width 8", "0.1")[-2]
-    assert line(page, "VGG-11 of width 8", "0.1")[-3] == "3.8 on Speech Commands v0.01"
+    assert "direction seen, n=3" in line(page, "LeNet", "mixup, alpha 0.1")[-2]
+    assert "direction not seen, n=3" in line(page, "VGG-11 of width 8", "mixup, alpha 0.1")[-2]
+    assert line(page, "VGG-11 of width 8", "mixup, alpha 0.1")[-3] == "3.8 on Speech Commands v0.01"
 
 
 def test_table_2_apart_has_best_last_and_train_errors_and_its_other_claims(tmp_path):
@@ -202,10 +207,10 @@ def test_table_2_apart_has_best_last_and_train_errors_and_its_other_claims(tmp_p
         train = {"real_label_error": 3.5, "corrupted_label_error": memorised}
         commit_cell(tmp_path, *cpu, f"method={method}", errors=errors, train=train, **JPEG)
     page = section(pages(tmp_path)["table2_label_noise.md"], "### CIFAR-10 (JPEG copy), cpu scale")
-    found = line(page, "32", "80.00 ± 0.00 (n=3)")
-    assert found[:6] == ["32", "0", *["39.67 ± 1.53 (n=3)"] * 2, "3.50 ± 0.00 (n=3)", "80.00 ± 0.00 (n=3)"]
-    assert found[8] == "12.7"
-    assert line(page, "0", "0.3", "41.33 ± 1.53 (n=3)")[8] == "15.5 at dropout 0.8"
+    found = line(page, "mixup, alpha 32", "80.00 ± 0.00 (n=3)")
+    assert found[:5] == ["mixup, alpha 32", *["39.67 ± 1.53 (n=3)"] * 2, "3.50 ± 0.00 (n=3)", "80.00 ± 0.00 (n=3)"]
+    assert found[7] == "12.7"
+    assert line(page, "ERM, dropout 0.3", "41.33 ± 1.53 (n=3)")[7] == "15.5 at dropout 0.8"
     assert line(page, "mixup better than dropout", "test error, last epoch")[-1] == "direction seen, n=3, p=0.125"
     assert line(page, "ERM memorises the corrupted labels, mixup does not")[-2] == "-78.00"
 
@@ -219,11 +224,11 @@ def test_many_measures_have_a_line_each(tmp_path):
             write_measurement(run, "between.json", {**flat, "miss": [height + seed + lam for lam in lams]})
             commit_run(tmp_path / "results" / "runs", run)
     page = section(pages(tmp_path)["figure2_between.md"], "### CIFAR-10 (JPEG copy), cpu scale")
-    assert line(page, "1", "misses at lambda 1/2")[2:7] == [
+    assert line(page, "mixup, alpha 1", "misses at lambda 1/2")[2:7] == [
         *("9.00 ± 0.71 (n=2)", "-12.00", "0.250", "6.04"),
         "not comparable; direction seen, n=2, p=0.250",
     ]
-    assert line(page, "0", "gradient norm at lambda 0")[2] == "0.0100 ± 0.0000 (n=2)"
+    assert line(page, "ERM", "gradient norm at lambda 0")[2] == "0.0100 ± 0.0000 (n=2)"
 
 
 def test_adversarial_errors_of_both_boxes(tmp_path):
@@ -292,7 +297,7 @@ def test_beside_the_paper(tmp_path):
     assert {"semantics.md", "dirichlet.md", "my_own.md"} <= found.keys()
     assert "quickstart.md" not in found  # made by `make run`
     assert [row[0] for row in filled(found["semantics.md"])] == ["system", "ERM", "timm", "the paper's"]
-    assert line(found["dirichlet.md"], "3")[1:5] == [
+    assert line(found["dirichlet.md"], "mixup, alpha 1, mixtures of 3")[1:5] == [
         "4.50 ± 0.71 (n=2)",
         *["4.50 ± 0.71 (n=2)"],
         "-0.75 [-3.93, +2.43]",
@@ -309,10 +314,9 @@ def test_gans_by_modes(tmp_path):
             run = make_game(tmp_path / "runs", "scale=cpu", f"mixup.alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
             commit_run(tmp_path / "results" / "runs", run)
     page = pages(tmp_path)["figure5_gan.md"]
-    found = line(section(page, "## Smaller networks (scale=cpu): not comparable"), "mixup 0.2, the paper's formula")
-    assert found[2:4] == ["5.0 ± 1.0 (n=3)", "4, 5, 6"]
-    assert found[7:9] == ["+4.0", "0.125"]
-    assert "No run has finished." in section(page, "## The paper's networks")
+    found = line(section(page, "## Not comparable"), "mixup, alpha 0.2, the paper's formula")
+    assert found[1] == "5.0 ± 1.0 (n=3)"
+    assert found[5:7] == ["+4.0", "0.125"], "p is of covering more"
 
 
 # -- refusals ------------------------------------------------------------------------------------------------------------
@@ -407,12 +411,11 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, made):
     assert "edited after it was collected; restore it from git, or collect the run again" in done.stderr
 
 
-def test_a_readme_without_markers_is_refused(tmp_path):
-    found = ledger(PAPER, [], RECIPES, allow_dirty=False)
+def test_a_readme_without_markers_is_refused():
+    found = build(PAPER, [], RECIPES)
     for text in ("nothing", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{BEGIN}{END}"):
         with pytest.raises(UserError, match="put the lines"):
             with_block(text, found)
-    assert changes({tmp_path / "a.md": "x"}, tmp_path) == ({tmp_path / "a.md": "x"}, [])
 
 
 def test_tables_need_no_torch(tmp_path, command):
@@ -444,5 +447,6 @@ def test_from_two_real_runs_to_a_table(tmp_path, command):
     records = [json.loads(file.read_text()) for file in runs.glob("tiny/*/record.json")]
     assert len(records) == 2
     for record in records:
-        assert line(page, f"{record['alpha']:g}", f"{record['test']['top1_error']['last']:.2f} (n=1)")
+        method = f"mixup, alpha {record['alpha']:g}" if record["alpha"] else "ERM"
+        assert line(page, method, f"{record['test']['top1_error']['last']:.2f} (n=1)")
     assert composed(()).trainer.epochs != 2
