@@ -139,7 +139,7 @@ def open_finished_run(
         raise UserError(f"{setting}={folder}: {what_is_missing(folder)}")
     if record["config"].get("gan"):
         raise UserError(
-            f"{setting}={folder}: no classifier (a GAN of figure 5?); its pictures are made by scripts/gan_figure.py"
+            f"{setting}={folder}: no classifier (a GAN of figure 5?); collect its evidence, and make figures draws it"
         )
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
     config.data.root = root or config.data.root
