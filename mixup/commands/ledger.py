@@ -109,7 +109,7 @@ def places(options: Options) -> dict[str, Path]:
 
 def tables(options: Options) -> int:
     """Writes results/*.md and the README's table from the evidence. The same evidence gives the same bytes."""
-    from mixup.pages.build import write_tables
+    from mixup.pages.build import write_tables  # type: ignore[import-not-found,unused-ignore]
 
     recipe = recipes(read_paper(PAPER))
     return write_tables(**places(options), check=options.check, allow_dirty=options.allow_dirty, recipes=recipe)
@@ -117,14 +117,14 @@ def tables(options: Options) -> int:
 
 def figures(options: Options) -> int:
     """Draws results/figures/*.svg from the evidence, and names what is missing with its command."""
-    from mixup.figures import write_figures
+    from mixup.figures import write_figures  # type: ignore[attr-defined,unused-ignore]
 
     return write_figures(**places(options), allow_dirty=options.allow_dirty)
 
 
 def report(options: Options) -> int:
     """Writes results/report.html: tables, figures and every run on one page that needs no network."""
-    from mixup.pages.build import write_report
+    from mixup.pages.build import write_report  # type: ignore[import-not-found,unused-ignore]
 
     recipe = recipes(read_paper(PAPER))
     return write_report(**places(options), allow_dirty=options.allow_dirty, recipes=recipe, differences=differences)
