@@ -1,63 +1,113 @@
-"""Figures from the committed evidence alone: which there are, in `all_pictures`, and which there could be.
+"""All pictures of the project, in one style: figures of the committed evidence, of finished runs, and of the quick start.
 
-`groups` says which runs belong together, `ink` how figures look; the others draw.
+`style` says how they look, `panels` is their toolkit, `sheets` groups and names what stands in one figure; the others draw.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mixup.figures.attacks import attacks
-from mixup.figures.bars import alpha_sweep, noise_bars
-from mixup.figures.between import between
-from mixup.figures.calibration import calibration
-from mixup.figures.curves import figure3b, learning_curves
-from mixup.figures.gan import gan_pictures
-from mixup.figures.groups import Sheet, sheets
-from mixup.figures.picture import Picture
-from mixup.figures.surface import surfaces
-from mixup.ledger.evidence import Evidence
-from mixup.ledger.paper import Experiment
+from mixup.errors import UserError
+from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves, noise_bars
+from mixup.figures.evaluations import attacks, between, calibration, surfaces
+from mixup.figures.gan import gan_modes, gan_samples
+from mixup.figures.sheets import Sheet, sheets
+from mixup.figures.style import Picture
+from mixup.ledger.evidence import Evidence, faults, read_evidence
+from mixup.ledger.names import experiment_title
+from mixup.ledger.paper import Experiment, read_figure2, read_paper
 
-__all__ = ["WANTED", "Picture", "all_pictures", "missing"]
+__all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
-TRAIN = "python train.py -m experiment={}"
+TRAIN = "python train.py -m experiment="
 WANTED = {  # the start of a picture's name -> the command that makes its runs
-    "figure1_toy": TRAIN.format("figure1_toy"),
-    "figure2_between": TRAIN.format("figure2_between"),
-    "figure3b_curve": TRAIN.format("figure3_cifar10"),
-    "figure5_gan": TRAIN.format("figure5_gan"),
-    "figure5_gan-modes": TRAIN.format("figure5_gan"),
-    "table2_label_noise-bars": TRAIN.format("table2_label_noise"),
-    "table3_adversarial-attacks": TRAIN.format("table3_adversarial"),
-    "alpha_sweep-alpha": TRAIN.format("alpha_sweep"),
-    "report_card-calibration": TRAIN.format("report_card"),
+    "figure1_toy": f"{TRAIN}figure1_toy",
+    "figure2_between": f"{TRAIN}figure2_between",
+    "figure3b_curve": f"{TRAIN}figure3_cifar10",
+    "figure5_gan": f"{TRAIN}figure5_gan",
+    "figure5_gan-modes": f"{TRAIN}figure5_gan",
+    "table2_label_noise-bars": f"{TRAIN}table2_label_noise",
+    "table3_adversarial-attacks": f"{TRAIN}table3_adversarial",
+    "alpha_sweep-alpha": f"{TRAIN}alpha_sweep",
+    "report_card-calibration": f"{TRAIN}report_card",
 }
+MOST_FAULTS = 5  # runs with faults that a message names
+GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
 
 
 def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], *, curves: Path) -> list[Picture]:
     """Every figure that the evidence is enough for, by experiment. curves: the folder of the paper's digitised curves."""
-    found = []
-    for sheet in sheets(evidence):
-        found += of_sheet(sheet, paper, curves)
-    return [*found, *gan_pictures(evidence)]
+    digitised = paper["figure2_between"].curves
+    assert digitised is not None, "figure 2 has no digitised curves in paper.yaml"
+    figure2 = read_figure2(curves / digitised.file)
+    pictures = [picture for sheet in sheets(evidence, paper) for picture in pictures_of(sheet, paper)]
+    pictures += [surfaces(sheet) for sheet in sheets(evidence, paper, "surface")]
+    pictures += [between(sheet, figure2) for sheet in sheets(evidence, paper, "between")]
+    pictures += [attacks(sheet, paper_of(sheet, paper)) for sheet in sheets(evidence, paper, "attacks")]
+    pictures += [calibration(sheet) for sheet in sheets(evidence, paper, "card")]
+    return sorted(pictures, key=lambda picture: picture.name)
 
 
-def of_sheet(sheet: Sheet, paper: Mapping[str, Experiment], curves: Path) -> list[Picture]:
-    return [
-        *surfaces(sheet),
-        *between(sheet, paper, curves),
-        *figure3b(sheet, paper),
-        *noise_bars(sheet, paper),
-        *alpha_sweep(sheet, paper),
-        *attacks(sheet, paper),
-        *calibration(sheet),
-        *learning_curves(sheet, paper),
-    ]
+def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
+    """What is drawn of records and curves alone."""
+    if sheet.experiment == "figure5_gan":
+        return [*gan_samples(sheet), gan_modes(sheet)]
+    if sheet.experiment == "figure1_toy":
+        return []  # its error is 0 from the fifth epoch
+    title = experiment_title(sheet.experiment, paper)
+    pictures = [learning_curves(sheet, f"Learning curves: {title.rpartition(': ')[2].partition(',')[0]}")]
+    pictures += noise_bars(sheet, paper_of(sheet, paper))
+    pictures += alpha_sweep(sheet, paper[sheet.experiment].statistic if sheet.experiment in paper else MEDIAN)
+    if sheet.experiment == "figure3_cifar10":
+        pictures.append(figure3b(sheet, paper["figure3b_curve"] if sheet.scale == "paper" else None))
+    return pictures
+
+
+def paper_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> Experiment | None:
+    """The paper's numbers where they can be drawn beside the sheet's: at the paper's scale."""
+    return paper.get(sheet.experiment) if sheet.scale == "paper" else None
 
 
 def missing(pictures: Sequence[Picture]) -> dict[str, str]:
-    """The wanted ones that are not there, with the command for the runs that they need."""
+    """The wanted pictures that are not there, with the command for the runs that they need."""
     stems = {picture.name.rpartition("-")[0] for picture in pictures}
     return {name: command for name, command in WANTED.items() if name not in stems}
+
+
+# -- files ---------------------------------------------------------------------------------------------------------------
+
+
+def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_dirty: bool = False) -> int:
+    """Draws every figure of the evidence in `runs`, and removes those that the evidence no longer makes. Prints what it does
+    and what is missing; the exit status. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`.
+    """
+    try:
+        pictures = all_pictures(checked(runs, allow_dirty), read_paper(results / "paper.yaml"), curves=results)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    folder = out or results / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {folder / f"{picture.name}.svg": picture for picture in pictures}
+    for file, picture in files.items():
+        file.write_text(picture.svg())
+        print(f"wrote {file}")
+    for file in sorted(set(folder.glob("*.svg")) - set(files)):
+        if file.read_text().startswith(GENERATED):
+            file.unlink()
+            print(f"removed {file}: no evidence any more")
+    for name, command in missing(pictures).items():
+        print(f"missing: {name}: no evidence of its runs, which {command} makes")
+    return 0
+
+
+def checked(folder: Path, allow_dirty: bool) -> list[Evidence]:
+    """All of the evidence; UserError with a reason each where runs cannot be believed."""
+    evidence = read_evidence(folder)
+    reasons = [f"{run.file}: {told[0]}" for run in evidence if (told := faults(run, allow_dirty=allow_dirty))]
+    if reasons:
+        more = [f"... and {len(reasons) - MOST_FAULTS} more"] if len(reasons) > MOST_FAULTS else []
+        raise UserError("\n".join([*reasons[:MOST_FAULTS], *more]))
+    return evidence

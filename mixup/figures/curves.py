@@ -1,171 +1,197 @@
-"""Learning curves of every experiment, and figure 3(b)."""
+"""Figures of records and curves: learning curves, figure 3(b), table 2 as bars, the test error over alpha."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import cycle
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from mixup.figures.groups import Cell, Setting, Sheet, caption
-from mixup.figures.ink import COLOURS, INK, PALETTE, band, framed, log_scale, panels
-from mixup.figures.picture import Picture
-from mixup.ledger.names import experiment_title
-from mixup.ledger.paper import Experiment
+from mixup.figures.panels import band, log_scale, rows_figure, seed_bar, whole_numbers
+from mixup.figures.sheets import Panel, Sheet, caption, few, paper_values
+from mixup.figures.style import COLOURS, INK, Picture
+from mixup.ledger.cells import Cell
+from mixup.ledger.names import family
+from mixup.ledger.paper import Experiment, mismatches
 
-MOST_LINES = 6  # in a panel; of more methods the best setting of each is shown
-BEST = "of each method its best setting, chosen on test data"
+MOST_BANDS, MOST_BARS = 6, 8  # cells in a panel
+MEDIAN = "last10_median"
+STATISTICS = {"last": "After the last epoch", MEDIAN: "Median of the last ten epochs"}
+BARS = (("last", "after the last epoch", 0.19, 0.85), ("best", "the best epoch, chosen on test data", -0.19, 0.35))
+
+# -- over epochs ---------------------------------------------------------------------------------------------------------
 
 
-def learning_curves(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
-    """Test error, and the loss above its entropy floor, over epochs; a row for each data set, net and circumstance."""
-    shown = [few(setting) for setting in sheet.settings]
-    together = [cell for cells in shown for cell in cells]
-    spread = max(map(len, shown)) <= MOST_LINES
+@dataclass(frozen=True)
+class Column:
+    """Of a run's curve. bottom: of the y axis."""
 
-    def draw() -> Figure:
-        figure, rows = panels(len(shown), 2, height=3.1)
-        look = looks(shown)
-        for setting, cells, (errors, losses) in zip(sheet.settings, shown, rows):
-            for axes, column in ((errors, "test_top1_error"), (losses, "train_excess_loss")):
-                drops(axes, cells)
-                for cell in cells:
-                    draw_column(axes, cell, column, look[cell.method], spread=spread)
-            errors.set(xlabel="epoch", ylabel="test error (%)", ylim=(max(0, errors.get_ylim()[0]), None))
-            losses.set(xlabel="epoch", ylabel="excess loss (nats)")
-            whole_epochs(errors, losses)
-            log_scale(losses)
-            if len(shown) > 1:
-                errors.set_title(", ".join(sheet.apart(setting)), loc="left", fontsize=12)
-        return framed(figure, title=f"Learning curves: {place(sheet.experiment, paper)}", caption=note, legend=rows[:, 0])
+    name: str
+    label: str
+    bottom: float | None = None
+    log: bool = False
 
-    chosen = f" Shown is {BEST}." if len(together) < len(sheet.cells) else ""
-    lines = "Mean and range over seeds" if spread else "Means over seeds"
+
+ERROR = Column("test_top1_error", "test error (%)")
+LOSS = Column("train_excess_loss", "excess loss (nats)", log=True)
+
+
+def learning_curves(sheet: Sheet, title: str) -> Picture:
+    """Test error, and the loss above its entropy floor, over epochs; a row for each panel of the sheet."""
+    shown, chosen = few(sheet, MOST_BANDS)
+    spread = max(len(panel.cells) for panel in shown.panels) <= MOST_BANDS
     note = (
-        f"{caption(sheet)}. {lines}. Excess loss: the training loss above the entropy of its targets, the "
-        f"least it can be; of ERM the loss itself.{chosen}{dotted(together)}"
+        f"{caption(sheet)}. {'Mean and range over seeds' if spread else 'Means over seeds'}. Excess loss: the training loss "
+        f"above the entropy of its targets, the least it can be; of ERM the loss itself.{chosen}{dotted(shown.cells)}"
     )
-    name = f"{sheet.experiment}-curves-{sheet.scale}"
-    return [Picture(name, sheet.experiment, f"Learning curves: {place(sheet.experiment, paper)}. {note}", draw)]
+    return curves_picture(shown, "curves", title, note, [ERROR, LOSS], spread=spread)
 
 
-def place(experiment: str, paper: Mapping[str, Experiment]) -> str:
-    """Where in the paper an experiment is, or what it is about."""
-    if experiment in paper:
-        return paper[experiment].title.partition(":")[0].lower()
-    return experiment_title(experiment, paper).partition(": ")[2] or experiment
+def figure3b(sheet: Sheet, paper: Experiment | None) -> Picture:
+    """Test error of one net over epochs: DenseNet, or the first net of the sheet."""
+    nets = [panel for panel in sheet.panels if panel.cells[0].settings["model.name"] == "densenet"]
+    sheet = replace(sheet, experiment="figure3b_curve", panels=tuple(nets or sheet.panels[:1]))
+    dashed = " Dashed: the end of the paper's curves, read off its drawing." if paper else ""
+    note = f"{caption(sheet)}. Mean and range over seeds.{dashed}{dotted(sheet.cells)}"
+    column = replace(ERROR, bottom=0.0)
+    return curves_picture(sheet, "", "Figure 3(b): test error on CIFAR-10 over epochs", note, [column], paper=paper)
 
 
-def figure3b(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
-    """Test error of one net over epochs: DenseNet, or the net at hand that comes nearest to the paper's."""
-    if sheet.experiment != "figure3_cifar10":
-        return []
-    net = next((one.net for one in sheet.settings if one.net.startswith("DenseNet")), sheet.settings[0].net)
-    here = Sheet(sheet.experiment, sheet.scale, tuple(one for one in sheet.settings if one.net == net))
+def curves_picture(
+    sheet: Sheet,
+    name: str,
+    title: str,
+    note: str,
+    columns: Sequence[Column],
+    *,
+    x: str = "epoch",
+    spread: bool = True,
+    paper: Experiment | None = None,
+) -> Picture:
+    """A row for each panel of the sheet, with a panel for each column. x: the column of the horizontal axis."""
 
-    def draw() -> Figure:
-        figure, rows = panels(len(here.settings), 1, height=4.2)
-        look = looks([setting.cells for setting in here.settings])
-        for setting, (axes,) in zip(here.settings, rows):
-            drops(axes, setting.cells)
-            for cell in setting.cells:
-                draw_column(axes, cell, "test_top1_error", look[cell.method])
-            if beside:
-                draw_paper(axes, paper["figure3b_curve"])
-            axes.set(xlabel="epoch", ylabel="test error (%)", ylim=(0, None))
-            whole_epochs(axes)
-            axes.set_title(", ".join(here.apart(setting)), loc="left", fontsize=12)
-        return framed(figure, title="Figure 3(b): test error on CIFAR-10", caption=note, legend=rows.ravel())
+    def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
+        for axes, column in zip(places, columns):
+            draw_curves(axes, sheet, cells, column, x=x, spread=spread)
+        for method, value in paper_values(paper, "test.top1_error", MEDIAN):
+            label = f"{method} in the paper"
+            places[0].axhline(value, color=COLOURS[method], linestyle="--", linewidth=1, label=label)
 
-    beside = sheet.scale == "paper" and net.startswith("DenseNet")
-    of_paper = " Dashed: the end of the paper's curves, read off its drawing." if beside else ""
-    note = f"{caption(here)}. Mean and range over seeds.{of_paper}{dotted(here.cells)}"
-    return [Picture(f"figure3b_curve-{sheet.scale}", "figure3b_curve", f"Figure 3(b). {note}", draw)]
+    rows = [(panel.title, panel.cells) for panel in sheet.panels]
+    draw = partial(rows_figure, rows, len(columns), draw_row, title=title, caption=note, height=3.1)
+    return sheet.picture(name, title, note, draw)
 
 
-def draw_paper(axes: Axes, paper: Experiment) -> None:
-    """Where the paper's own curves end."""
-    for row in paper.rows:
-        value = row.value("test.top1_error", "last10_median")
-        if value is not None and value.value is not None:
-            name = "ERM" if row.method == "erm" else "mixup"
-            axes.axhline(value.value, color=COLOURS[name], linestyle="--", linewidth=1, label=f"{name} in the paper")
-
-
-# -- lines ---------------------------------------------------------------------------------------------------------------
-
-
-def draw_column(axes: Axes, cell: Cell, column: str, look: Look, *, spread: bool = True) -> None:
-    values = cell.column(column)
-    if values.size and not np.isnan(values).all():
-        band(axes, range(1, values.shape[1] + 1), values, colour=look.colour, label=look.name, spread=spread)
-
-
-def whole_epochs(*axes: Axes) -> None:
-    for one in axes:
-        one.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-
-
-def drops(axes: Axes, cells: Sequence[Cell]) -> None:
-    """Thin lines where all the runs' learning rate falls."""
+def draw_curves(
+    axes: Axes, sheet: Sheet, cells: Sequence[Cell], column: Column, *, x: str = "epoch", spread: bool = True
+) -> None:
+    """Means over seeds and their range, a line a cell; thin dotted lines where the learning rate of all falls."""
+    for cell in cells:
+        values = cell.column(column.name)
+        if values.size and not np.isnan(values).all():
+            band(axes, cell.column(x)[0], values, sheet.line(cell), spread=spread)
     milestones = {tuple(cell.settings["optim.milestones"]) for cell in cells}
-    if len(milestones) == 1:
-        for epoch in milestones.pop():
-            axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":")
+    for epoch in milestones.pop() if len(milestones) == 1 else ():
+        axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":")
+    axes.set(xlabel=x, ylabel=column.label)
+    whole_numbers(axes)
+    if column.log:
+        log_scale(axes)
+    else:
+        axes.set_ylim(bottom=max(0.0, axes.get_ylim()[0]) if column.bottom is None else column.bottom)
 
 
 def dotted(cells: Sequence[Cell]) -> str:
     return " Dotted: the learning rate falls." if any(cell.settings["optim.milestones"] for cell in cells) else ""
 
 
-def few(setting: Setting) -> list[Cell]:
-    """The cells, or of too many the best one of each family: by the last test error, as the paper chooses in table 2."""
-    if len(setting.cells) <= MOST_LINES:
-        return list(setting.cells)
-    return best_of_each(setting.cells)
+# -- label noise ---------------------------------------------------------------------------------------------------------
 
 
-def best_of_each(cells: Sequence[Cell]) -> list[Cell]:
-    families: dict[str, list[Cell]] = {}
-    for cell in cells:
-        families.setdefault(cell.family, []).append(cell)
-    return [min(same, key=lambda cell: float(cell.errors("last").mean())) for same in families.values()]
-
-
-@dataclass(frozen=True)
-class Look:
-    """Of a method's line: its name in the legend, and its colour."""
-
-    name: str
-    colour: str
-
-
-def looks(shown: Sequence[Sequence[Cell]]) -> dict[str, Look]:
-    """By method, the same in all panels. shown: the cells of each. A family that has one setting a panel, but not the same
-    in all, is named without it. ERM and mixup have colours of their own, others theirs by the order of their appearance."""
-    settings: dict[str, set[str]] = {}
-    for cell in (cell for cells in shown for cell in cells):
-        settings.setdefault(cell.family, set()).add(cell.method)
-    often = {family for family in settings for cells in shown if sum(cell.family == family for cell in cells) > 1}
-    names = {
-        method: method if family in often or len(methods) == 1 else family
-        for family, methods in settings.items()
-        for method in sorted(methods)
+def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
+    """Test error after the last epoch and at its best, by method; a panel for each share of replaced labels."""
+    noisy = [panel for panel in sheet.panels if panel.cells[0].settings["data.label_noise"] > 0]
+    if not noisy:
+        return []
+    sheet, chosen = few(replace(sheet, panels=tuple(noisy)), MOST_BARS)
+    marks = " Thin lines: the paper's." if paper else ""
+    note = f"{caption(sheet)}. Bars: means over seeds, with one dot a seed.{chosen}{marks}"
+    count = [len(panel.cells) for panel in sheet.panels]
+    options: dict[str, Any] = {
+        "height": 0.75 + 0.62 * sum(count) / len(count),
+        "sharex": True,
+        "gridspec_kw": {"height_ratios": count},
     }
-    colours: dict[str, str] = {}
-    others = cycle(PALETTE)
-    for family, methods in settings.items():
-        for name in dict.fromkeys(names[method] for method in sorted(methods, key=natural)):
-            own = COLOURS.get(family)
-            colours[name] = own if own and own not in colours.values() else next(others)
-    return {method: Look(name, colours[name]) for method, name in names.items()}
+
+    def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
+        draw_bars(places[0], sheet, cells, paper)
+
+    rows = [(panel.title, panel.cells) for panel in sheet.panels]
+    title = "Test error with corrupted training labels"
+    return [
+        sheet.picture("bars", title, note, partial(rows_figure, rows, 1, draw_row, title=title, caption=note, **options))
+    ]
 
 
-def natural(method: str) -> list[float]:
-    """The numbers in a name, so that 32 comes after 8."""
-    return [float(number) for number in re.findall(r"[\d.]+", method)]
+def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
+    """Of each cell the last epoch's bar above that of the best, and thin lines at the paper's numbers."""
+    for place, cell in enumerate(reversed(cells)):
+        row = next((row for row in paper.rows if not mismatches(cell.first.nested, row.settings)), None) if paper else None
+        for statistic, label, shift, alpha in BARS:
+            line = replace(sheet.line(cell), name=label if place == len(cells) - 1 else "")
+            seed_bar(axes, place + shift, list(cell.values("test.top1_error", statistic).values()), line, alpha=alpha)
+            value = row.value("test.top1_error", statistic) if row else None
+            if value is not None and value.value is not None:
+                axes.vlines(value.value, place + shift - 0.22, place + shift + 0.22, color=INK, linewidth=1.5)
+    axes.set_yticks(range(len(cells)), [sheet.name(cell) for cell in reversed(cells)])
+    axes.set_xlim(0, max(axes.get_xlim()[1], 1.12 * max(axes.dataLim.x1, 0)))
+    axes.set_xlabel("test error (%)")
+    axes.label_outer()
+    axes.grid(False, axis="y")
+
+
+# -- alpha ---------------------------------------------------------------------------------------------------------------
+
+
+def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
+    """Test error over alpha, a panel for each of the sheet's with three alphas or more; 0 is ERM."""
+    plain = [
+        Panel(panel.title, tuple(cell for cell in panel.cells if family(cell.settings) in ("ERM", "mixup")))
+        for panel in sheet.panels
+    ]
+    sheet = replace(sheet, panels=tuple(panel for panel in plain if len(panel.cells) >= 3))
+    if not sheet.panels:
+        return []
+    statistic = statistic if statistic in STATISTICS else MEDIAN
+    note = (
+        f"{caption(sheet)}. {STATISTICS[statistic]}. Thick: the mean over seeds; thin: each seed. The axis of α is "
+        "logarithmic but for its first part."
+    )
+
+    def draw_row(places: Sequence[Axes], panels: Sequence[Panel]) -> None:
+        for axes, panel in zip(places, panels):
+            draw_alphas(axes, panel.cells, statistic)
+            axes.set(xlabel="α (0: ERM)", title=panel.title)
+        places[0].set_ylabel("test error (%)")
+
+    columns, title = len(sheet.panels), "Test error over α"
+    draw = partial(rows_figure, [("", sheet.panels)], columns, draw_row, title=title, caption=note, height=3.9)
+    return [sheet.picture("alpha", title, note, draw)]
+
+
+def draw_alphas(axes: Axes, cells: Sequence[Cell], statistic: str) -> None:
+    """A thick line through the means, a thin one through each seed's errors, and a dot for each run."""
+    by_alpha = {cell.settings["mixup.alpha"]: cell.values("test.top1_error", statistic) for cell in cells}
+    for seed in sorted(set.intersection(*map(set, by_alpha.values()))):
+        errors = [values[seed] for values in by_alpha.values()]
+        axes.plot(list(by_alpha), errors, color=COLOURS["mixup"], linewidth=0.8, alpha=0.5)
+    axes.plot(list(by_alpha), [np.mean(list(values.values())) for values in by_alpha.values()], color=COLOURS["mixup"])
+    for alpha, values in by_alpha.items():
+        colour = COLOURS["mixup" if alpha else "ERM"]
+        axes.plot([alpha] * len(values), list(values.values()), "o", color=colour, markersize=5, markeredgewidth=0)
+    axes.set_xscale("symlog", linthresh=min(alpha for alpha in by_alpha if alpha), linscale=0.6)
+    axes.set_xticks(list(by_alpha), [f"{alpha:g}" for alpha in by_alpha])
+    axes.minorticks_off()

@@ -1,186 +1,132 @@
-"""Pictures of what is measured on finished runs, drawn from its JSON alone."""
+"""Pictures of what `eval.py` measures on one or two finished runs, drawn from its JSON alone."""
 
 from __future__ import annotations
 
-import re
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from mixup.evaluation.settings import ATTACKS
+from mixup.figures.evaluations import (
+    MEANING,
+    MEASURES,
+    attack_figure,
+    between_figure,
+    draw_attack,
+    draw_measure,
+    draw_reliability,
+)
+from mixup.figures.panels import Line, band, framed
+from mixup.figures.style import COLOURS, INK, PALETTE, WIDTH, write_png
 from mixup.ledger.paper import Figure2
 
 Values = Mapping[str, Any]
-Line = Literal["-", "--", ":", "-."]
-Shown = tuple[str, float, Values]  # a run's name, its alpha, what was measured
+Run = tuple[str, float, Values]  # its name, its alpha, what was measured
 
-ERM, MIXUP = "#c2571a", "#1a6fc2"
-OTHERS = ("#2e8b57", "#8a4fbf")  # of a second run of the same method
-ATTACK_COLOURS = ("#4c72b0", "#dd8452", "#55a868")
-MARKERS = ("o", "s", "^", "D")
-LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
-CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}  # what they are called
-LETTERS = 90  # of a line in a legend
+CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}  # in words
+STYLES = ("o-", "s--", "^:", "D-.")  # of lines that share a colour
 
 
-def colours(alphas: Sequence[float]) -> list[str]:
-    """One a run: ERM's or mixup's, and another where a method comes twice."""
-    found: list[str] = []
-    for alpha in alphas:
-        own = MIXUP if alpha else ERM
-        found.append(own if own not in found else next(colour for colour in OTHERS if colour not in found))
-    return found
+def run_lines(runs: Sequence[Run]) -> list[Line]:
+    """A line a run, in its method's colour; a second run of a method has another."""
+    lines: list[Line] = []
+    for _, alpha, values in runs:
+        name = f"mixup, alpha {alpha:g}" if alpha else "ERM"
+        colour = COLOURS["mixup" if alpha else "ERM"]
+        again = any(line.colour == colour for line in lines)
+        name = f"{name} (second run)" if any(line.name == name for line in lines) else name
+        lines.append(Line(name, PALETTE[0] if again else colour, [values]))
+    return lines
 
 
-def titled(name: str, alpha: float) -> str:
-    """The method, and the run's name, broken where it is long."""
-    return broken(f"{f'mixup, alpha {alpha:g}' if alpha else 'ERM'}: {name}")
-
-
-def broken(name: str) -> str:
-    return "\n".join(textwrap.wrap(re.sub(r",(?! )", ", ", name), LETTERS))
-
-
-def plain(axes: Axes, title: str, **settings: Any) -> None:
-    """Labels, and no more ink than they need."""
-    axes.set_title(title, fontsize=10)
-    axes.set(**settings)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.5)
+def names_of(runs: Iterable[Run], lines: Iterable[Line]) -> str:
+    """A caption that says which run each line is, with blanks where a long name may be broken."""
+    return " ".join(f"{line.name}: {run[0].replace(',', ', ')}." for run, line in zip(runs, lines))
 
 
 # -- card.png ------------------------------------------------------------------------------------------------------------
 
 
-def draw_card(file: Path, runs: Sequence[Shown]) -> None:
-    """Four panels: reliability, corruptions, attacks, misses between training points; a colour a run. values: of a card."""
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    (diagram, corruptions), (attacks, between) = figure.subplots(2, 2)
-    chosen = colours([alpha for _, alpha, _ in runs])
-    handles = [Line2D([], [], color=colour, label=titled(name, alpha)) for colour, (name, alpha, _) in zip(chosen, runs)]
-    figure.legend(handles=handles, loc="outside upper center", frameon=False, fontsize=8)
-    cards = [(colour, values) for colour, (_, _, values) in zip(chosen, runs)]
-    draw_reliability(diagram, cards)
-    draw_curves(corruptions, cards, "corruptions", CORRUPTIONS)
-    plain(corruptions, "Corrupted test images", xlabel="severity (0: unchanged)", ylabel="top-1 error (%)", xticks=range(4))
-    draw_curves(attacks, cards, "attacks", ATTACKS)
-    plain(attacks, "Adversarial examples, white box", xlabel="epsilon (grey levels of 255)", ylabel="top-1 error (%)")
-    draw_curves(between, cards, "between", {"miss": ""})
-    plain(between, "Between training points", xlabel="lambda", ylabel="misses: neither label predicted (%)")
-    between.set_ylim(0, 1.05 * between.get_ylim()[1])
-    figure.savefig(file, dpi=150)
+def draw_card(file: Path, runs: Sequence[Run]) -> None:
+    """Four panels: reliability, corruptions, attacks, misses between training points; a colour a run. Values: of a card."""
+    lines = run_lines(runs)
+
+    def draw() -> Figure:
+        figure = Figure(figsize=(WIDTH, 7.6))
+        (diagram, corruptions), (attacks, between) = figure.subplots(2, 2)
+        draw_reliability(diagram, lines)
+        diagram.set_title("Reliability (size: share of predictions)")
+        for line in lines:
+            draw_card_line(corruptions, attacks, between, line)
+        corruptions.set(title="Corrupted images", xlabel="severity (0: unchanged)", ylabel="test error (%)")
+        attacks.set(title="Adversarial examples, white box", xlabel="ε (of 255)", ylabel="test error (%)")
+        between.set(title="Between training points", xlabel="λ", ylabel=MEASURES["miss"][0])
+        between.set_ylim(0, 1.05 * between.get_ylim()[1])
+        for axes, names in ((corruptions, CORRUPTIONS), (attacks, ATTACKS)):
+            name_styles(axes, list(names.values()))
+        return framed(figure, title="Report card", caption=names_of(runs, lines), legend=[diagram])
+
+    write_png(draw, file)
 
 
-def draw_reliability(axes: Axes, cards: Sequence[tuple[str, Values]]) -> None:
-    """Confidence against accuracy; points as large as their share of the predictions."""
-    axes.plot([0, 100], [0, 100], color="grey", linewidth=0.8, linestyle="--", label="confidence = accuracy")
-    for colour, card in cards:
-        bins = card["reliability"]
-        points = [row for row in zip(bins["confidence"], bins["accuracy"], bins["count"]) if row[2]]
-        x, y, count = zip(*points)
-        axes.plot(x, y, color=colour, linewidth=1)
-        axes.scatter(x, y, s=[12 + 250 * n / sum(count) for n in count], color=colour, alpha=0.6)
-    limits = {"xlim": (0, 105), "ylim": (0, 105)}
-    plain(axes, "Reliability", xlabel="confidence (%)", ylabel="accuracy (%), size: share of predictions", **limits)
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+def draw_card_line(corruptions: Axes, attacks: Axes, between: Axes, line: Line) -> None:
+    """One run's measures over severity, epsilon and lambda."""
+    measures = line.runs[0]["measures"]
+
+    def points(prefix: str) -> list[tuple[float, float]]:
+        return sorted((float(key.rpartition("/")[2]), value) for key, value in measures.items() if key.startswith(prefix))
+
+    for name, style in zip(CORRUPTIONS, STYLES):
+        if places := points(f"corruptions/{name}/"):
+            x, errors = zip((0.0, measures["attacks/fgsm/0"]), *places)  # without corruption, of the same examples
+            band(corruptions, x, np.array([errors]), replace(line, style=style))
+    for name, style in zip(ATTACKS, STYLES):
+        results = [
+            {"attack": name, "source": "self", "eps": eps, "top1_error": error} for eps, error in points(f"attacks/{name}/")
+        ]
+        if results:
+            draw_attack(attacks, replace(line, runs=[{"results": results}], style=style), name, "white")
+    if places := points("between/miss/"):
+        lam, misses = zip(*places)
+        draw_measure(between, replace(line, runs=[{"lam": lam, "miss": misses}]), "miss")
 
 
-def draw_curves(axes: Axes, cards: Sequence[tuple[str, Values]], group: str, names: Mapping[str, str]) -> None:
-    """A line for each kind of a group of measures and each run, over what comes last in the measure's name."""
-    drawn = False
-    for name, line, marker in zip(names, LINES, MARKERS):
-        for colour, card in cards:
-            measures, prefix = card["measures"], f"{group}/{name}/"
-            points = [(float(key.rpartition("/")[2]), value) for key, value in measures.items() if key.startswith(prefix)]
-            if points and group == "corruptions":
-                points.insert(0, (0.0, measures["attacks/fgsm/0"]))  # of the same examples
-            if points:
-                axes.plot(*zip(*sorted(points)), line, marker=marker, markersize=4, linewidth=1.2, color=colour)
-                drawn = True
-    if not drawn:
-        axes.text(0.5, 0.5, "not measured: no images", ha="center", va="center", transform=axes.transAxes, color="grey")
-    elif len(names) > 1:
-        looks = zip(names.values(), LINES, MARKERS)
-        handles = [Line2D([], [], color="grey", linestyle=line, marker=m, markersize=4, label=n) for n, line, m in looks]
-        axes.legend(handles=handles, frameon=False, fontsize=8, handlelength=4)
+def name_styles(axes: Axes, names: Sequence[str]) -> None:
+    """A legend of line styles, or the reason why there are no lines."""
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not measured: no images", ha="center", va="center", transform=axes.transAxes)
+        return
+    handles = [axes.plot([], [], style, color=INK, label=name)[0] for name, style in zip(names, STYLES)]
+    axes.legend(handles=handles, handlelength=3)
 
 
-# -- attacks.png ---------------------------------------------------------------------------------------------------------
+# -- attacks.png, between.png --------------------------------------------------------------------------------------------
 
 
 def draw_attacks(file: Path, title: str, results: Sequence[Values]) -> None:
-    """Top-1 and top-5 error over epsilon: a colour an attack, a kind of line for what the examples are made on. results: of
+    """Test errors over epsilon, a colour for each source of the adversarial examples. title: the run's name. results: of
     attacks.json."""
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    panels = figure.subplots(1, 2)
-    curves: dict[tuple[str, str], list[Values]] = {}
-    for result in sorted(results, key=lambda result: result["eps"]):
-        curves.setdefault((result["source"], result["attack"]), []).append(result)
-    sources = list(dict.fromkeys(source for source, _ in curves))
-    for axes, top in zip(panels, (1, 5)):
-        for (source, attack), points in curves.items():
-            place = list(ATTACKS).index(attack)
-            axes.plot(
-                [point["eps"] for point in points],
-                [point[f"top{top}_error"] for point in points],
-                LINES[sources.index(source) % len(LINES)],
-                marker=MARKERS[place],
-                color=ATTACK_COLOURS[place],
-                markersize=4,
-            )
-        labels = {"xlabel": "epsilon (grey levels of 255)", "ylabel": f"top-{top} test error (%)"}
-        plain(axes, f"Top-{top} error", ylim=(0, 102), **labels)
-    drawn = {attack for _, attack in curves}
-    handles = [
-        *(
-            Line2D([], [], color=colour, marker=marker, markersize=4, label=ATTACKS[name])
-            for name, colour, marker in zip(ATTACKS, ATTACK_COLOURS, MARKERS)
-            if name in drawn
-        ),
-        *(
-            Line2D([], [], color="grey", linestyle=line, label="white box" if name == "self" else broken(f"made on {name}"))
-            for name, line in zip(sources, cycle(LINES))
-        ),
+    sources = list(dict.fromkeys(result["source"] for result in results))
+    lines = [
+        Line(
+            "on the net itself" if source == "self" else f"on {source}",
+            colour,
+            [{"results": [result for result in results if result["source"] == source]}],
+        )
+        for source, colour in zip(sources, cycle(PALETTE))
     ]
-    figure.legend(handles=handles, loc="outside lower center", frameon=False, fontsize=8, ncols=2, handlelength=4)
-    figure.suptitle(broken(title), fontsize=9)
-    figure.savefig(file, dpi=150)
+    note = f"{title.replace(',', ', ')}. In the legend: the net that the adversarial examples are made on."
+    write_png(lambda: attack_figure({"": lines}, note), file)
 
 
-# -- between.png ---------------------------------------------------------------------------------------------------------
-
-
-def draw_between(file: Path, runs: Sequence[Shown], paper: Figure2) -> None:
-    """Figure 2: misses and gradient norms over lambda, with standard errors, and the paper's as thin dashed lines. Its norms
-    are in a unit that it does not state, and have an axis of their own. values: of between.json.
-    """
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    panels = figure.subplots(1, 2)
-    chosen = colours([alpha for _, alpha, _ in runs])
-    what = {
-        "miss": ("Prediction is neither label", "misses (%)"),
-        "gradient_norm": ("Gradient of the loss by the input", "norm (nats per normalised unit)"),
-    }
-    for axes, (measure, (title, label)) in zip(panels, what.items()):
-        for colour, (name, alpha, values) in zip(chosen, runs):
-            error = values["miss_error" if measure == "miss" else "gradient_error"]
-            style = {"color": colour, "marker": "o", "markersize": 3, "linewidth": 1.2, "elinewidth": 0.8}
-            axes.errorbar(values["lam"], values[measure], error, label=titled(name, alpha), **style)
-        plain(axes, title, xlabel="lambda", ylabel=label)
-        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
-        drawn = axes if measure == "miss" else axes.twinx()
-        for method, colour in (("ERM", ERM), ("mixup", MIXUP)):
-            lam, value = zip(*paper[measure][method])
-            drawn.plot(lam, value, "--", color=colour, linewidth=0.8, label=f"{method} in the paper")
-        if drawn is not axes:
-            drawn.set(ylabel="norm in the paper, dashed (unit not stated)", ylim=(0, None))
-            drawn.spines["top"].set_visible(False)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", frameon=False, fontsize=8, ncols=2)
-    figure.savefig(file, dpi=150)
+def draw_between(file: Path, runs: Sequence[Run], paper: Figure2) -> None:
+    """Figure 2: misses and gradient norms over lambda, with standard errors, and the paper's. Values: of between.json."""
+    lines = run_lines(runs)
+    note = f"{names_of(runs, lines)} Bars: standard errors over pairs. {MEANING}"
+    write_png(lambda: between_figure({"ours": lines}, paper, note), file)

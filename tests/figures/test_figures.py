@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,10 +19,12 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
-from mixup.figures import WANTED, all_pictures, missing
-from mixup.figures.groups import sheets
-from mixup.figures.ink import COLOURS, INK, PALETTE, STYLE, WIDTH, tidy
+from mixup.figures import WANTED, all_pictures, missing, write_figures
+from mixup.figures.panels import text_width, wrapped
+from mixup.figures.sheets import sheets
+from mixup.figures.style import COLOURS, INK, PALETTE, STYLE, WIDTH, tidy
 from mixup.ledger.evidence import read_evidence
+from mixup.ledger.names import net
 from mixup.ledger.paper import read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +64,13 @@ def of(evidence, experiment, **settings):
     return [run for run in runs if all(run.settings[key] == value for key, value in wanted.items())]
 
 
-def make_figures(*arguments: object) -> tuple[int, str, str]:
-    return made_up.call("make_figures.py", *arguments)
+@pytest.fixture
+def results(tmp_path):
+    """A folder with the paper's numbers alone."""
+    folder = tmp_path / "results"
+    shutil.copytree(RESULTS / "paper", folder / "paper")
+    shutil.copy(RESULTS / "paper.yaml", folder)
+    return folder
 
 
 # -- which ones ----------------------------------------------------------------------------------------------------------
@@ -70,51 +78,56 @@ def make_figures(*arguments: object) -> tuple[int, str, str]:
 
 def test_there_is_a_picture_of_everything_that_was_measured(pictures, evidence):
     assert missing(list(pictures.values())) == {}
-    curves = {f"{run.file.parent.name.removesuffix('-cpu')}-curves" for run in evidence if not run.is_gan}
-    assert curves <= {name.rpartition("-")[0] for name in pictures}
+    experiments = {run.file.parent.name.removesuffix("-cpu") for run in evidence} - {"figure1_toy", "figure5_gan"}
+    assert {f"{name}-curves" for name in experiments} <= {name.rpartition("-")[0] for name in pictures}
+    assert not any(name.startswith("figure1_toy-curves") for name in pictures), "the error on the rings is 0"
     assert {name.rpartition("-")[2] for name in pictures} == {"cpu", "paper"}
 
 
-def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tmp_path):
-    (tmp_path / "runs").mkdir()
-    status, output, _ = make_figures("--runs", tmp_path / "runs", "--out", tmp_path / "out")
-    assert status == 0
-    assert list((tmp_path / "out").iterdir()) == []
+def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tmp_path, results, capsys):
+    assert write_figures(runs=tmp_path / "runs", results=results) == 0
+    assert list((results / "figures").iterdir()) == []
+    output = capsys.readouterr().out
     for name, command in WANTED.items():
         assert f"missing: {name}: " in output
         assert command in output
 
 
-def test_another_process_draws_the_same_bytes(tmp_path, files):
-    command = [sys.executable, ROOT / "scripts" / "make_figures.py", "--runs", made_up.everything(), "--out", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
-    assert {file.stem: file.read_text() for file in tmp_path.iterdir()} == files
-    assert done.stdout.splitlines() == [f"wrote {tmp_path / name}.svg" for name in files]
+def test_another_process_draws_the_same_bytes(results, files):
+    code = (
+        "import sys, pathlib, mixup.figures as figures; runs, results = map(pathlib.Path, sys.argv[1:]); "
+        "sys.exit(figures.write_figures(runs=runs, results=results))"
+    )
+    command = [sys.executable, "-c", code, made_up.everything(), results]
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
+    assert {file.stem: file.read_text() for file in (results / "figures").iterdir()} == files
+    assert done.stdout.splitlines() == [f"wrote {results / 'figures' / name}.svg" for name in files]
 
 
-def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_path):
-    shutil.copytree(made_up.everything() / "figure5_gan-cpu", tmp_path / "runs" / "figure5_gan-cpu")
-    out = tmp_path / "out"
-    make_figures("--runs", tmp_path / "runs", "--out", out)
+def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_path, results, capsys):
+    runs, out = tmp_path / "runs", results / "figures"
+    shutil.copytree(made_up.everything() / "figure5_gan-cpu", runs / "figure5_gan-cpu")
+    write_figures(runs=runs, results=results)
     assert sorted(file.name for file in out.iterdir()) == ["figure5_gan-cpu.svg", "figure5_gan-modes-cpu.svg"]
     (out / "of_somebody.svg").write_text("<svg/>")
-    shutil.rmtree(tmp_path / "runs" / "figure5_gan-cpu")
-    _, output, _ = make_figures("--runs", tmp_path / "runs", "--out", out)
-    assert f"removed {out / 'figure5_gan-cpu.svg'}" in output
+    shutil.rmtree(runs)
+    write_figures(runs=runs, results=results)
+    assert f"removed {out / 'figure5_gan-cpu.svg'}" in capsys.readouterr().out
     assert [file.name for file in out.iterdir()] == ["of_somebody.svg"]
 
 
-def test_evidence_that_was_changed_by_hand_is_refused(tmp_path):
+def test_evidence_that_was_changed_by_hand_is_refused(tmp_path, results, capsys):
     shutil.copytree(made_up.everything() / "figure2_between-cpu", tmp_path / "runs" / "figure2_between-cpu")
     file = sorted(tmp_path.glob("runs/*/*.json"))[0]
     record = json.loads(file.read_text())
     record["test"]["top1_error"]["last"] -= 1
     file.write_text(json.dumps(record))
-    status, _, errors = make_figures("--runs", tmp_path / "runs", "--out", tmp_path / "out")
-    assert status == 2
+    assert write_figures(runs=tmp_path / "runs", results=results) == 2
+    errors = capsys.readouterr().err
     assert str(file) in errors
     assert "changed" in errors
-    assert not (tmp_path / "out").exists()
+    assert not (results / "figures").exists()
 
 
 # -- what they show ------------------------------------------------------------------------------------------------------
@@ -125,7 +138,7 @@ def test_learning_curves_are_the_mean_over_seeds_of_the_evidences_own(pictures, 
     errors, losses = figure.axes
     for axes, column in ((errors, "test_top1_error"), (losses, "train_excess_loss")):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
-        for label, alpha in (("ERM", 0.0), ("mixup α=1", 1.0)):
+        for label, alpha in (("ERM", 0.0), ("mixup, alpha 1", 1.0)):
             runs = of(evidence, "figure2_between", mixup__alpha=alpha)
             assert len(runs) == 2
             assert lines[label] == pytest.approx(np.mean([run.curve[column] for run in runs], 0))
@@ -138,8 +151,9 @@ def test_figure_2_has_ours_and_the_digitised_values_of_the_paper(pictures, evide
     with open(RESULTS / "paper" / "figure2.csv") as stream:
         rows = list(csv.DictReader(stream))
     figure = drawn(pictures["figure2_between-cpu"])
-    for axes, measure, column in zip(figure.axes, ("miss", "gradient_norm"), ("miss_pct", "gradnorm")):
-        lines = {line.get_label(): line for line in axes.lines}
+    panels = zip(figure.axes[:2], figure.axes[2:], ("miss", "gradient_norm"), ("miss_pct", "gradnorm"), strict=True)
+    for *both, measure, column in panels:
+        lines = {line.get_label(): line for axes in both for line in axes.lines}
         ours = [run.evaluations["between"][measure] for run in of(evidence, "figure2_between", mixup__alpha=0.0)]
         assert lines["ERM"].get_ydata() == pytest.approx(np.mean(ours, 0))
         for method, name in (("ERM", "erm"), ("mixup", "mixup")):
@@ -151,7 +165,7 @@ def test_figure_2_has_ours_and_the_digitised_values_of_the_paper(pictures, evide
 
 def test_figure_1_has_class_1_inside_in_orange_and_erm_left(pictures):
     figure = drawn(pictures["figure1_toy-paper"])
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["ERM", "mixup α=1"]
+    assert [axes.get_title("left") for axes in figure.axes[:2]] == ["ERM", "mixup, alpha 1"]
     for axes in figure.axes[:2]:
         radius = {line.get_color(): np.hypot(*line.get_data()).mean() for line in axes.lines}
         assert radius["#e07b1a"] < 0.5 < radius["#2e8b57"]
@@ -162,7 +176,7 @@ def test_noise_bars_are_the_means_with_a_dot_a_seed(pictures, evidence):
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["20 % of labels replaced", "50 % of labels replaced"]
     (axes,) = figure.axes[1:]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    assert names == ["ERM + dropout 0.5", "mixup α=32", "mixup α=8", "ERM"]
+    assert names == ["ERM, dropout 0.5", "mixup, alpha 32", "mixup, alpha 8", "ERM"]
     widths = [bar.get_width() for bar in axes.patches[:2]]  # ERM + dropout: last, best
     settings = {"data__label_noise": 0.5, "mixup__alpha": 0.0, "model__dropout": 0.5}
     errors = [run.record["test"]["top1_error"] for run in of(evidence, "table2_label_noise", **settings)]
@@ -183,7 +197,7 @@ def test_an_alpha_sweep_has_every_seed_at_its_alpha(pictures, evidence):
 
 def test_attacks_keep_the_white_box_and_the_black_box_apart(pictures, evidence):
     figure = drawn(pictures["table3_adversarial-attacks-cpu"])
-    panels = {axes.get_title(): axes for axes in figure.axes}
+    panels = {axes.get_title("left"): axes for axes in figure.axes}
     assert list(panels) == [f"{name}, {box} box" for box in ("white", "black") for name in ("FGSM", "I-FGSM", "PGD")]
     runs = of(evidence, "table3_adversarial", mixup__alpha=0.0)
     for box, source in (("white", "self"), ("black", "alpha=0.0,seed=1")):
@@ -220,12 +234,12 @@ def test_the_gans_samples_are_of_the_seed_that_has_them_and_its_curves_of_all(pi
 # -- which runs belong together ------------------------------------------------------------------------------------------
 
 
-def test_seeds_that_draw_their_own_split_are_one_cell(evidence):
-    (sheet,) = [sheet for sheet in sheets(evidence) if sheet.experiment == "table4_uci"]
-    assert [(cell.method, len(cell.runs)) for cell in sheet.cells] == [("ERM", 2), ("mixup α=0.2", 2)]
+def test_seeds_that_draw_their_own_split_are_one_cell(evidence, paper):
+    (sheet,) = [sheet for sheet in sheets(evidence, paper) if sheet.experiment == "table4_uci"]
+    assert [(sheet.name(cell), len(cell.runs)) for cell in sheet.cells] == [("ERM", 2), ("mixup, alpha 0.2", 2)]
 
 
-def test_scales_and_provenances_never_share_a_panel(tmp_path):
+def test_scales_and_provenances_never_share_a_panel(tmp_path, paper):
     made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm")
     made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm", "scale=cpu")
     official = made_up.make_runs(tmp_path / "other", "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm")
@@ -233,20 +247,37 @@ def test_scales_and_provenances_never_share_a_panel(tmp_path):
     record["data"]["provenance"] = "CIFAR-10 (official archive)"
     (tmp_path / "figure3_cifar10" / "other.json").write_text(json.dumps(record))
     shutil.copy(official[0].with_suffix(".csv"), tmp_path / "figure3_cifar10" / "other.csv")
-    found = {(sheet.scale, one.provenance, one.net) for sheet in sheets(read_evidence(tmp_path)) for one in sheet.settings}
-    assert found == {
+    panels = [(sheet.scale, panel) for sheet in sheets(read_evidence(tmp_path), paper) for panel in sheet.panels]
+    assert [len({(cell.provenance, net(cell.settings)) for cell in panel.cells}) for _, panel in panels] == [1, 1, 1]
+    assert {(scale, panel.cells[0].provenance, net(panel.cells[0].settings)) for scale, panel in panels} == {
         ("cpu", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18 of width 16"),
         ("paper", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18"),
         ("paper", "CIFAR-10 (official archive)", "PreAct ResNet-18"),
     }
 
 
-def test_dropout_is_a_method_only_where_it_varies(tmp_path, evidence):
+def test_dropout_is_a_method_unless_it_is_the_nets_own(tmp_path, evidence, paper):
     made_up.make_runs(tmp_path, "experiment=figure4_speech", "model=speech_lenet", "mixup.alpha=0,0.1", seeds=1)
-    (speech,) = sheets(read_evidence(tmp_path))
-    assert [cell.method for cell in speech.cells] == ["ERM", "mixup α=0.1"], "LeNet has its own dropout"
-    (noisy,) = [sheet for sheet in sheets(evidence) if sheet.experiment == "table2_label_noise"]
-    assert "ERM + dropout 0.5" in {cell.method for cell in noisy.cells}
+    (speech,) = sheets(read_evidence(tmp_path), paper)
+    assert [speech.name(cell) for cell in speech.cells] == ["ERM", "mixup, alpha 0.1"], "LeNet has its own dropout"
+    (noisy,) = [sheet for sheet in sheets(evidence, paper) if sheet.experiment == "table2_label_noise"]
+    assert "ERM, dropout 0.5" in {noisy.name(cell) for cell in noisy.cells}
+
+
+def test_a_run_at_a_small_scale_that_repeats_one_of_the_papers_is_drawn_once(tmp_path, paper):
+    for scale in ("paper", "cpu"):
+        made_up.make_runs(tmp_path, "experiment=figure1_toy", f"scale={scale}", measured="surface")
+    for file in tmp_path.glob("figure1_toy-cpu/*.json"):
+        record, twin = (json.loads(path.read_text()) for path in (file, paper_twin(tmp_path, file)))
+        file.write_text(json.dumps({**record, "test": twin["test"]}))
+    assert [sheet.scale for sheet in sheets(read_evidence(tmp_path), paper, "surface")] == ["paper"]
+
+
+def paper_twin(folder, file):
+    """The run of the paper's scale with the same method and seed."""
+    label = json.loads(file.read_text())["label"]
+    (twin,) = [path for path in folder.glob("figure1_toy/*.json") if json.loads(path.read_text())["label"] == label]
+    return twin
 
 
 # -- how they look -------------------------------------------------------------------------------------------------------
@@ -307,6 +338,14 @@ def test_letters_are_seven_pixels_high_at_half_the_usual_width(files):
         assert np.median(sizes) * shown >= 7, name
 
 
+def test_captions_are_wrapped_by_width():
+    text = "WWWWWWWW iiiiiiii " * 20
+    lines = wrapped(text, 4.0)
+    assert " ".join(lines) == text.strip()
+    assert all(text_width(line) <= 4.0 for line in lines)
+    assert all(text_width(f"{line} {following.split()[0]}") > 3.9 for line, following in pairwise(lines))
+
+
 def test_tidy_rounds_coordinates_and_no_words():
     before = '<?xml?>\n<svg width="1"><g id="x"><path id="m1" d="M -0.0012345 1.00501 L 10.123456 -2.5"/><use href="#m1"/>'
     text = tidy(before + "<text>0.0001</text></g></svg>", "name", "a <b>")
@@ -317,5 +356,5 @@ def test_tidy_rounds_coordinates_and_no_words():
 
 
 def test_neither_torch_nor_pyplot_is_needed():
-    code = "import sys, mixup.figures, mixup.pages.report; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = "import sys, mixup.figures, mixup.pages.html; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 
 from mixup.commands import train as command_line
 from mixup.errors import UserError
+from mixup.figures import write_figures
 from mixup.gan import state as gan_state
 from mixup.gan import train as gan_run
 from mixup.gan.game import SPREAD, mode_centres, picture_points
 from mixup.gan.modes import coverage
+from mixup.ledger.collect import collect, runs_below
 from mixup.run import records
 from mixup.run.compose import configuration, planned
 from mixup.run.config import TrainConfig
@@ -249,10 +251,12 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     status, output, _ = train(*overrides)
     assert status == 0
     assert output.count("already finished") == 4
-    status, _, error = figure(train, "--runs", "runs/figure5_gan", "--out", "results")
-    assert (status, error) == (0, "")
-    results = tmp_path / "results"
-    assert sorted(file.name for file in results.iterdir()) == ["figure5_gan-modes.png", "figure5_gan.png"]
+    evidence, figures = tmp_path / "evidence", tmp_path / "figures"
+    collect(runs_below([tmp_path / "runs" / "figure5_gan"]), evidence, allow_dirty=True, replace=False)
+    results = Path(__file__).resolve().parents[2] / "results"
+    assert write_figures(runs=evidence, results=results, out=figures, allow_dirty=True) == 0
+    names = {file.stem.rpartition("-")[0] for file in figures.iterdir()}
+    assert names == {"figure5_gan", "figure5_gan-modes"}
 
 
 def test_a_sweep_under_a_name_of_its_own_ends_with_a_short_table(train):
@@ -261,22 +265,6 @@ def test_a_sweep_under_a_name_of_its_own_ends_with_a_short_table(train):
     assert status == 0
     assert "modes covered" in output
     assert output.count("0.00 ± 0.00 (n=2)") == 2
-
-
-def figure(train, *arguments: str) -> tuple[int, str, str]:
-    import subprocess
-
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        [sys.executable, root / "scripts" / "gan_figure.py", *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_the_figure_names_what_is_missing(train, tmp_path):
-    status, _, error = figure(train, "--runs", "nowhere")
-    assert status == 2
-    assert "train.py -m experiment=figure5_gan" in error
 
 
 def test_the_grid_has_every_game_and_each_run_has_a_directory_of_its_own():

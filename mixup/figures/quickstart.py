@@ -1,0 +1,91 @@
+"""The quick start's table and picture, from the runs of `experiment=quickstart` that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean, stdev
+
+from matplotlib.figure import Figure
+
+from mixup.errors import UserError
+from mixup.figures.curves import ERROR, draw_bars, draw_curves
+from mixup.figures.panels import framed
+from mixup.figures.sheets import Sheet, caption, sheet_of
+from mixup.figures.style import WIDTH, write_png
+from mixup.ledger.cells import Cell
+from mixup.ledger.collect import contents
+from mixup.ledger.evidence import Evidence, parsed
+from mixup.run.compose import planned
+from mixup.run.records import read_record
+
+HEADER = """\
+# Quick start: ERM against mixup on handwritten digits
+
+| labels replaced by noise | method | test error %, last epoch | train error % on the replaced labels |
+|---|---|---|---|
+"""
+
+
+def write_quickstart(*, runs: Path, results: Path) -> list[Path]:
+    """Writes `quickstart.md` and `quickstart.png`. runs: the `runs_dir` of the sweep. UserError without finished runs."""
+    sheet = sheet_of("quickstart", "paper", finished(runs))
+    results.mkdir(exist_ok=True)
+    page, picture = results / "quickstart.md", results / "quickstart.png"
+    page.write_text(table(sheet))
+    write_png(lambda: figure(sheet), picture)
+    return [page, picture]
+
+
+def finished(runs: Path) -> list[Evidence]:
+    folders = [task.folder for task in planned(["experiment=quickstart", f"runs_dir={runs}"], multirun=True)]
+    found = [parsed(folder.with_name(f"{folder.name}.json"), contents(folder)) for folder in folders if read_record(folder)]
+    if not found:
+        raise UserError(f"no finished run of the quick start in {runs}: first python train.py -m experiment=quickstart")
+    return found
+
+
+def table(sheet: Sheet) -> str:
+    """Markdown: label noise x method, mean ± standard deviation over seeds."""
+    rows = []
+    for cell in sheet.cells:
+        noise = cell.settings["data.label_noise"]
+        memorised = number(cell, "train.corrupted_label_error") if noise else "-"
+        rows.append(f"| {noise:.0%} | {sheet.name(cell)} | {number(cell, 'test.top1_error')} | {memorised} |")
+    records = [run.record for cell in sheet.cells for run in cell.runs]
+    return "\n".join(
+        [
+            HEADER + "\n".join(rows),
+            "",
+            "Mean ± standard deviation (number of seeds). The last column is high where the network did not learn the "
+            "noise by heart.",
+            "",
+            f"{caption(sheet)}; {records[0]['epochs']} epochs; {records[0]['data']['test_count']} test examples. "
+            f"{sum(record['train_seconds'] for record in records):.0f} s of training on {records[0]['device']}. "
+            "The paper has no experiment on digits.",
+            "",
+            "Made by `make run`.",
+            "",
+            "![test error of ERM and mixup with clean and with noisy labels](quickstart.png)",
+            "",
+        ]
+    )
+
+
+def number(cell: Cell, metric: str) -> str:
+    """`4.24 ± 0.05 (n=3)`."""
+    values = list(cell.values(metric, "last").values())
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{spread} (n={len(values)})"
+
+
+def figure(sheet: Sheet) -> Figure:
+    """Bars for each share of replaced labels, and beside them the test error over epochs with the most of them replaced."""
+    picture = Figure(figsize=(WIDTH, 3.6))
+    axes = picture.subplot_mosaic([[panel.title, "curves"] for panel in sheet.panels])
+    for panel in sheet.panels:
+        draw_bars(axes[panel.title], sheet, panel.cells)
+        axes[panel.title].set_title(panel.title or "clean labels")
+    draw_curves(axes["curves"], sheet, sheet.panels[-1].cells, ERROR)
+    axes["curves"].set(title=f"{sheet.panels[-1].title}: mean and range over seeds", ylim=(0, 60))
+    legend = [axes["curves"], axes[sheet.panels[0].title]]
+    return framed(picture, title="ERM against mixup on handwritten digits", caption=caption(sheet), legend=legend)
