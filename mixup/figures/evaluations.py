@@ -132,9 +132,9 @@ def draw_measure(axes: Axes, line: Line, measure: str) -> None:
 def calibration(sheet: Sheet) -> Picture:
     """Confidence against accuracy, and the calibration error before and after temperature scaling."""
     note = (
-        f"{caption(sheet)}. Left: predictions of all seeds in 15 bins, points as large as their share; below the dashed line "
-        "a net is too sure. Right: one mark a seed; temperature scaled: each half of the test set by the temperature of the "
-        "other."
+        f"{caption(sheet)}. Left: predictions of all seeds in 15 bins, points as large as their share; below the dashed "
+        "line a net is too sure. Right: one mark a seed; temperature scaled: each half of the test set by the "
+        "temperature of the other."
     )
 
     def draw_row(places: Sequence[Axes], lines: Sequence[Line]) -> None:
