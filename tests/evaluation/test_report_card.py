@@ -27,8 +27,6 @@ from mixup.evaluation.report_card import (
     measure_run,
 )
 from mixup.evaluation.settings import EvalConfig
-from mixup.figures.pictures import CORRUPTIONS as CORRUPTION_NAMES
-from mixup.figures.pictures import ERM, MIXUP, colours
 from mixup.run import records
 
 CELLS = [(name, eps) for name in ("fgsm", "ifgsm", "pgd") for eps in (0.0, 4.0)]
@@ -183,17 +181,3 @@ def test_the_interval_of_a_calibration_error_covers_what_it_should():
         assert found.low < found.mean < found.high
         covered += found.low - 2 < 20 < found.high + 2  # of the first, whose error is not 0 by chance, up to 2
     assert covered >= 35
-
-
-# -- pictures ------------------------------------------------------------------------------------------------------------
-
-
-def test_each_method_has_its_colour_and_no_two_runs_have_one():
-    assert colours([0.0, 1.0]) == [ERM, MIXUP]
-    assert colours([0.2]) == [MIXUP]
-    assert len(set(colours([0.0, 0.0]))) == 2
-    assert len(set(colours([1.0, 0.2]))) == 2
-
-
-def test_every_corruption_has_a_name_to_be_called_by():
-    assert CORRUPTION_NAMES.keys() == CORRUPTIONS.keys()
