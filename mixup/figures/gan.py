@@ -30,7 +30,7 @@ COVERED = (
 def gan_pictures(sheet: Sheet) -> list[Picture]:
     """Samples, and modes over iterations, with the short names of the data sets."""
     panels = [replace(panel, title=panel.cells[0].settings["data.name"]) for panel in sheet.panels]
-    sheet = replace(sheet, panels=tuple(reversed(panels)))
+    sheet = replace(sheet, panels=tuple(panels))
     return [*gan_samples(sheet), gan_modes(sheet)]
 
 
