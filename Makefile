@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The tests use a thread each: a process a core, and a file's tests together, since they share what they are made on.
 PARALLEL := --numprocesses auto --dist loadfile
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint verify-data benchmark tables reproduce clean
+.PHONY: help setup run test test-slow lint verify-data benchmark tables figures report reproduce clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,19 +43,18 @@ benchmark: setup ## the cost of mixing, and our loop against a plain one
 	$(BIN)/python scripts/benchmark.py throughput
 
 tables: setup ## results/*.md and the README's table, from the evidence in results/runs
-	$(BIN)/python scripts/make_tables.py
+	$(BIN)/python scripts/ledger.py tables
 
 reproduce: setup ## TABLE=figure3_cifar10 [SCALE=cpu]: run what is missing of it, collect, make the tables
 	@test -n "$(TABLE)" || { echo "which one? make reproduce TABLE=figure3_cifar10 [SCALE=cpu]; configs/experiment has them"; exit 2; }
-	$(BIN)/python scripts/reproduce.py $(TABLE) $(if $(SCALE),--scale $(SCALE)) --run
+	$(BIN)/python scripts/ledger.py reproduce $(TABLE) $(if $(SCALE),--scale $(SCALE)) --run
 
 figures: setup ## results/figures/*.svg, from the evidence in results/runs
-	$(BIN)/python scripts/make_figures.py
+	$(BIN)/python scripts/ledger.py figures
 
 report: setup ## results/report.html, one page of all of it
-	$(BIN)/python scripts/make_report.py
+	$(BIN)/python scripts/ledger.py report
 
-.PHONY: figures report
 clean: ## remove .venv and caches; runs and results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

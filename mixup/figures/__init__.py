@@ -16,9 +16,8 @@ from mixup.figures.gan import gan_pictures
 from mixup.figures.sheets import Sheet, sheets
 from mixup.figures.style import Picture
 from mixup.ledger.evidence import Evidence, faults, read_evidence
-from mixup.ledger.figure2_paper import read_figure2
 from mixup.ledger.names import experiment_title
-from mixup.ledger.paper import Experiment, read_paper
+from mixup.ledger.paper import Experiment, read_figure2, read_paper
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 

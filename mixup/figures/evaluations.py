@@ -19,8 +19,7 @@ from mixup.figures.panels import Line, band, log_scale, rows_figure
 from mixup.figures.sheets import Sheet, caption, paper_values
 from mixup.figures.style import COLOURS, INK, Picture
 from mixup.ledger.cells import Cell
-from mixup.ledger.figure2_paper import Curves
-from mixup.ledger.paper import Experiment
+from mixup.ledger.paper import Experiment, Figure2
 
 # -- adversarial examples ------------------------------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ MEANING = (
 )
 
 
-def between(sheet: Sheet, curves: Curves) -> Picture:
+def between(sheet: Sheet, curves: Figure2) -> Picture:
     """curves: the paper's, digitised."""
     lines = {panel.title or "ours": sheet.measured(panel.cells, "between") for panel in sheet.panels}
     pairs = sheet.cells[0].first.evaluations["between"]["pairs"]
@@ -95,7 +94,7 @@ def between(sheet: Sheet, curves: Curves) -> Picture:
     return sheet.picture(name, "Figure 2", note, partial(between_figure, lines, curves, note))
 
 
-def between_figure(titled: Mapping[str, Sequence[Line]], curves: Curves, note: str) -> Figure:
+def between_figure(titled: Mapping[str, Sequence[Line]], curves: Figure2, note: str) -> Figure:
     """Misses and gradient norms over lambda, a row for each title, and one for the paper, whose scale and unit are others.
     titled: lines whose runs are each a `between.json`."""
     paper = [
@@ -133,8 +132,8 @@ def calibration(sheet: Sheet) -> Picture:
     """Confidence against accuracy, and the calibration error before and after temperature scaling."""
     note = (
         f"{caption(sheet)}. Left: predictions of all seeds in 15 bins, points as large as their share; below the dashed "
-        "line a net is too sure. Right: one mark a seed; temperature scaled: each half of the test set by the "
-        "temperature of the other."
+        "line a net is too sure. Right: one mark a seed; temperature scaled: each half of the test set by the temperature "
+        "of the other."
     )
 
     def draw_row(places: Sequence[Axes], lines: Sequence[Line]) -> None:

@@ -24,7 +24,7 @@ from mixup.figures.evaluations import (
 )
 from mixup.figures.panels import Line, band, framed
 from mixup.figures.style import COLOURS, INK, PALETTE, WIDTH, write_png
-from mixup.ledger.figure2_paper import Curves
+from mixup.ledger.paper import Figure2
 
 Values = Mapping[str, Any]
 Run = tuple[str, float, Values]  # its name, its alpha, what was measured
@@ -125,7 +125,7 @@ def draw_attacks(file: Path, title: str, results: Sequence[Values]) -> None:
     write_png(lambda: attack_figure({"": lines}, note), file)
 
 
-def draw_between(file: Path, runs: Sequence[Run], paper: Curves) -> None:
+def draw_between(file: Path, runs: Sequence[Run], paper: Figure2) -> None:
     """Figure 2: misses and gradient norms over lambda, with standard errors, and the paper's. Values: of between.json."""
     lines = run_lines(runs)
     note = f"{names_of(runs, lines)} Bars: standard errors over pairs. {MEANING}"

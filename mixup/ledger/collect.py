@@ -1,4 +1,4 @@
-"""From finished runs to committed evidence (`mixup/evidence.py` says what that is), refusing what cannot be believed."""
+"""From finished runs to committed evidence (see `mixup/ledger/evidence.py`), with a refusal of what cannot be believed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ import numpy as np
 from mixup.errors import UserError
 from mixup.evaluation.measurements import read_measurement
 from mixup.ledger.cells import cells_of
-from mixup.ledger.evidence import DIGITS, SUFFIXES, Curve, Evidence, digest_of, faults, parsed, read_run
+from mixup.ledger.evidence import DIGITS, EXACT, Curve, Evidence, digest_of, faults, files_of, parsed, read_run
 from mixup.run import records
 from mixup.run.config import EVALUATIONS
 from mixup.run.files import write_atomic
 
-EXACT = ("test_top1_error", "validation_top1_error")  # columns of a curve
 SURFACE_DIGITS = 4  # significant ones
 SAMPLES_SEED = 0  # of a GAN; the figure shows one seed
 FLIPS = 5e-4  # share of test examples whose prediction a GPU's rounding may change
@@ -41,18 +40,14 @@ class Outcome:
 
 def runs_below(paths: Iterable[Path]) -> list[Path]:
     """The runs that the paths are, or hold. UserError for a path without any."""
-    found: list[Path] = []
+    runs: list[Path] = []
     for path in paths:
-        files = [
-            file
-            for name in ("record.json", "config.yaml")
-            for depth in ("", "*/", "*/*/")
-            for file in path.glob(depth + name)
-        ]
-        if not files:
+        patterns = [depth + name for name in ("record.json", "config.yaml") for depth in ("", "*/", "*/*/")]
+        folders = {file.parent for pattern in patterns for file in path.glob(pattern)}
+        if not folders:
             raise UserError(f"{path}: no run lies there; name a run's directory, or runs/<experiment> for all of its runs")
-        found += sorted({file.parent for file in files})
-    return list(dict.fromkeys(found))
+        runs += sorted(folders)
+    return list(dict.fromkeys(runs))
 
 
 def collect(runs: Sequence[Path], out: Path, *, allow_dirty: bool, replace: bool) -> list[Outcome]:
@@ -70,27 +65,26 @@ def collect_run(run: Path, out: Path, *, allow_dirty: bool, replace: bool) -> Wo
     files = contents(run)
     record = json.loads(files[".json"])
     target = out / record["name"] / f"{run.resolve().name}.json"
-    found = parsed(target, files)
-    if told := faults(found, allow_dirty=allow_dirty) or prediction_faults(run, found):
-        raise UserError(told[0])
+    evidence = parsed(target, files)
+    if reasons := faults(evidence, allow_dirty=allow_dirty) or prediction_faults(run, evidence):
+        raise UserError(reasons[0])
     word: Word = "collected"
     if target.exists():
-        word = compared(read_run(target), found, files)
+        committed = read_run(target)
+        word = compared(committed, evidence, files)
         if word == "unchanged":
             return word
         if word == "replaced" and not replace:
-            raise UserError(
-                f"{target} holds another run of it ({changed(read_run(target), found)}): --replace takes this one"
-            )
+            raise UserError(f"{target} holds another run of it ({changed(committed, evidence)}): --replace takes this one")
     others = [read_run(file) for file in sorted(target.parent.glob("*.json")) if file != target]
-    cells_of([*others, found])
+    cells_of([*others, evidence])
     write_evidence(files, target)
     return word
 
 
-def prediction_faults(run: Path, found: Evidence) -> list[str]:
-    """Whether the last test error is that of the run's own predictions, and its metrics are all there."""
-    if found.is_gan:
+def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
+    """Whether the last test error of a classifier is that of its own predictions."""
+    if "top1_error" not in evidence.record["test"]:
         return []
     try:
         with np.load(run / "predictions.npz") as saved:
@@ -99,35 +93,35 @@ def prediction_faults(run: Path, found: Evidence) -> list[str]:
         return [f"its predictions.npz cannot be read ({error}): run it again"]
     readable = ~np.isnan(logits).any(1)
     wrong = int((logits.argmax(1) != labels)[readable].sum())
-    stated = found.record["test"]["top1_error"]["last"]
-    # The last epoch's evaluation and the final one: bit for bit the same on a CPU, while a GPU may choose other kernels.
-    allowed = 0.0 if found.record["device"].startswith("CPU") else FLIPS * readable.sum()
+    stated = evidence.record["test"]["top1_error"]["last"]
+    # The last epoch's evaluation and the final one agree to the bit on a CPU; a GPU may choose other kernels.
+    allowed = 0.0 if evidence.record["device"].startswith("CPU") else FLIPS * readable.sum()
     if abs(stated * readable.sum() / 100 - wrong) > allowed + 1e-6:
         return [f"its last test error {stated} is not that of its predictions, {100 * wrong / readable.sum()}"]
     return []
 
 
 def compared(before: Evidence, after: Evidence, files: Mapping[str, bytes]) -> Word:
-    """What writing `after` would be."""
-    beside = [before.file.with_suffix(suffix) for suffix in SUFFIXES]
-    there = {file.suffix: file.read_bytes() for file in beside if file.exists()}
-    if there == dict(files):
+    """What writing `after` over `before` would be. files: those of `after`."""
+    committed = files_of(before.file)
+    if committed == dict(files):
         return "unchanged"
-    same_run = before.record == after.record and there.get(".csv") == files[".csv"]
-    kept = all(after.evaluations.get(name) == values for name, values in before.evaluations.items())
-    return "measurements added" if same_run and kept and before.untouched else "replaced"
+    same_run = before.record == after.record and committed.get(".csv") == files[".csv"]
+    only_added = all(after.evaluations.get(name) == values for name, values in before.evaluations.items())
+    return "measurements added" if same_run and only_added and before.untouched else "replaced"
 
 
 def changed(before: Evidence, after: Evidence) -> str:
     """The first part of two runs' evidence that differs."""
     if not before.untouched:
         return "which was edited after it was collected"
-    for key in (key for key in before.record if before.record[key] != after.record.get(key)):
-        one, other = before.record[key], after.record.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            inner = next(name for name in one | other if one.get(name) != other.get(name))
-            return f"{key}.{inner}: {one.get(inner)} there, {other.get(inner)} here"
-        return f"{key}: {one} there, {other} here"
+    for key, there in before.record.items():
+        here = after.record.get(key)
+        if there != here and isinstance(there, dict) and isinstance(here, dict):
+            inner = next(name for name in there | here if there.get(name) != here.get(name))
+            return f"{key}.{inner}: {there.get(inner)} there, {here.get(inner)} here"
+        if there != here:
+            return f"{key}: {there} there, {here} here"
     return "its curve differs" if before.curve != after.curve else "its measurements differ"
 
 
@@ -136,8 +130,8 @@ def changed(before: Evidence, after: Evidence) -> str:
 
 def curve_of(lines: Sequence[Mapping[str, Any]]) -> Curve:
     """The columns of a run's `metrics.jsonl`, without the losses of single steps."""
-    whole = [line for line in lines if "epoch" in line] or list(lines)
-    return {key: [line.get(key) for line in whole] for key in dict.fromkeys(key for line in whole for key in line)}
+    rows = [line for line in lines if "epoch" in line] or list(lines)
+    return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -147,22 +141,21 @@ def contents(run: Path) -> dict[str, bytes]:
     if record is None:
         raise UserError("it has not finished; the command that started it resumes it")
     files = {".csv": csv_text(curve_of(records.read_metrics(run))).encode()}
-    if record["config"].get("gan") and record["seed"] == SAMPLES_SEED:
+    if record["seed"] == SAMPLES_SEED and (run / "snapshots").is_dir():
         files[".npz"] = packed_samples(run)
-    body = {**record, "evaluations": measured(run)}
-    digest = digest_of(body, files)
-    return {**files, ".json": (json_text({**body, "digest": digest}) + "\n").encode()}
+    body = {**record, "evaluations": measurements_of(run)}
+    return {**files, ".json": (json_text({**body, "digest": digest_of(body, files)}) + "\n").encode()}
 
 
-def measured(run: Path) -> dict[str, Any]:
-    found = {}
+def measurements_of(run: Path) -> dict[str, Any]:
+    measurements = {}
     for name in EVALUATIONS:
         if (run / f"{name}.json").exists():
             values = read_measurement(run, f"{name}.json")
             if values is None:
                 raise UserError(f"its {name}.json is damaged or of other weights: remove it, and measure the run again")
-            found[name] = rounded(values, SURFACE_DIGITS if name == "surface" else DIGITS)
-    return found
+            measurements[name] = rounded(values, SURFACE_DIGITS if name == "surface" else DIGITS)
+    return measurements
 
 
 def write_evidence(files: Mapping[str, bytes], target: Path) -> None:

@@ -1,11 +1,11 @@
-"""The committed evidence in `results/runs`: what finished runs leave, small enough to be kept for good, and its checks.
+"""The committed evidence in `results/runs`: small files of each finished run, and their checks.
 
-Each run is `<experiment>/<label>-<hash8>.json`, its record with what was evaluated of it, and a `.csv` beside it, its curve;
-for seed 0 of a GAN also an `.npz`, its samples. A digest in the JSON is of all of them. Tables and figures are made from
-these files alone, without torch.
+Each run is `<experiment>/<label>-<hash8>.json` (its record and measurements) and a `.csv` beside it (its curve); seed 0 of a
+GAN also has an `.npz` (its samples). The JSON holds a digest of all of them. Tables and figures are made from these files
+alone, without torch.
 
-Records are kept to the last bit. So are the test and validation errors of the curve, from which the record's statistics are
-computed again; its other columns have six significant digits, and measurements too (a surface four).
+Records keep every bit. So do the test and validation errors of the curve, from which the checks compute the record's
+statistics again. The other columns and the measurements have six significant digits, a surface four.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from mixup.run import records
 from mixup.run.config import TrainConfig, from_dict, leaves
 from mixup.run.identity import config_hash
 
-DIGITS = 6  # significant ones, of all but the record and the errors that it is checked against
-
+DIGITS = 6  # significant digits of a curve and of measurements
+EXACT = ("test_top1_error", "validation_top1_error")  # columns of a curve that keep every bit
 SUFFIXES = (".json", ".csv", ".npz")
 
 Curve = dict[str, list[float | None]]
@@ -37,8 +37,8 @@ Curve = dict[str, list[float | None]]
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run. record: as the run wrote it. evaluations: by name, what was measured of it. curve: column -> values by epoch,
-    or by line for a GAN; a value may be None. file: the JSON. untouched: whether its digest is that of its content."""
+    """One run. record: as the run wrote it. evaluations: measurements by name. curve: column -> values by epoch, or by line
+    for a GAN; a value may be None. file: the JSON. untouched: whether its digest is that of its content."""
 
     record: records.Record
     evaluations: dict[str, Any]
@@ -92,13 +92,18 @@ def read_evidence(folder: Path) -> list[Evidence]:
 
 
 def read_run(file: Path) -> Evidence:
-    beside = [file.with_suffix(suffix) for suffix in SUFFIXES]
     try:
-        return parsed(file, {found.suffix: found.read_bytes() for found in beside if found.exists()})
+        return parsed(file, files_of(file))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{file} or the .csv beside it cannot be read ({error!r}): restore both, or collect the run again"
         ) from error
+
+
+def files_of(file: Path) -> dict[str, bytes]:
+    """Suffix -> content of a run's evidence, as far as it exists. file: the JSON."""
+    files = (file.with_suffix(suffix) for suffix in SUFFIXES)
+    return {part.suffix: part.read_bytes() for part in files if part.exists()}
 
 
 def parsed(file: Path, files: Mapping[str, bytes]) -> Evidence:
@@ -122,65 +127,61 @@ def digest_of(body: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
 # -- checks --------------------------------------------------------------------------------------------------------------
 
 
-def faults(found: Evidence, *, allow_dirty: bool = False) -> list[str]:
+def faults(run: Evidence, *, allow_dirty: bool = False) -> list[str]:
     """Why a run cannot be believed, one sentence each; none where it can."""
     try:
-        told = content_faults(found)
+        reasons = content_faults(run)
     except (KeyError, TypeError, AttributeError) as error:
-        told = [f"it is no record of ours, or one that lacks something ({error!r})"]
-    if not found.untouched:
-        told.append("its digest is not that of its content: it was edited after it was collected")
-    if not told and found.record["environment"]["dirty"] is not False and not allow_dirty:
-        told.append(
+        reasons = [f"it is no record of ours, or one that lacks something ({error!r})"]
+    if not run.untouched:
+        reasons.append("its digest is not that of its content: it was edited after it was collected")
+    if not reasons and run.record["environment"]["dirty"] is not False and not allow_dirty:
+        reasons.append(
             "it ran from a tree with uncommitted changes (or outside git), so its commit does not say what ran: commit and "
             "run it again, or add --allow-dirty"
         )
-    return told
+    return reasons
 
 
-def content_faults(found: Evidence) -> list[str]:
+def content_faults(run: Evidence) -> list[str]:
     """Whether name, hash, configuration, errors and curve agree."""
-    record = found.record
+    record = run.record
     try:
-        computed = hashes(found.config)
+        hashes = {"hash": config_hash(run.config), "cell": config_hash(replace(run.config, seed=0))}
     except UserError as error:
         return [f"its configuration is none of today's ({error}): run it again"]
-    told = [
+    reasons = [
         f"its configuration has the {name} {value}, not {record[name]}: one of them was changed"
-        for name, value in computed.items()
+        for name, value in hashes.items()
         if record[name] != value
     ]
-    if not found.file.stem.endswith(f"-{record['hash']}"):
-        told.append(f"its file is not named after its hash {record['hash']}")
-    return told + (gan_faults(found) if found.is_gan else curve_faults(found))
+    if not run.file.stem.endswith(f"-{record['hash']}"):
+        reasons.append(f"its file is not named after its hash {record['hash']}")
+    epochs = run.curve.get("epoch")  # no column of a GAN's curve
+    if epochs is not None and len(epochs) != record["epochs"]:
+        reasons.append(f"its curve has {len(epochs)} epochs, its record {record['epochs']}")
+    return reasons + curve_faults(run)
 
 
-def hashes(config: TrainConfig) -> dict[str, str]:
-    return {"hash": config_hash(config), "cell": config_hash(replace(config, seed=0))}
-
-
-def curve_faults(found: Evidence) -> list[str]:
-    """Whether the record's errors are those of its own curve: a number changed by hand is not."""
-    record, told = found.record, []
-    if (done := len(found.curve.get("epoch", []))) != record["epochs"]:
-        told.append(f"its curve has {done} epochs, its record {record['epochs']}")
-    for split in ("test", "validation"):
-        if split == "validation" and record[split] is None:
-            continue
-        stated = record[split]["top1_error"]
-        errors = [value for value in found.curve.get(f"{split}_top1_error", []) if value is not None]
-        if not errors or stated != records.headline(errors):
-            shown = records.headline(errors) if errors else "nothing"
-            told.append(f"its {split} errors {stated} are not those of its curve, {shown}: one of them was changed")
-    return told
-
-
-def gan_faults(found: Evidence) -> list[str]:
-    told = []
-    last = {f"train_{name}": value for name, value in found.record["train"].items()}
-    last |= {f"test_{name}": values["last"] for name, values in found.record["test"].items()}
-    for name, value in last.items():
-        column = found.curve.get(name) or [None]
-        if column[-1] is None or not math.isclose(column[-1], value, rel_tol=10.0 ** (1 - DIGITS)):
-            told.append(f"its last {name} {value} is not that of its curve, {column[-1]}: one of them was changed")
-    return told
+def curve_faults(run: Evidence) -> list[str]:
+    """Whether each number of the record that has a `last` is that of the curve. A number changed by hand is not."""
+    splits = {"test": run.record["test"], "validation": run.record.get("validation") or {}}
+    stated = {
+        (split, name): values
+        for split, measured in splits.items()
+        for name, values in measured.items()
+        if isinstance(values, dict) and "last" in values
+    }
+    reasons = [] if stated else ["its record has no test error"]
+    for (split, name), numbers in stated.items():
+        column = f"{split}_{name}"
+        values = [value for value in run.curve.get(column, []) if value is not None]
+        computed = {key: value for key, value in records.headline(values).items() if key in numbers} if values else {}
+        tolerance = 0.0 if column in EXACT else 10.0 ** (1 - DIGITS)
+        same = numbers.keys() == computed.keys() and all(
+            math.isclose(numbers[key], value, rel_tol=tolerance) for key, value in computed.items()
+        )
+        if not same:
+            shown = computed or "nothing"
+            reasons.append(f"its {split} {name} {numbers} is not that of its curve, {shown}: one of them was changed")
+    return reasons

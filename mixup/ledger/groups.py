@@ -82,8 +82,9 @@ def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure
     return [*([] if paper else [LAST10]), *(of_cards or [LAST]), *others]
 
 
-def values(cell: Cell, measure: Measure) -> dict[int, float]:
-    return cell.values(measure.metric, measure.statistic)
+def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
+    """By seed."""
+    return cell.values(measure.metric, measure.statistic) if cell else {}
 
 
 def telling_keys(cells: Sequence[Cell]) -> list[str]:

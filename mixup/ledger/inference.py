@@ -44,6 +44,7 @@ correction for their many cells. An unverified number is judged like any other, 
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,16 +95,6 @@ class SignTest:
 
 
 @dataclass(frozen=True)
-class Equivalence:
-    """p: the larger one of the two tests', None without a spread. interval: at 2 * level - 1. inside, outside: all of it."""
-
-    p: float | None
-    interval: Interval
-    inside: bool
-    outside: bool
-
-
-@dataclass(frozen=True)
 class Verdict:
     """n: the seeds that it rests on. reason: the rule that applied, with its numbers."""
 
@@ -126,8 +117,8 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     n, mean = len(data), float(data.mean())
     if np.ptp(data) < ROUNDING:
         return Interval(mean, None, None, n, level)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * data.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half, n, level)
+    low, high = stats.ttest_1samp(data, 0.0).confidence_interval(level)
+    return Interval(mean, float(low), float(high), n, level)
 
 
 def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95) -> Paired:
@@ -138,15 +129,11 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
 
 
 def sign_test(differences: Sequence[float]) -> SignTest:
-    """Exact and one-sided, of "a is lower than b" for differences a - b. Zeros are dropped; of none left, p is 1."""
+    """Exact and one-sided, of "a is lower than b" for differences a - b. Zeros are dropped; without others, p is 1."""
     lower = sum(difference < -ROUNDING for difference in differences)
     n = sum(abs(difference) > ROUNDING for difference in differences)
-    return SignTest(float(stats.binom.sf(lower - 1, n, 0.5)), lower, n)
-
-
-def smallest_p(n: int) -> float:
-    """The least p that `sign_test` can reach with n seeds: 0.125 with 3, 0.031 with 5, 0.016 with 6."""
-    return 0.5**n
+    p = stats.binomtest(lower, n, alternative="greater").pvalue if n else 1.0
+    return SignTest(float(p), lower, n)
 
 
 def margin(value: float) -> float:
@@ -164,18 +151,6 @@ def margin(value: float) -> float:
     return max(LEAST_MARGIN, RELATIVE_MARGIN * value)
 
 
-def equivalence(values: Sequence[float], reference: float, margin: float, level: float = 0.95) -> Equivalence:
-    """Two one-sided t tests, each at 1 - level, that the mean is within `margin` of the reference, taken as exact."""
-    found = interval(values, 2 * level - 1)
-    if found.low is None or found.high is None:
-        return Equivalence(None, found, inside=False, outside=False)
-    low, high = reference - margin, reference + margin
-    to_edge = margin - abs(found.mean - reference)  # the nearer one, whose test has the larger p
-    p = stats.t.sf(to_edge / (np.std(values, ddof=1) / math.sqrt(found.n)), found.n - 1)
-    inside, outside = low < found.low and found.high < high, found.high < low or high < found.low
-    return Equivalence(float(p), found, inside, outside)
-
-
 # -- verdicts ------------------------------------------------------------------------------------------------------------
 
 
@@ -188,33 +163,39 @@ def cell_verdict(values: Sequence[float], number: float, *, comparable: bool, le
         return Verdict("not comparable", n, "other scale, data or recipe than the paper's")
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} of at least {FEWEST_SEEDS}")
-    test = equivalence(values, number, margin(number), level)
-    found, within = f"{100 * test.interval.level:.0f} % interval {test.interval}", f"{number:g} ± {margin(number):.2f}"
-    if test.p is None:
-        return Verdict("undecided", n, f"all seeds have {test.interval}: no spread to judge by")
-    if test.inside:
-        return Verdict("reproduced", n, f"{found} inside {within}")
-    if test.outside:
-        side = "below" if test.interval.mean < number else "above"
-        return Verdict("not reproduced", n, f"{found} {side} {within}")
-    return Verdict("undecided", n, f"{found} across an edge of {within}")
+    return range_verdict(
+        values, number - margin(number), number + margin(number), f"{number:g} ± {margin(number):.2f}", level
+    )
+
+
+def range_verdict(values: Sequence[float], low: float, high: float, text: str, level: float = 0.95) -> Verdict:
+    """Two one-sided t tests, each at 1 - level, that the mean lies between low and high. text: the range, to be printed."""
+    ours = interval(values, 2 * level - 1)
+    if ours.low is None or ours.high is None:
+        return Verdict("undecided", ours.n, f"all seeds have {ours}: no spread to judge by")
+    reason = f"{100 * ours.level:.0f} % interval {ours}"
+    if low < ours.low and ours.high < high:
+        return Verdict("reproduced", ours.n, f"{reason} inside {text}")
+    if ours.high < low or high < ours.low:
+        return Verdict("not reproduced", ours.n, f"{reason} {'below' if ours.high < low else 'above'} {text}")
+    return Verdict("undecided", ours.n, f"{reason} across an edge of {text}")
 
 
 def claim_verdict(a: Mapping[int, float], b: Mapping[int, float], *, comparable: bool, level: float = 0.95) -> Verdict:
     """The second table above: "a has a lower error than b", each by seed, in percent."""
     pairs = paired_difference(a, b, level)
     n, signs = len(pairs.seeds), sign_test(pairs.differences)
-    found = f"difference {pairs.interval}, {signs.lower} of {n} below 0"
+    numbers = f"difference {pairs.interval}, {signs.lower} of {n} below 0"
     if not a or not b:
         return Verdict("not run", n, "no run has finished" if not a and not b else "runs of one side alone have finished")
     if not comparable:
-        return Verdict("not comparable", n, f"other scale, data or recipe than the paper's; here {found}")
+        return Verdict("not comparable", n, f"other scale, data or recipe than the paper's; here {numbers}")
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} in common of at least {FEWEST_SEEDS}")
     lower, higher = (proven_lower([sign * value for value in pairs.differences], level) for sign in (1, -1))
     if lower == higher:
-        return Verdict("undecided", n, found)
-    return Verdict("direction holds" if lower else "not reproduced", n, found)
+        return Verdict("undecided", n, numbers)
+    return Verdict("direction holds" if lower else "not reproduced", n, numbers)
 
 
 def proven_lower(differences: Sequence[float], level: float) -> bool:
@@ -235,9 +216,6 @@ def row_verdict(cell: Verdict, claims: Sequence[Verdict]) -> Verdict:
     return cell
 
 
-# -- planning ------------------------------------------------------------------------------------------------------------
-
-
 def power_of(n: int, std: float, difference: float, level: float = 0.95) -> float:
     """The chance that the t interval of n pairs proves a true difference, from the noncentral t distribution."""
     return float(stats.nct.sf(stats.t.ppf((1 + level) / 2, n - 1), n - 1, abs(difference) / std * math.sqrt(n)))
@@ -250,10 +228,9 @@ def seeds_needed(std: float, difference: float, power: float = 0.8, level: float
     """
     if not (0 <= std < math.inf and abs(difference) > 0 and 0 < power < 1):
         raise ValueError(f"std={std}, difference={difference}, power={power}: no number of seeds would do")
-    low, high = FEWEST_SEEDS - 1, FEWEST_SEEDS
-    while std > 0 and power_of(high, std, difference, level) < power:
-        low, high = high, 2 * high
-    while high - low > 1:  # low is too few, high is enough
-        middle = (low + high) // 2
-        low, high = (low, middle) if power_of(middle, std, difference, level) >= power else (middle, high)
-    return high
+    n = FEWEST_SEEDS
+    if std == 0:
+        return n
+    while power_of(n, std, difference, level) < power:
+        n *= 2
+    return bisect.bisect_left(range(n), power, lo=FEWEST_SEEDS, key=lambda n: power_of(n, std, difference, level))

@@ -10,7 +10,7 @@ from mixup.ledger.cells import RUNS_OF, Cell, cells_of, difference, experiment_o
 from mixup.ledger.comparable import Recipes, erm_row, why_not_comparable
 from mixup.ledger.entries import ClaimEntry, Entry, Ledger
 from mixup.ledger.evidence import Evidence, faults
-from mixup.ledger.groups import claims_of_group, entries_of_group, groups_of
+from mixup.ledger.groups import claims_of_group, entries_of_group, groups_of, values
 from mixup.ledger.inference import FEWEST_SEEDS, Verdict, paired_difference
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Claim, Experiment, Row, Value
@@ -70,10 +70,6 @@ def number_entry(
     return Entry(paper.name, measure, row, value, cell, ours, pairs if pairs.seeds else None, verdict, baseline=baseline)
 
 
-def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
-    return cell.values(measure.metric, measure.statistic) if cell else {}
-
-
 def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     """`cell_verdict`, also for a range. A number in another unit than percent has no margin: claims alone judge it."""
     if value.value is not None and value.unit == "%":
@@ -83,15 +79,8 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     if value.bounds is None:
         return Verdict("undecided", len(ours), "no margin is set for this unit, so that claims alone judge it")
     middle, half = sum(value.bounds) / 2, (value.bounds[1] - value.bounds[0]) / 2
-    test = inference.equivalence(ours, middle, max(half, inference.margin(middle)))
-    interval = f"{100 * test.interval.level:.0f} % interval {test.interval}"
-    if test.p is None:
-        return Verdict("undecided", len(ours), f"all seeds have {test.interval}: no spread to judge by")
-    if test.inside:
-        return Verdict("reproduced", len(ours), f"{interval} inside {value}")
-    if test.outside:
-        return Verdict("not reproduced", len(ours), f"{interval} outside {value}")
-    return Verdict("undecided", len(ours), f"{interval} across an edge of {value}")
+    half = max(half, inference.margin(middle))
+    return inference.range_verdict(ours, middle - half, middle + half, str(value))
 
 
 def claim_entry(claim: Claim, paper: Experiment, cells: Mapping[str, Cell]) -> ClaimEntry:

@@ -76,8 +76,8 @@ DIFFERENCE = Column("difference", lambda entry: paired(entry.beside, entry.measu
 
 def numbers_table(ledger: Ledger) -> Table:
     """The paper's numbers of one experiment, with ours."""
-    entries = ledger.numbers
-    parts = row_parts([row for entry in entries if (row := entry.row)])
+    (paper,), entries = ledger.papers.values(), ledger.numbers
+    parts = row_parts(paper.rows)
     columns = [
         *(Column(name, partial(row_part, name), left=True) for name in parts),
         MEASURE if several(entries) else None,
@@ -182,11 +182,8 @@ def caption(group: Group) -> str:
 
 
 def length(settings: Settings) -> str:
-    return (
-        f"{settings['gan.iterations']:,} iterations"
-        if "gan.iterations" in settings
-        else f"{settings['trainer.epochs']} epochs"
-    )
+    iterations = settings.get("gan.iterations")
+    return f"{iterations:,} iterations" if iterations else f"{settings['trainer.epochs']} epochs"
 
 
 # -- tables over all experiments -----------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from ledger_factory import commit_run, composed, edit, make_game, make_run
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.collect import EXACT, collect, contents, runs_below
-from mixup.ledger.evidence import faults, read_evidence, read_run
+from mixup.ledger.collect import collect, contents, runs_below
+from mixup.ledger.evidence import EXACT, faults, read_evidence, read_run
 from mixup.run import records
 
 SMALL = ("experiment=quickstart", "trainer.epochs=12")
@@ -119,8 +119,8 @@ def test_a_dirty_tree_is_refused_unless_told_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"test__top1_error__last": 4.0}, "are not those of its curve"),
-        ({"test__top1_error__best": 4.0}, "are not those of its curve"),
+        ({"test__top1_error__last": 4.0}, "is not that of its curve"),
+        ({"test__top1_error__best": 4.0}, "is not that of its curve"),
         ({"epochs": 13}, "its curve has 12 epochs, its record 13"),
         ({"config__mixup__alpha": 0.5}, "its configuration has the hash"),
         ({"config__seed": 5}, "its configuration has the hash"),
@@ -166,7 +166,10 @@ def test_a_gan_whose_record_is_not_its_curve_is_refused(tmp_path):
     game = make_game(tmp_path / "runs", seed=0, modes=3)
     edit(game / "record.json", test__modes__last=8)
     ((word, reason),) = words([game], tmp_path / "kept")
-    assert (word, reason) == ("refused", "its last modes 8 is not that of its curve, 3.0: one of them was changed")
+    assert (word, reason) == (
+        "refused",
+        "its test modes {'last': 8} is not that of its curve, {'last': 3.0}: one of them was changed",
+    )
 
 
 def test_what_is_committed_is_not_overwritten_unasked(tmp_path):
@@ -213,7 +216,7 @@ def test_evidence_that_is_as_it_was_collected_has_no_faults(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"test__top1_error__last": 4.0}, "are not those of its curve"),
+        ({"test__top1_error__last": 4.0}, "is not that of its curve"),
         ({"test__top5_error": 0.5}, "edited after it was collected"),
         ({"seed": 7}, "edited after it was collected"),
         ({"evaluations": {"card": {}}}, "edited after it was collected"),
@@ -257,11 +260,11 @@ def test_a_lost_curve_is_named(tmp_path):
 def test_the_command_says_what_it_did(command, tmp_path):
     good = make_run(tmp_path / "runs", *SMALL, seed=0)
     bad = make_run(tmp_path / "runs", *SMALL, seed=1, dirty=True)
-    done = command("scripts/collect.py", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
+    done = command("scripts/ledger.py", "collect", tmp_path / "runs" / "quickstart", "--out", tmp_path / "kept")
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == f"collected: {good}"
     assert "1 collected, 1 refused" in done.stdout
     assert done.stderr.startswith(f"refused {bad}: it ran from a tree with uncommitted changes")
-    none = command("scripts/collect.py", tmp_path / "absent", "--out", tmp_path / "kept")
+    none = command("scripts/ledger.py", "collect", tmp_path / "absent", "--out", tmp_path / "kept")
     assert (none.returncode, none.stderr.count("\n")) == (2, 1)
     assert "no run lies there" in none.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mixup.ledger import inference as statistics
 from mixup.ledger.inference import Verdict, cell_verdict, claim_verdict, row_verdict
@@ -66,38 +67,39 @@ def test_differences_are_of_common_seeds():
 def test_the_sign_test_by_hand(differences, p, lower, n):
     found = statistics.sign_test(differences)
     assert (found.p, found.lower, found.n) == (pytest.approx(p, abs=1e-12), lower, n)
-    assert found.p >= statistics.smallest_p(n) - 1e-12
+    assert found.p >= 0.5**n - 1e-12
 
 
-def test_equivalence_by_hand():
-    """Two values, mean 2, standard error 1, one degree of freedom: P(T > t) = 1/2 - atan(t) / pi."""
-    found = statistics.equivalence([1.0, 3.0], 2.5, 10.0)
-    assert found.p == pytest.approx(0.5 - math.atan(9.5) / math.pi, abs=1e-9)  # the nearer edge, -7.5
-    assert found.interval.high == pytest.approx(2.0 + math.tan(0.45 * math.pi))  # the 90 % interval
-    assert found.inside
-    assert not found.outside
-    far = statistics.equivalence([1.0, 3.0], 20.0, 1.0)
-    assert far.p == pytest.approx(0.5 + math.atan(17.0) / math.pi, abs=1e-9)
-    assert far.outside
-    assert statistics.equivalence([1.0, 1.0, 1.0], 1.0, 0.3).p is None
+def test_the_tests_of_a_range_by_hand():
+    """Two values, mean 2, standard error 1, one degree of freedom: the 90 % interval is 2 ± tan(0.45 pi), 6.314."""
+    half = math.tan(0.45 * math.pi)
+    found = statistics.range_verdict([1.0, 3.0], 2.0 - half - 0.001, 2.0 + half + 0.001, "a range")
+    assert (found.word, found.n, found.reason) == ("reproduced", 2, "90 % interval 2.00 [-4.31, 8.31] inside a range")
+    for low, high in ((2.0 - half + 0.001, 20.0), (-20.0, 2.0 + half - 0.001)):
+        assert statistics.range_verdict([1.0, 3.0], low, high, "a range").word == "undecided"
+    assert statistics.range_verdict([1.0, 3.0], 19.0, 21.0, "19 to 21").reason.endswith("below 19 to 21")
+    assert statistics.range_verdict([1.0, 3.0], -21.0, -19.0, "-21 to -19").word == "not reproduced"
+    assert "no spread" in statistics.range_verdict([1.0, 1.0, 1.0], 0.7, 1.3, "a range").reason
 
 
 def test_the_interval_lies_inside_exactly_where_both_tests_are_significant():
     source = np.random.default_rng(0)
-    outcomes = set()
+    words = set()
     for _ in range(300):
         values = source.normal(4.2, 0.15, source.integers(2, 8))
-        found = statistics.equivalence(list(values), 4.2 + source.uniform(-0.5, 0.5), 0.3)
-        assert found.inside == (found.p < 0.05)
-        assert not (found.inside and found.outside)
-        outcomes.add((found.inside, found.outside))
-    assert len(outcomes) == 3
+        low = 3.9 + source.uniform(-0.5, 0.5)
+        found = statistics.range_verdict(list(values), low, low + 0.6, "a range")
+        tests = [(low, "greater"), (low + 0.6, "less")]
+        both = max(stats.ttest_1samp(values, edge, alternative=side).pvalue for edge, side in tests) < 0.05
+        assert (found.word == "reproduced") == both
+        words.add(found.word)
+    assert words == {"reproduced", "not reproduced", "undecided"}
 
 
 def test_the_margin():
     assert [statistics.margin(value) for value in (0.05, 4.2, 15.0)] == [0.3, 0.3, 0.3]
     assert statistics.margin(44.6) == pytest.approx(0.892)
-    assert not statistics.equivalence([3.89, 3.9, 3.91], 4.2, statistics.margin(4.2)).inside  # v1's number is not v2's
+    assert cell_verdict([3.89, 3.9, 3.91], 4.2, comparable=True).word != "reproduced"  # v1's number is not v2's
 
 
 def test_no_mean_passes_for_erm_and_for_mixup_where_the_paper_claims_enough():

@@ -36,7 +36,6 @@ def test_how_many_numbers_each_table_has(name, rows, values, unverified):
     paper = PAPER[name]
     found = [value for row in paper.rows for value in row.values]
     assert (len(paper.rows), len(found), sum(not value.verified for value in found)) == (rows, values, unverified)
-    assert paper.verified == (unverified == 0)
     assert len(PAPER) == 12
 
 
@@ -239,7 +238,6 @@ def test_a_sound_file(tmp_path):
     table = read_paper(written(tmp_path, SOUND))["table"]
     assert [str(row.values[0]) for row in table.rows] == ["2.0", "1.0 (unverified)"]
     assert (table.rows[0].data, table.claims[0].metric, table.claims[0].statistic) == ("digits", "test.top1_error", "last")
-    assert not table.verified
 
 
 @pytest.mark.parametrize(
@@ -257,7 +255,7 @@ def test_a_sound_file(tmp_path):
         ("statistic: last", "statistic: qualitative", "statistic=qualitative"),
         ("id: mixup", "id: erm", "two rows have the id erm"),
         ("id: mixup, ", "", r"row 2 \(without id\): the field 'id' is missing: add it"),
-        ("mixup.alpha: 1.0", "mixup.alpha: 0.0", "row mixup has the settings of another"),
+        ("mixup.alpha: 1.0", "mixup.alpha: 0.0", "row mixup has the settings of another: name the difference"),
         ("mixup.alpha: 1.0", "optim.weight_decay: 1e-4", "write the number with a dot, as 1.0e-4"),
         ("method: mixup", "method: mixpu", "method=mixpu: use erm or"),
         ("better: mixup", "better: mixpu", "names the row mixpu, which is not there; did you mean 'mixup'"),

@@ -10,12 +10,7 @@ from conftest import ROOT
 
 from mixup.pages.build import BEGIN, END, MADE
 
-# What makes each part, and the arguments that lead it to a copy of results/.
-SCRIPTS = {
-    "make_tables.py": lambda results: ("--out", results),
-    "make_figures.py": lambda results: ("--runs", results / "runs", "--out", results / "figures"),
-    "make_report.py": lambda results: ("--runs", results / "runs", "--out", results),
-}
+VERBS = ("tables", "figures", "report")  # of scripts/ledger.py
 
 
 def is_generated(file: Path) -> bool:
@@ -38,8 +33,8 @@ def again(tmp_path_factory, command) -> Path:
     before, _, rest = (ROOT / "README.md").read_text().partition(BEGIN)
     (folder / "README.md").write_text(before + BEGIN + END + rest.partition(END)[2])
     assert contents(folder) == {}
-    for script, arguments in SCRIPTS.items():
-        done = command(f"scripts/{script}", *arguments(folder / "results"))
+    for verb in VERBS:
+        done = command("scripts/ledger.py", verb, "--out", folder / "results")
         assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

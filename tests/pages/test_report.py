@@ -14,11 +14,11 @@ import browser
 import made_up
 import pytest
 
+from mixup.commands.redo import recipes
 from mixup.figures import all_pictures
 from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.ledger.verdicts import build
 from mixup.pages import columns
 from mixup.pages.build import pages, render
@@ -31,7 +31,7 @@ needs_chromium = pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromiu
 
 
 def make_report(*arguments: object) -> tuple[int, str, str]:
-    return made_up.call("make_report.py", *arguments)
+    return made_up.call("ledger.py", "report", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,15 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
 
 def test_it_is_the_same_bytes_again_and_needs_nothing_else(file):
     again = file.parent / "again" / "report.html"
-    command = [sys.executable, ROOT / "scripts" / "make_report.py", "--runs", made_up.everything(), "--out", again.parent]
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "ledger.py",
+        "report",
+        "--runs",
+        made_up.everything(),
+        "--out",
+        again.parent,
+    ]
     subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
     assert again.read_bytes() == file.read_bytes()
     page = file.read_text()
@@ -300,8 +308,9 @@ def test_two_runs_from_training_to_the_page(tmp_path, chromium, monkeypatch):
     for task in planned([*overrides, f"runs_dir={tmp_path / 'runs'}", "tracking.wandb=disabled"], multirun=True):
         run.train(task.config, task.folder, task.label)
         write_evidence(contents(task.folder), tmp_path / "evidence" / task.config.name / f"{task.folder.name}.json")
-    for script, out in (("make_figures.py", tmp_path / "figures"), ("make_report.py", tmp_path)):
-        status, _, errors = made_up.call(script, "--runs", tmp_path / "evidence", "--out", out, "--allow-dirty")
+    for verb in ("figures", "report"):
+        options = ("--runs", tmp_path / "evidence", "--out", tmp_path, "--allow-dirty")
+        status, _, errors = made_up.call("ledger.py", verb, *options)
         assert status == 0, errors
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["digits-lenet-curves-paper.svg"]
     chromium.errors.clear()

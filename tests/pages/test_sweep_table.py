@@ -8,9 +8,9 @@ import pytest
 from ledger_factory import commit_run, make_game, make_run
 
 from mixup.commands import train as command_line
+from mixup.commands.redo import recipes
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
-from mixup.ledger.redo import recipes
 from mixup.ledger.verdicts import build
 from mixup.pages.build import PAPER, pages
 from mixup.pages.sweep_table import FILE, has_table, show_tables, table_of

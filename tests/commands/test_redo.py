@@ -1,6 +1,5 @@
 """The commands that redo a number: those of each row run what the row is, and nothing else."""
 
-import importlib.util
 import itertools
 import shlex
 import subprocess
@@ -10,10 +9,11 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_cell
 
+from mixup.commands import ledger
+from mixup.commands.redo import cells_by_row, commands, commands_of_row, full_name, grid
 from mixup.errors import UserError
 from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.paper import mismatches, read_paper
-from mixup.ledger.redo import cells_by_row, commands, commands_of_row, grid, known
 from mixup.run.compose import planned
 from mixup.run.config import plain
 
@@ -40,9 +40,9 @@ def check_row(name: str, id: str, *, one_seed: bool = False) -> None:
         assert mismatches(plain(task.config), {**row.settings, **row.recipe}) == []
         assert task.config.scale == "paper"
     assert len({task.config.seed for task in tasks}) == len(tasks)
-    assert collect == ["python", "scripts/collect.py", f"runs/{RUNS_OF.get(name, name)}"]
-    assert {task.folder.parent for task in tasks} == {Path(collect[2])}
-    assert tables == ["python", "scripts/make_tables.py"]
+    assert collect == ["python", "scripts/ledger.py", "collect", f"runs/{RUNS_OF.get(name, name)}"]
+    assert {task.folder.parent for task in tasks} == {Path(collect[3])}
+    assert tables == ["python", "scripts/ledger.py", "tables"]
 
 
 @pytest.mark.parametrize(("name", "id"), SOME)
@@ -77,7 +77,7 @@ def test_a_small_scale_has_the_cells_that_it_has():
     assert not any(id.startswith("noise80") for id in found)
     train, collect, _ = commands_of_row(PAPER["table2_label_noise"], "noise50_erm", "cpu")
     assert {task.config.scale for task in tasks_of(train)} == {"cpu"}
-    assert collect[2] == "runs/table2_label_noise-cpu"
+    assert collect[3] == "runs/table2_label_noise-cpu"
 
 
 def test_attacks_need_the_whole_experiment():
@@ -90,13 +90,13 @@ def test_all_of_an_experiment():
     assert commands("table1_imagenet", "paper") == [
         ["python", "train.py", "-m", "experiment=table1_imagenet"],
         ["python", "train.py", "-m", "experiment=table1_imagenet_200"],
-        ["python", "scripts/collect.py", "runs/table1_imagenet"],
-        ["python", "scripts/make_tables.py"],
+        ["python", "scripts/ledger.py", "collect", "runs/table1_imagenet"],
+        ["python", "scripts/ledger.py", "tables"],
     ]
     assert commands("figure3b_curve", "paper")[0][-1] == "experiment=figure3_cifar10"
     assert commands("figure5_gan", "cpu")[:2] == [
         ["python", "train.py", "-m", "experiment=figure5_gan", "scale=cpu"],
-        ["python", "scripts/collect.py", "runs/figure5_gan-cpu"],
+        ["python", "scripts/ledger.py", "collect", "runs/figure5_gan-cpu"],
     ]
     assert commands("alpha_sweep", "cpu")[1][-1] == "runs/alpha_sweep-cpu"
 
@@ -120,7 +120,7 @@ def test_a_grid_is_every_cell_once():
         ),
         ("table2_label_noise", "noise80_erm", "cpu", "experiment=table2_label_noise scale=cpu has no cell of it"),
         ("table2_label_noise", "noise80_emr", "paper", "no such row; did you mean 'noise80_erm'"),
-        ("figure1_toy", "erm", "paper", "figure1_toy prints no numbers, leave --row away"),
+        ("figure1_toy", "erm", "paper", "figure1_toy prints no numbers, leave out --row"),
     ],
 )
 def test_a_row_that_is_not_there(name, id, scale, message):
@@ -130,8 +130,19 @@ def test_a_row_that_is_not_there(name, id, scale, message):
 
 def test_an_experiment_that_is_not_there():
     with pytest.raises(UserError, match="no such experiment; did you mean 'table2_label_noise'"):
-        known("table2_label_nose", PAPER)
-    assert known("alpha_sweep", PAPER) == "alpha_sweep"
+        full_name("table2_label_nose", PAPER)
+
+
+def test_a_beginning_is_enough_where_it_is_the_beginning_of_one_name():
+    assert full_name("alpha_sweep", PAPER) == "alpha_sweep"
+    assert full_name("table2", PAPER) == "table2_label_noise"
+    assert full_name("table1_imagenet", PAPER) == "table1_imagenet"  # of which there is a longer name, too
+    with pytest.raises(
+        UserError, match=r"^table1 is the beginning of table1_imagenet, table1_imagenet_200: name one of them$"
+    ):
+        full_name("table1", PAPER)
+    with pytest.raises(UserError, match="figure3 is the beginning of figure3_cifar10, figure3_cifar100, figure3b_curve"):
+        full_name("figure3", PAPER)
 
 
 # -- the scripts ---------------------------------------------------------------------------------------------------------
@@ -139,35 +150,37 @@ def test_an_experiment_that_is_not_there():
 
 def test_the_list_of_rows(tmp_path, command):
     commit_cell(tmp_path, "experiment=figure3_cifar10", "mixup=mixup", errors=[4.15, 4.2, 4.25])
-    done = command("scripts/reproduce.py", "figure3_cifar10", "--runs", tmp_path / "results" / "runs")
+    done = command("scripts/ledger.py", "reproduce", "figure3_cifar10", "--runs", tmp_path / "results" / "runs")
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     number = "test error, median of last 10 epochs: 4.2; ours 4.20 ± 0.05 (n=3), reproduced (n=3)"
     assert lines[1].split(maxsplit=1) == ["preact_resnet18_mixup", number]
     assert lines[2].endswith("3.8; ours -, not run")
-    assert lines[-1] == "the commands: python scripts/reproduce.py figure3_cifar10 --row ID, or --all"
+    assert lines[-1] == "the commands: python scripts/ledger.py reproduce figure3_cifar10 --row ID, or --all"
 
 
 def test_the_script_prints_what_a_shell_takes(command):
-    done = command("scripts/reproduce.py", "table2_label_noise", "--row", "noise50_mixup_dropout", "--scale", "cpu")
+    done = command(
+        "scripts/ledger.py", "reproduce", "table2_label_noise", "--row", "noise50_mixup_dropout", "--scale", "cpu"
+    )
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
-    assert "'method=[mixup_8,dropout_0.3]'" in first
+    assert "'experiment/table2=[mixup_8,dropout_0.3]'" in first
     assert len(tasks_of(shlex.split(first))) == 3
-    assert others == ["python scripts/collect.py runs/table2_label_noise-cpu", "python scripts/make_tables.py"]
+    assert others == ["python scripts/ledger.py collect runs/table2_label_noise-cpu", "python scripts/ledger.py tables"]
 
 
 def test_a_mistake_is_one_line_and_status_2(command):
-    done = command("scripts/reproduce.py", "table9")
+    done = command("scripts/ledger.py", "reproduce", "table9")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "no such experiment" in done.stderr
 
 
 def test_seeds_from_a_spread(command):
-    done = command("scripts/plan_seeds.py", "--std", "0.1", "--difference", "0.3", "--power", "0.9")
+    done = command("scripts/ledger.py", "seeds", "--std", "0.1", "--difference", "0.3", "--power", "0.9")
     assert done.stdout.startswith("4 seeds, with 90 % power")
     for wrong in ([], ["--std", "-1", "--difference", "1"]):
-        failed = command("scripts/plan_seeds.py", *wrong)
+        failed = command("scripts/ledger.py", "seeds", *wrong)
         assert (failed.returncode, failed.stderr.count("\n")) == (2, 1), failed.stderr
 
 
@@ -176,7 +189,7 @@ def test_seeds_from_evidence(tmp_path, command):
         figure3 = ("experiment=figure3_cifar10", f"scale={scale}")
         commit_cell(tmp_path, *figure3, "mixup=erm", errors=[5.5, 5.6, 5.7], provenance=provenance)
         commit_cell(tmp_path, *figure3, "mixup=mixup", errors=[4.0, 4.5, 4.1], provenance=provenance)
-    done = command("scripts/plan_seeds.py", "figure3_cifar10", "--runs", tmp_path / "results" / "runs")
+    done = command("scripts/ledger.py", "seeds", "figure3_cifar10", "--runs", tmp_path / "results" / "runs")
     assert (done.returncode, done.stderr) == (0, "")
     first, second, level = done.stdout.splitlines()
     assert first.startswith("PreAct ResNet-18, mixup, alpha 1 against PreAct ResNet-18, ERM, test error")
@@ -184,14 +197,13 @@ def test_seeds_from_evidence(tmp_path, command):
     assert second.startswith("CIFAR-10 (JPEG copy), cpu scale: alpha 1 against ERM, test error")
     assert "80 % power" in level
     wider = command(
-        "scripts/plan_seeds.py", "figure3_cifar10", "--runs", tmp_path / "results" / "runs", "--difference", "0.2"
+        "scripts/ledger.py", "seeds", "figure3_cifar10", "--runs", tmp_path / "results" / "runs", "--difference", "0.2"
     )
     assert "; 16 seeds tell 0.20" in wider.stdout
 
 
 def test_running_goes_on_after_a_refusal_and_ends_with_a_mistake(monkeypatch, capfd):
     """Status 1 is a run or a record that is refused: the others still make a table. 2 is a command that cannot begin."""
-    script = load("reproduce")
     for statuses, ran in (((0, 0, 0), 3), ((0, 1, 0), 3), ((2, 0, 0), 1), ((130, 0, 0), 1)):
         left, begun = list(statuses), []
 
@@ -199,16 +211,8 @@ def test_running_goes_on_after_a_refusal_and_ends_with_a_mistake(monkeypatch, ca
             begun.append(command)
             return subprocess.CompletedProcess(command, left.pop(0))
 
-        monkeypatch.setattr(script.subprocess, "run", run)
-        assert script.run(commands("figure5_gan", "paper")) == max(statuses)
+        monkeypatch.setattr(ledger.subprocess, "run", run)
+        assert ledger.run(commands("figure5_gan", "paper")) == max(statuses)
         assert len(begun) == ran
         assert begun[0] == [sys.executable, "train.py", "-m", "experiment=figure5_gan"]
-    assert "$ python scripts/collect.py runs/figure5_gan" in capfd.readouterr().out
-
-
-def load(name: str):
-    """A script as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    assert "$ python scripts/ledger.py collect runs/figure5_gan" in capfd.readouterr().out
