@@ -1,6 +1,4 @@
-"""`UserError`: what the user can put right. The one module that every other may import."""
-
-from __future__ import annotations
+"""Errors that the user can put right. Every module may import this one."""
 
 import difflib
 from collections.abc import Iterable
@@ -14,7 +12,7 @@ class UserError(Exception):
 
 
 class LocalError(UserError):
-    """A fault that one of many processes meets alone, such as a damaged file: that process must say it."""
+    """A fault that one of many processes meets alone, such as a damaged file, and must therefore report itself."""
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

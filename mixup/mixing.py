@@ -2,77 +2,74 @@
 
     x~ = lam * x_i + (1 - lam) * x_j        y~ = lam * y_i + (1 - lam) * y_j        lam ~ Beta(alpha, alpha)
 
-Choices in which public implementations differ, and ours:
+Public implementations differ in these choices; ours are:
 
-* what is mixed: inputs, and targets by the same lambda, both after augmentation, in float32, on the device; or, for the
-  ablation of section 3.8, what a layer puts out (`mixed_at`), or inputs alone (`dominant_weights`);
+* what is mixed: inputs, and targets by the same lambda, both after augmentation, in float32, on the device; for the ablation
+  of section 3.8 the output of a layer (`mixed_at`), or inputs alone (`dominant_weights`);
 * targets stay class indices with weights, never a dense one-hot matrix: one `log_softmax`, one gather;
 * ERM is lam = 1 on the same path, bit for bit;
-* partners, lambdas and their random source are drawn in `plan.py` and handed in, so that everything here is a pure function;
-* "train accuracy" under mixing has no single meaning: `lam_accuracy` and `dominant_accuracy` are both named.
+* `plan.py` draws partners and lambdas and names their random source, so every function here is pure;
+* "train accuracy" under mixing has no single meaning: `lam_accuracy` and `dominant_accuracy` each name theirs.
 
-More than two examples are mixed one after the other: with lam_1 ~ Beta(alpha, (k - 1) alpha), ..., lam_{k-1} ~ Beta(alpha,
-alpha), each the share that an example has of what those before it have left, the weights are Dirichlet(alpha, ..., alpha).
+k > 2 examples are mixed by stick-breaking: v_i ~ Beta(alpha, (k - i) alpha), w_i = v_i * prod_{j<i} (1 - v_j) gives
+w ~ Dirichlet(alpha, ..., alpha) (Sethuraman 1994; Connor and Mosimann 1969). For k = 2 that is equation 1, v_1 = lam.
 
-Shapes: B examples, C classes, k examples in a mixture, 2 in equation 1. Per-example results are (B,), on the device.
+Shapes: B examples, C classes, k examples in a mixture. targets: (B, k) int64, the classes of a mixture's examples, its own
+first. weights: (B, k) float32, rows summing to 1, the share of each class in y~. Per-example results are (B,).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class MixedBatch:
-    """inputs: (B, ...) float. targets: (B, k) int64, classes of the examples in each mixture, its own first. weights: (B, k)
-    float, rows summing to 1, what each class counts. label_smoothing: share of the target spread evenly over all classes."""
-
-    inputs: Tensor
-    targets: Tensor
-    weights: Tensor
-    label_smoothing: float = 0.0
+def mix(own: Tensor, partner: Tensor, lam: Tensor) -> Tensor:
+    """Equation 1, left: x~ = lam * x_i + (1 - lam) * x_j. own, partner: (B, ...); lam: (B,). Returns (B, ...)."""
+    return torch.lerp(partner, own, lam.view(-1, *[1] * (own.dim() - 1)))  # one pass, and exact at lam = 1
 
 
-def mix(examples: Sequence[Tensor], lam: Tensor) -> Tensor:
-    """Equation 1, left: `lam * x_i + (1 - lam) * x_j`. k tensors (B, ...), own first, and lam (B, k - 1) -> (B, ...)."""
-    *before, mixed = examples
-    for inputs, share in zip(reversed(before), reversed(lam.unbind(1))):
-        # one pass, and exact at lam = 1
-        mixed = torch.lerp(mixed, inputs, share.view(-1, *[1] * (mixed.dim() - 1)))
+def mix_all(examples: Sequence[Tensor], fractions: Tensor) -> Tensor:
+    """`mix` of k >= 2 examples: each takes its fraction of what the examples before it left over, the last takes the rest.
+
+    examples: k tensors (B, ...), own first. fractions: (B, k - 1), v above. Returns (B, ...).
+    """
+    mixed = examples[-1]
+    for i in reversed(range(len(examples) - 1)):
+        mixed = mix(examples[i], mixed, fractions[:, i])
     return mixed
 
 
-def mixture_weights(lam: Tensor) -> Tensor:
-    """What each example counts in its mixture: lam and 1 - lam for two of them. (B, k - 1) -> (B, k)."""
-    weights, left = [], torch.ones_like(lam[:, 0])
-    for share in lam.unbind(1):
-        weights.append(left * share)
-        left = left * (1 - share)
-    return torch.stack([*weights, left], 1)
+def mixture_weights(fractions: Tensor) -> Tensor:
+    """The weight of each example in `mix_all`: lam and 1 - lam for two. (B, k - 1) -> (B, k)."""
+    weights, rest = [], torch.ones_like(fractions[:, 0])
+    for fraction in fractions.unbind(1):
+        weights.append(rest * fraction)
+        rest = rest * (1 - fraction)
+    return torch.stack([*weights, rest], 1)
 
 
 def dominant_weights(weights: Tensor) -> Tensor:
-    """1 for the example that counts most, the first of equals, and 0 for the others: the target where inputs alone are
+    """1 for the example of the largest weight, the first of equals, and 0 for the others: the target where inputs alone are
     mixed ("mix inputs only", section 3.8). (B, k) -> (B, k)."""
     return F.one_hot(weights.argmax(1), weights.shape[1]).to(weights.dtype)
 
 
 @contextlib.contextmanager
-def mixed_at(layer: nn.Module, rows: Tensor, lam: Tensor) -> Iterator[None]:
-    """Inside, what `layer` puts out is mixed as `mix` mixes inputs ("mix latent representations", section 3.8).
+def mixed_at(layer: nn.Module, partners: Tensor, fractions: Tensor) -> Iterator[None]:
+    """Inside the context, the output of `layer` is mixed by `mix_all` ("mix latent representations", section 3.8).
 
-    rows: (B, k - 1) int64, the partners of each example of the batch.
+    The layer must return one tensor, (B, ...), its rows in the order of the batch. partners: (B, k - 1) int64, rows of the
+    batch. fractions: (B, k - 1).
     """
 
     def mix_output(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        own = output.float()  # in bfloat16 lambda would be rounded, and the targets' is not
-        return mix([own, *(own[partner] for partner in rows.unbind(1))], lam).to(output.dtype)
+        own = output.float()  # bfloat16 would round lambda, and the weights of the targets are float32
+        return mix_all([own, *(own[rows] for rows in partners.unbind(1))], fractions).to(output.dtype)
 
     handle = layer.register_forward_hook(mix_output)
     try:
@@ -81,35 +78,38 @@ def mixed_at(layer: nn.Module, rows: Tensor, lam: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def mixed_cross_entropy(logits: Tensor, batch: MixedBatch) -> Tensor:
-    """Cross-entropy against the mixed label y~ of equation 1, smoothed where asked. (B, C) -> (B,), in nats."""
+def mixed_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy against the mixed label y~ of equation 1. (B, C) -> (B,), in nats.
+
+    label_smoothing: eps, the share of y~ that is spread evenly over all classes.
+    """
     log_probs = F.log_softmax(logits.float(), dim=1)
-    loss = -(batch.weights * log_probs.gather(1, batch.targets)).sum(1)
-    if batch.label_smoothing:  # 1 - eps + eps / C for a right class and eps / C for a wrong one
-        loss = torch.lerp(loss, -log_probs.mean(1), batch.label_smoothing)
+    loss = -(weights * log_probs.gather(1, targets)).sum(1)
+    if label_smoothing:
+        loss = torch.lerp(loss, -log_probs.mean(1), label_smoothing)
     return loss
 
 
-def target_entropy(batch: MixedBatch, num_classes: int) -> Tensor:
-    """Entropy of the mixed label, in nats: the least value `mixed_cross_entropy` can take. (B,).
+def target_entropy(targets: Tensor, weights: Tensor, num_classes: int, label_smoothing: float = 0.0) -> Tensor:
+    """Entropy of the mixed label y~ in nats, the floor of `mixed_cross_entropy`: H(y~, p) = H(y~) + KL(y~ | p). (B,).
 
-    Zero where all classes of a mixture are one. Loss minus this floor compares with the loss of ERM, whose floor is 0.
+    The floor is 0 where a mixture holds one class. Loss minus floor, KL(y~ | p), compares with the loss of ERM.
     """
-    same = batch.targets[:, :, None] == batch.targets[:, None, :]
-    share = (same * batch.weights[:, None, :]).sum(2).clamp(max=1)  # of each example's class, in the whole mixture
-    once = 1 / same.sum(2)  # a class that k examples share is counted k times
-    spread = batch.label_smoothing / num_classes
-    smoothed = (1 - batch.label_smoothing) * share + spread
-    others = num_classes - once.sum(1)
-    return (once * torch.special.entr(smoothed)).sum(1) + others * torch.special.entr(torch.full_like(others, spread))
+    same_class = targets[:, :, None] == targets[:, None, :]
+    share = (same_class * weights[:, None, :]).sum(2).clamp(max=1)  # of each example's class in the mixture
+    once = 1 / same_class.sum(2)  # m examples of one class count 1 / m each, so that their class counts once
+    spread = label_smoothing / num_classes
+    present = (once * torch.special.entr((1 - label_smoothing) * share + spread)).sum(1)
+    absent_classes = num_classes - once.sum(1)
+    return present + absent_classes * torch.special.entr(torch.full_like(absent_classes, spread))
 
 
-def lam_accuracy(logits: Tensor, batch: MixedBatch) -> Tensor:
-    """The weight that the predicted class has in the mixed label: the authors' count. (B,)."""
-    return (batch.weights * (logits.argmax(1)[:, None] == batch.targets)).sum(1)
+def lam_accuracy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The weight of the predicted class in the mixed label, as the authors' code counts. (B, C) -> (B,)."""
+    return (weights * (logits.argmax(1)[:, None] == targets)).sum(1)
 
 
-def dominant_accuracy(logits: Tensor, batch: MixedBatch) -> Tensor:
-    """1 where the prediction is the class of the example that counts most, the first of equals, else 0. (B,)."""
-    dominant = batch.targets.gather(1, batch.weights.argmax(1, keepdim=True))[:, 0]
+def dominant_accuracy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """1 where the prediction is the class of the example of the largest weight, the first of equals, else 0. (B,)."""
+    dominant = targets.gather(1, weights.argmax(1, keepdim=True))[:, 0]
     return (logits.argmax(1) == dominant).float()

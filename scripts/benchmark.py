@@ -32,18 +32,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from mixup.data import Dataset, DatasetInfo, Visit, dataset_info, serve, split_of
+from mixup.data import Dataset, DatasetInfo, Examples, StreamedImages, dataset_info, serve, split_of
 from mixup.data.sources.encoded import Files
-from mixup.mixing import MixedBatch
-from mixup.plan import EpochPlan, draw_plan
+from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
-from mixup.training import engine
-from mixup.training.cost import synchronize
+from mixup.training import step
 from mixup.training.distributed import Group
-from mixup.training.engine import Method
+from mixup.training.dry_run import generated, training_step
 from mixup.training.setup import build, choose_device, load
-from mixup.training.speed import generated, training_step
 
 
 def main() -> None:
@@ -63,6 +60,11 @@ def main() -> None:
         loader(["data=tiny_imagenet", "data.resident=false", *options.overrides], options.rounds, options.workers)
 
 
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 # -- the cost of mixing --------------------------------------------------------------------------------------------------
 
 
@@ -74,8 +76,9 @@ def mixing(overrides: list[str], rounds: int) -> None:
 
     def unmixed() -> None:
         with (
-            mock.patch.object(engine, "mixed_batch", plain_batch),
-            mock.patch.object(engine, "mixed_cross_entropy", plain_loss),
+            mock.patch.object(step, "fetch", fetch_own),
+            mock.patch.object(step.mixing, "mix_all", lambda examples, lam: examples[0]),
+            mock.patch.object(step.mixing, "mixed_cross_entropy", plain_loss),
         ):
             plain()
 
@@ -83,14 +86,14 @@ def mixing(overrides: list[str], rounds: int) -> None:
     report(times, "s a step", ratios=[("alpha=1", "alpha=0"), ("alpha=1", "no mixing code")])
 
 
-def plain_batch(visit: Visit, labels: Tensor, plan: EpochPlan, positions: slice | Tensor, method: Method) -> MixedBatch:
-    """ERM as one would write it without the method: fetch, no partner, no sum."""
-    targets = labels[plan.order[positions]]
-    return MixedBatch(visit.at(positions), targets[:, None], plan.lam[positions])
+def fetch_own(data: Examples, epoch: step.Epoch, positions: Tensor) -> list[Tensor]:
+    """ERM without the method: no partner is fetched."""
+    assert not isinstance(data, StreamedImages)
+    return [data.fetch(epoch.index[0, positions], epoch.crop[0, positions], epoch.flip[0, positions])]
 
 
-def plain_loss(logits: Tensor, batch: MixedBatch) -> Tensor:
-    return F.cross_entropy(logits.float(), batch.targets[:, 0], reduction="none")
+def plain_loss(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:
+    return F.cross_entropy(logits.float(), targets[:, 0], reduction="none")
 
 
 # -- against the plain loop ----------------------------------------------------------------------------------------------
@@ -160,13 +163,13 @@ def plain_loop(config: TrainConfig, device: torch.device, workers: int) -> Calla
     def block() -> float:
         batches: Iterator[list[Tensor]] = iter(loader)
         start = 0.0
-        for step, (images, labels) in enumerate(batches):
+        for number, (images, labels) in enumerate(batches):
             inputs, targets = mixup(images.to(device), labels.to(device))
             loss = criterion(model(inputs), targets)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if step == 0:
+            if number == 0:
                 synchronize(device)
                 start = time.perf_counter()
         synchronize(device)
@@ -216,12 +219,14 @@ def enlarged(small: Dataset, folder: Path, count: int = 4000) -> Dataset:
 
 def our_pass(config: TrainConfig, data: Dataset, device: torch.device, workers: int) -> Callable[[], None]:
     examples = serve(data.train, data.info, device=device, workers=workers)
-    plan = draw_plan(0, 0, len(data.train), batch_size=128, alpha=1.0, lam_per="batch", flip=True, resized_crop=True)
-    steps = [plan.positions(step) for step in range(plan.num_steps)]
+    assert isinstance(examples, StreamedImages)
+    options = {"batch_size": 128, "alpha": 1.0, "lam_per": "batch", "flip": True, "resized_crop": True}
+    plan = draw_plan(PlanSettings(seed=0, n=len(data.train), **options), 0)
+    batches = [plan.positions(number) for number in range(plan.num_steps)]
 
     def run() -> None:
-        for visit, positions in examples.visits(plan, steps):
-            visit.at(positions)
+        for _ in examples.load(plan, batches):
+            pass
 
     return run
 

@@ -1,11 +1,11 @@
 """Checks what lies under the data root: counts, checksums, unreadable files, duplicates. Writes nothing there.
 
-Exits with 0 where all that lies there is sound, with 1 where something is damaged or is not what it should be, with 2 for a
-mistake in the request. Partial data sets, absent clips and the few duplicates that official data sets have are remarks.
+Exits with 0 if everything there is sound, with 1 if something is damaged or is not what it should be, with 2 for a mistake
+in the request. Partial datasets, absent clips and the few duplicates that official datasets have are remarks.
 
-Examples and duplicates stand by split: duplicates in train are those that repeat another example, in the other splits those
-that are in train too. Below the number of classes stand the examples of the smallest and of the largest one in train. Tables
-are halved as at data.seed=0.
+Examples and duplicates are counted by split: duplicates in train are those that repeat another example, in the other splits
+those that are in train too. Below the number of classes are the sizes of the smallest and of the largest class in train.
+Tables are halved as at data.seed=0.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mixup.data import DATASETS, data_root
+from mixup.data import DATASETS, data_root, dataset_info
 from mixup.data.verification import Finding, verify
-from mixup.errors import UserError, suggestion
+from mixup.errors import UserError
 
 
 def main() -> int:
@@ -32,7 +32,9 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="list and count alone: no image or clip is read")
     options = parser.parse_args()
     try:
-        names, root = known(options.datasets), existing(data_root(options.root))
+        names, root = check_names(options.datasets), data_root(options.root)
+        if not root.is_dir():
+            raise UserError(f"{root} is no folder: name the data root with --root DIR, or set MIXUP_DATA=DIR")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -44,25 +46,18 @@ def main() -> int:
     return int(any(finding.problems for finding in findings))
 
 
-def known(names: list[str]) -> list[str]:
-    """The data sets asked for, each once; all where none is named. UserError for one that there is not."""
+def check_names(names: list[str]) -> list[str]:
+    """The datasets asked for, each once; all of them if none is named. UserError for an unknown one."""
     for name in names:
-        if name not in DATASETS:
-            raise UserError(f"{name}: no such data set{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")
+        dataset_info(name)
     return list(dict.fromkeys(names or DATASETS))
-
-
-def existing(root: Path) -> Path:
-    if not root.is_dir():
-        raise UserError(f"{root} is no folder: name the data root with --root DIR, or MIXUP_DATA=DIR in the environment")
-    return root
 
 
 def show(findings: list[Finding], root: Path, *, quick: bool) -> None:
     """The table, and below it a line for each problem and each remark."""
-    table = Table(title=f"Data sets in {root}", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for header in ("data set", "examples", "check-\nsums", "unread-\nable", "dupli-\ncates", "classes,\nin train"):
-        table.add_column(header, justify="left" if header in ("data set", "examples") else "right")
+    table = Table(title=f"Datasets in {root}", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for header in ("dataset", "examples", "check-\nsums", "unread-\nable", "dupli-\ncates", "classes,\nin train"):
+        table.add_column(header, justify="left" if header in ("dataset", "examples") else "right")
     for finding in findings:
         table.add_row(*cells(finding), style="" if finding.layout else "dim")
     console = Console(highlight=False)
@@ -72,14 +67,14 @@ def show(findings: list[Finding], root: Path, *, quick: bool) -> None:
             for text in getattr(finding, kind):
                 console.print(f"[{colour}]{kind[:-1]}[/]", end=" ")
                 console.print(f"{finding.name}: {text}", markup=False, soft_wrap=True)
-    there = [finding.name for finding in findings if finding.layout]
+    count = sum(finding.layout is not None for finding in findings)
     bad = [finding.name for finding in findings if finding.problems]
     verdict = f"not sound: {', '.join(bad)}" if bad else f"all sound{' by their listing' if quick else ''}"
-    console.print(f"data sets there: {len(there)}, {verdict}" if there else "none of them is there", soft_wrap=True)
+    console.print(f"datasets there: {count}, {verdict}" if count else "none of them is there", soft_wrap=True)
 
 
 def cells(finding: Finding) -> list[str]:
-    """A row of the table. Duplicates stand in the line of their split."""
+    """A row of the table, with the duplicates of each split in its line."""
     if finding.layout is None:
         return [finding.name, "not there"]
     info = DATASETS[finding.name]

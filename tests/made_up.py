@@ -58,7 +58,7 @@ def everything() -> Path:
     for name, measured in (("figure2_between", "between"), ("table3_adversarial", "attacks"), ("report_card", "card")):
         make_runs(folder, f"experiment={name}", "scale=cpu", measured=measured)
     make_runs(folder, "experiment=figure3_cifar10", "scale=cpu", "model=preact_resnet18,densenet")
-    noisy = ("scale=cpu", "data.label_noise=0.2,0.5", "method=erm,[erm,dropout_0.5],mixup_8,mixup_32")
+    noisy = ("scale=cpu", "data.label_noise=0.2,0.5", "experiment/table2=erm,[erm,dropout_0.5],mixup_8,mixup_32")
     make_runs(folder, "experiment=table2_label_noise", *noisy, seeds=3)
     make_runs(folder, "experiment=alpha_sweep", "scale=cpu", "mixup.alpha=0,0.2,1")
     make_runs(folder, "experiment=table4_uci", "data=iris")

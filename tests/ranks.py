@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 
 import torch
-from test_engine import images, network, plan, train
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.training.distributed import buffers_from_leader, from_leader, gather_rows, join_group, leave_group, sum_over
-from mixup.training.engine import evaluate, finish_epoch, mixed_batch, start_epoch
+from mixup.training.distributed import all_gather, all_reduce, broadcast, broadcast_buffers, join_group, leave_group
+from mixup.training.engine import evaluate, finish_epoch, start_epoch
+from tests.training.test_step import images, mixed, network, plan, train
 
 CPU = torch.device("cpu")
 
@@ -17,16 +17,11 @@ CPU = torch.device("cpu")
 def batches_of_all_ranks_are_one_process_batches(group, n: int) -> None:
     data, drawn = images(n), plan(n)
     for step in range(drawn.num_steps):
-        mine, whole = (
-            mixed_batch(visit, data.labels, drawn, positions)
-            for visit, positions in data.visits(
-                drawn,
-                [drawn.positions(step, rank=group.rank, world_size=group.world_size), drawn.positions(step)],
-            )
-        )
+        share = drawn.positions(step, rank=group.rank, world_size=group.world_size)
+        part, whole = mixed(data, drawn, share), mixed(data, drawn, drawn.positions(step))
         for name in ("inputs", "targets", "weights"):
-            gathered = gather_rows(group, getattr(mine, name), total=drawn.batch_count(step))
-            if group.leads:
+            gathered = torch.cat(all_gather(group, getattr(part, name)))
+            if group.is_leader:
                 assert torch.equal(gathered, getattr(whole, name)), (name, n, step)
 
 
@@ -38,8 +33,8 @@ def evaluation_is_exact(group, n: int) -> None:
     wrong = int((expected.argmax(1) != data.labels).sum())
     assert means["count"] == n
     assert abs(means["top1_error"] - 100 * wrong / n) < 1e-9, (means, wrong, n)
-    whole = gather_rows(group, logits, total=n)
-    if group.leads:
+    whole = torch.cat(all_gather(group, logits))
+    if group.is_leader:
         assert torch.allclose(whole, expected, atol=1e-5)
 
 
@@ -59,23 +54,23 @@ def training_equals_one_process(group, n: int) -> None:
     train(DistributedDataParallel(together), data, drawn, progress, group=group)
     for a, b in zip(alone.parameters(), together.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), (n, (a - b).abs().max())
-    assert torch.allclose(sum_over(group, progress.losses.clone()), alone_progress.losses, atol=1e-5)
+    assert torch.allclose(all_reduce(group, progress.state.losses.clone()), alone_progress.state.losses, atol=1e-5)
     means = finish_epoch(progress, group)
-    if group.leads:
-        assert progress.totals.count == n
+    if group.is_leader:
+        assert progress.count == n
         one = type(group)()
         expected = finish_epoch(alone_progress, one)
         assert all(abs(means[name] - expected[name]) < 1e-3 for name in expected), (means, expected)
     else:
-        assert progress.totals.count == 0
+        assert progress.count == 0
 
 
 def buffers_agree(group) -> None:
     model = network()
     model[1].running_mean.fill_(group.rank)
-    buffers_from_leader(group, model)
+    broadcast_buffers(group, model)
     assert (model[1].running_mean == 0).all()
-    assert from_leader(group, group.rank) == 0
+    assert broadcast(group, group.rank) == 0
 
 
 def main() -> None:
@@ -86,7 +81,7 @@ def main() -> None:
         evaluation_is_exact(group, n)
         training_equals_one_process(group, n)
     buffers_agree(group)
-    if group.leads:
+    if group.is_leader:
         print(f"all claims hold on {group.world_size} ranks")
     leave_group()
 

@@ -1,20 +1,38 @@
 """Claims of the method, against hand calculation, dense soft labels, timm and torchvision."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mixup.mixing import (
-    MixedBatch,
     dominant_accuracy,
     dominant_weights,
     lam_accuracy,
     mix,
+    mix_all,
     mixed_at,
     mixed_cross_entropy,
     mixture_weights,
     target_entropy,
 )
+
+
+@dataclass
+class MixedBatch:
+    """inputs: (B, ...). targets, weights: (B, k)."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    label_smoothing: float = 0.0
+
+    def cross_entropy(self, logits: torch.Tensor) -> torch.Tensor:
+        return mixed_cross_entropy(logits, self.targets, self.weights, self.label_smoothing)
+
+    def entropy(self, num_classes: int) -> torch.Tensor:
+        return target_entropy(self.targets, self.weights, num_classes, self.label_smoothing)
 
 
 def batch(lam: torch.Tensor | float, *, size: int = 32, classes: int = 10, seed: int = 0) -> tuple[torch.Tensor, MixedBatch]:
@@ -39,18 +57,18 @@ def dense(mixed: MixedBatch, classes: int) -> torch.Tensor:
 
 def test_mix_by_hand():
     inputs, partners = torch.tensor([[0.0, 4.0], [8.0, 8.0]]), torch.tensor([[4.0, 0.0], [0.0, 16.0]])
-    assert mix([inputs, partners], torch.tensor([[0.25], [1.0]])).tolist() == [[3.0, 1.0], [8.0, 8.0]]
+    assert mix(inputs, partners, torch.tensor([0.25, 1.0])).tolist() == [[3.0, 1.0], [8.0, 8.0]]
 
 
 def test_lambda_one_gives_the_inputs_bit_for_bit():
     inputs, partners = torch.randn(2, 16, 3, 8, 8) * 1e3
-    assert torch.equal(mix([inputs, partners], torch.ones(16, 1)), inputs)
-    assert torch.equal(mix([inputs, partners], torch.zeros(16, 1)), partners)
+    assert torch.equal(mix(inputs, partners, torch.ones(16)), inputs)
+    assert torch.equal(mix(inputs, partners, torch.zeros(16)), partners)
 
 
 def test_lambda_one_gives_the_loss_and_gradients_of_erm_bit_for_bit():
     logits, mixed = batch(1.0)
-    losses = mixed_cross_entropy(logits, mixed)
+    losses = mixed.cross_entropy(logits)
     erm_logits = logits.detach().clone().requires_grad_()
     erm = F.cross_entropy(erm_logits, mixed.targets[:, 0], reduction="none")
     assert torch.equal(losses, erm)
@@ -63,8 +81,8 @@ def test_lambda_one_gives_the_loss_and_gradients_of_erm_bit_for_bit():
 def test_loss_is_dense_soft_label_cross_entropy(seed):
     logits, mixed = batch(torch.rand(32, generator=torch.Generator().manual_seed(seed)), seed=seed)
     expected = F.cross_entropy(logits.double(), dense(mixed, 10), reduction="none")
-    assert torch.allclose(mixed_cross_entropy(logits, mixed).double(), expected, rtol=0, atol=1e-6 * expected.max().item())
-    ours = torch.autograd.grad(mixed_cross_entropy(logits, mixed).mean(), logits)[0]
+    assert torch.allclose(mixed.cross_entropy(logits).double(), expected, rtol=0, atol=1e-6 * expected.max().item())
+    ours = torch.autograd.grad(mixed.cross_entropy(logits).mean(), logits)[0]
     theirs = torch.autograd.grad(F.cross_entropy(logits, dense(mixed, 10).float()), logits)[0]
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-7)
 
@@ -72,31 +90,31 @@ def test_loss_is_dense_soft_label_cross_entropy(seed):
 def test_loss_in_half_precision_logits_is_computed_in_float32():
     logits, mixed = batch(0.3)
     low = logits.detach().bfloat16()
-    assert torch.equal(mixed_cross_entropy(low, mixed), mixed_cross_entropy(low.float(), mixed))
+    assert torch.equal(mixed.cross_entropy(low), mixed.cross_entropy(low.float()))
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.2, 0.5, 0.9, 1.0])
 def test_the_floor_is_the_least_loss_and_is_reached(lam):
     _, mixed = batch(lam)
     best = dense(mixed, 10).clamp_min(1e-30).log().float()
-    assert torch.allclose(mixed_cross_entropy(best, mixed), target_entropy(mixed, 10), atol=1e-5)
+    assert torch.allclose(mixed.cross_entropy(best), mixed.entropy(10), atol=1e-5)
     for seed in range(5):
         logits, _ = batch(lam, seed=seed)
-        assert (mixed_cross_entropy(logits, mixed) >= target_entropy(mixed, 10) - 1e-6).all()
+        assert (mixed.cross_entropy(logits) >= mixed.entropy(10) - 1e-6).all()
 
 
 def test_the_floor_is_zero_where_both_labels_agree():
     mixed = pair(torch.tensor([[3, 3], [3, 4]]), torch.tensor([0.5, 0.5]))
-    assert target_entropy(mixed, 10).tolist() == pytest.approx([0.0, 0.6931472])
+    assert mixed.entropy(10).tolist() == pytest.approx([0.0, 0.6931472])
 
 
 def test_the_two_accuracies_by_hand():
     logits = torch.eye(3)[[0, 1, 2, 0]]
     mixed = pair(torch.tensor([[0, 1], [0, 1], [0, 1], [0, 0]]), torch.tensor([0.75, 0.75, 0.75, 0.25]))
-    assert lam_accuracy(logits, mixed).tolist() == [0.75, 0.25, 0.0, 1.0]
-    assert dominant_accuracy(logits, mixed).tolist() == [1.0, 0.0, 0.0, 1.0]
+    assert lam_accuracy(logits, mixed.targets, mixed.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
+    assert dominant_accuracy(logits, mixed.targets, mixed.weights).tolist() == [1.0, 0.0, 0.0, 1.0]
     swapped = MixedBatch(mixed.inputs, mixed.targets.flip(1), mixed.weights.flip(1))
-    assert lam_accuracy(logits, swapped).tolist() == [0.75, 0.25, 0.0, 1.0]
+    assert lam_accuracy(logits, swapped.targets, swapped.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
 
 
 def test_agrees_with_timm_on_the_same_lambda_and_partner():
@@ -108,7 +126,7 @@ def test_agrees_with_timm_on_the_same_lambda_and_partner():
     their_images, their_targets = theirs(images.clone(), labels)
     partner = torch.arange(8).flip(0)  # timm pairs a batch with itself reversed
     lams = torch.full((8,), lam)
-    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix([images, images[partner]], lams[:, None]))
+    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix(images, images[partner], lams))
     assert torch.allclose(ours.inputs, their_images, atol=1e-6)
     assert torch.allclose(dense(ours, 10).float(), their_targets, atol=1e-6)
 
@@ -121,11 +139,11 @@ def test_agrees_with_torchvision_on_the_same_lambda_and_partner(monkeypatch):
     their_images, their_targets = theirs(images, labels)
     partner = torch.arange(8).roll(1)  # torchvision pairs each example with the one before it
     lams = torch.full((8,), 0.3)
-    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix([images, images[partner]], lams[:, None]))
+    ours = pair(torch.stack([labels, labels[partner]], 1), lams, mix(images, images[partner], lams))
     assert torch.allclose(ours.inputs, their_images, atol=1e-6)
     assert torch.allclose(dense(ours, 10).float(), their_targets, atol=1e-6)
     logits = torch.randn(8, 10)
-    assert torch.allclose(mixed_cross_entropy(logits, ours).mean(), F.cross_entropy(logits, their_targets), atol=1e-6)
+    assert torch.allclose(ours.cross_entropy(logits).mean(), F.cross_entropy(logits, their_targets), atol=1e-6)
 
 
 # -- section 3.8 ---------------------------------------------------------------------------------------------------------
@@ -138,12 +156,12 @@ def test_label_smoothing_is_torchs_on_a_mixed_target(eps, lam):
     smoothed = MixedBatch(mixed.inputs, mixed.targets, mixed.weights, eps)
     sharp = (mixed.weights[:, :, None] * F.one_hot(mixed.targets, 10)).sum(1)
     expected = F.cross_entropy(logits, sharp, label_smoothing=eps, reduction="none")
-    assert torch.allclose(mixed_cross_entropy(logits, smoothed), expected, atol=1e-5)
+    assert torch.allclose(smoothed.cross_entropy(logits), expected, atol=1e-5)
     if lam == 1:
         plain = F.cross_entropy(logits, mixed.targets[:, 0], label_smoothing=eps, reduction="none")
-        assert torch.allclose(mixed_cross_entropy(logits, smoothed), plain, atol=1e-5)
+        assert torch.allclose(smoothed.cross_entropy(logits), plain, atol=1e-5)
     floor = -(dense(smoothed, 10) * dense(smoothed, 10).log()).sum(1)
-    assert torch.allclose(target_entropy(smoothed, 10).double(), floor, atol=1e-5)
+    assert torch.allclose(smoothed.entropy(10).double(), floor, atol=1e-5)
 
 
 @pytest.mark.parametrize("ways", [2, 3, 4, 6])
@@ -153,15 +171,19 @@ def test_mixtures_of_more_than_two_are_weighted_sums(ways):
     weights = mixture_weights(lam)
     assert torch.allclose(weights.sum(1), torch.ones(16))
     expected = torch.einsum("bk,kbchw->bchw", weights, examples)
-    assert torch.allclose(mix(list(examples), lam), expected, atol=1e-5)
+    assert torch.allclose(mix_all(list(examples), lam), expected, atol=1e-5)
     targets = torch.randint(0, 3, (16, ways), generator=rng)  # few classes, so that mixtures hold one more than once
     mixed, logits = MixedBatch(examples[0], targets, weights), torch.randn(16, 3, generator=rng)
     soft = dense(mixed, 3)
     assert torch.allclose(
-        mixed_cross_entropy(logits, mixed).double(), F.cross_entropy(logits.double(), soft, reduction="none"), atol=1e-5
+        mixed.cross_entropy(logits).double(), F.cross_entropy(logits.double(), soft, reduction="none"), atol=1e-5
     )
-    assert torch.allclose(target_entropy(mixed, 3).double(), torch.special.entr(soft).sum(1), atol=1e-5)
-    assert torch.allclose(lam_accuracy(logits, mixed).double(), soft.gather(1, logits.argmax(1)[:, None])[:, 0], atol=1e-6)
+    assert torch.allclose(mixed.entropy(3).double(), torch.special.entr(soft).sum(1), atol=1e-5)
+    assert torch.allclose(
+        lam_accuracy(logits, mixed.targets, mixed.weights).double(),
+        soft.gather(1, logits.argmax(1)[:, None])[:, 0],
+        atol=1e-6,
+    )
 
 
 def test_the_dominant_example_takes_the_whole_target():

@@ -1,27 +1,33 @@
-"""What `eval.py` does: measures finished runs and prints what it found."""
+"""What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
 from mixup.errors import UserError
+from mixup.evaluation.measurements import Values, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
+from mixup.run import records
 
 
 def evaluate(arguments: list[str], *, usage: str) -> int:
-    """`eval.py`: returns 0, 1 where the test error is not the record's, 2 for a mistake in the request."""
+    """`eval.py`: returns 0, 1 if the test error is not the record's, 2 for a mistake in the request."""
     try:
         if not arguments or {"-h", "--help"} & set(arguments):
             print(usage.strip(), flush=True)
             return 0 if arguments else 2
-        wanted = eval_config(arguments)
+        settings = eval_config(arguments)
         from mixup.evaluation.printed import report
 
-        return 0 if report(wanted) else 1
+        agrees = report(settings)
+        for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
+            print(f"written: {picture}", flush=True)
+        return 0 if agrees else 1
     except (UserError, OmegaConfBaseException) as error:
         print(explain(error), file=sys.stderr)
         return 2
@@ -32,5 +38,42 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
         print(f"{error}: restore what is missing, or train the run again", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; of what was being measured nothing is written", file=sys.stderr)
+        print("stopped; the measurement in progress was not written", file=sys.stderr)
         return 130
+
+
+def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
+    """Draws card.json, attacks.json and between.json of a run if their pictures are absent or older; returns the pictures.
+
+    against: a second run that between.png shows, too, and whose card-against-*.json in `folder` is drawn.
+    """
+    names = ["card", "attacks", "between", *([f"card-against-{against.resolve().name}"] if against else [])]
+    pictures = []
+    for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
+        fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        values = None if fresh else read_measurement(folder, file.name)
+        if values is not None:
+            draw(picture, folder, values, against)
+            pictures.append(picture)
+    return pictures
+
+
+def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> None:
+    """Draws one measurement of the run in `folder`, and with it that of the second run."""
+    from mixup.figures.pictures import draw_attacks, draw_between, draw_card
+    from mixup.ledger.paper import read_figure2
+
+    second = values.get("against")
+    if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
+        second = read_measurement(against, "between.json")
+    runs = [
+        (run_name(run), (records.read_record(run) or {})["alpha"], measured)
+        for run, measured in ((folder, values), (against, second))
+        if run is not None and measured is not None
+    ]
+    if picture.stem == "attacks":
+        draw_attacks(picture, run_name(folder), values["results"])
+    elif picture.stem == "between":
+        draw_between(picture, runs, read_figure2())
+    else:
+        draw_card(picture, runs)

@@ -6,8 +6,9 @@ from hydra.errors import MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
-from mixup.run.compose import GROUPS
 from mixup.run.config import schema_defaults
+
+GROUPS = ("data", "model", "recipe", "mixup", "experiment", "scale")
 
 
 def explain(error: BaseException) -> str:
@@ -28,5 +29,5 @@ def explain(error: BaseException) -> str:
     key, what = cause.full_key or "", str(cause).splitlines()[0]
     keys = [name for name, _ in schema_defaults()]
     if "not in" in what:
-        return f"{where}{key}: no such setting{suggestion(key, [*keys, *GROUPS, 'mixup'])}"
+        return f"{where}{key}: no such setting{suggestion(key, [*keys, *GROUPS])}"
     return f"{where}{key}: {what[0].lower()}{what[1:]}"

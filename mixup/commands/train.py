@@ -1,4 +1,4 @@
-"""What `train.py` does: one run, or every cell of a sweep, then what the sweep measures and its table.
+"""What `train.py` does: one run, or every cell of a grid, then what the grid measures and its table.
 
 torch is imported only when there is something to train.
 """
@@ -10,8 +10,6 @@ import sys
 from collections.abc import Sequence
 
 import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -19,30 +17,32 @@ from omegaconf.errors import OmegaConfBaseException
 from mixup.commands.messages import explain
 from mixup.errors import LocalError, UserError
 from mixup.run import records
-from mixup.run.compose import CONFIGS, Task, planned, task_of
+from mixup.run.checks import doubts
+from mixup.run.compose import CONFIGS, Task, planned
+
+MULTIRUN = ("-m", "--multirun")
+SHOWS = ("-h", "--help", "-c", "--cfg", "-i", "--info", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
 def main() -> int:
-    """Runs what the command line asks for; returns the exit status: 0 done, 1 a run failed, 2 a mistake in the request."""
+    """Runs what the command line says; returns the exit status: 0 done, 1 a run failed, 2 a mistake in the request."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `explain` says it in one message
-    leads = os.environ.get("RANK", "0") == "0"
+    arguments, leads = sys.argv[1:], os.environ.get("RANK", "0") == "0"
     try:
-        flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
-        sys.argv[1:] = [*flags, *(argument for argument in sys.argv[1:] if argument not in flags)]  # Hydra wants it in front
-        asked = get_args_parser().parse_args(sys.argv[1:])
-        shows_only = asked.help or asked.hydra_help or asked.cfg or asked.info
-        tasks = [] if shows_only else planned(asked.overrides, multirun=asked.multirun)
-        statuses: list[int] = []
-
-        @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
-        def job(config: DictConfig) -> None:
-            statuses.append(
-                perform(task_of(config), cell=HydraConfig.get().job.num if asked.multirun else None, cells=len(tasks))
-            )
-
-        job()
-        if asked.multirun and leads and not any(task.config.dry_run for task in tasks):
-            return max([*statuses, measure(tasks), summarise(tasks)])
+        if flags := [word for word in arguments if word.startswith("-") and word not in MULTIRUN]:
+            if not any(flag.partition("=")[0] in SHOWS for flag in flags):
+                raise UserError(f"{' '.join(flags)}: train.py takes -m and settings, and to look at them {' '.join(SHOWS)}")
+            show()
+            return 0
+        multirun = any(word in MULTIRUN for word in arguments)
+        tasks = planned([word for word in arguments if word not in MULTIRUN], multirun=multirun)
+        places = [f"[{number}/{len(tasks)}] " if multirun else "" for number in range(1, len(tasks) + 1)]
+        if leads:
+            for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
+                print(f"warning: {doubt}", file=sys.stderr, flush=True)
+        statuses = [perform(task, place) for place, task in zip(places, tasks)]
+        if multirun and leads and not any(task.config.dry_run for task in tasks):
+            statuses += [measure(tasks), summarise(tasks)]
         return max(statuses, default=0)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         if leads:
@@ -61,11 +61,15 @@ def main() -> int:
             leave_group()
 
 
-def perform(task: Task, *, cell: int | None, cells: int) -> int:
-    """One run, unless it has finished before. Prints what it is about; returns its exit status."""
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
+def show(config: DictConfig) -> None:
+    """Hydra itself answers --help, --cfg job and the like."""
+
+
+def perform(task: Task, place: str) -> int:
+    """Trains one run, unless it has finished before; returns its exit status. place: `[3/12] `, of the runs of a grid."""
     leads = os.environ.get("RANK", "0") == "0"
     if leads:
-        place = f"[{cell + 1}/{cells}] " if cell is not None and cells else ""
         print(f"{place}{task.folder}", flush=True)
     try:
         if task.config.dry_run:
@@ -78,16 +82,10 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
             if leads:
                 print(f"already finished: {outcome(record)}; {record['data']['provenance']}, {record['device']}", flush=True)
             return 0
-        from mixup.training.resuming import Stopped
-
-        try:
-            record = train(task)
-        except Stopped as stop:
-            print(stop, file=sys.stderr, flush=True)
-            raise SystemExit(128 + stop.signal) from None
+        record = train(task)
     except (UserError, OSError) as error:
         if leads or isinstance(error, LocalError):
-            remedy = "" if isinstance(error, UserError) else "; mend it and start again: what is done is kept"
+            remedy = "" if isinstance(error, UserError) else "; repair it and start again: what is done is kept"
             print(f"{error}{remedy}", file=sys.stderr, flush=True)
         if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all
             raise SystemExit(2) from None
@@ -98,14 +96,18 @@ def perform(task: Task, *, cell: int | None, cells: int) -> int:
 
 
 def train(task: Task) -> records.Record:
-    """Trains a classifier, or a GAN where the configuration has that section."""
+    """Trains a classifier, or a GAN where the configuration has that section. SystemExit where a signal stopped it."""
+    from mixup.training.signals import Stopped
+
     if task.config.gan is not None:
-        from mixup.gan import train as gan
-
-        return gan.train(task.config, task.folder, task.label)
-    from mixup.training import train as classifier
-
-    return classifier.train(task.config, task.folder, task.label)
+        from mixup.gan.train import train as train_run
+    else:
+        from mixup.training.train import train as train_run
+    try:
+        return train_run(task.config, task.folder, task.label)
+    except Stopped as stop:
+        print(stop, file=sys.stderr, flush=True)
+        raise SystemExit(128 + stop.signal) from None
 
 
 def outcome(record: records.Record) -> str:
@@ -120,7 +122,7 @@ def outcome(record: records.Record) -> str:
 
 
 def summarise(tasks: Sequence[Task]) -> int:
-    """The table of the sweep's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
+    """Shows the table of the grid's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
     from mixup.commands.redo import recipes
     from mixup.ledger.metrics import LAST, MODES
     from mixup.pages.sweep_table import show_sweep
@@ -130,14 +132,17 @@ def summarise(tasks: Sequence[Task]) -> int:
 
 
 def measure(tasks: Sequence[Task]) -> int:
-    """What the sweep asks to be measured of its runs, of those that have finished. Returns the exit status."""
+    """Evaluates the finished runs as their configurations say (`evaluate`). Returns the exit status."""
     status = 0
-    for wanted in dict.fromkeys(task.config.evaluate for task in tasks):
-        asked = {task.folder: task.config for task in tasks if task.config.evaluate == wanted}
-        finished = [folder for folder in asked if records.read_record(folder) is not None]
-        if wanted is not None and finished:
+    for name in dict.fromkeys(task.config.evaluate for task in tasks):
+        configs = {task.folder: task.config for task in tasks if task.config.evaluate == name}
+        finished = [folder for folder in configs if records.read_record(folder) is not None]
+        if name is not None and finished:
+            from mixup.commands.evaluate import draw_measurements
             from mixup.evaluation.sweep import evaluate_sweep
 
-            config = asked[finished[0]]
-            status = max(status, evaluate_sweep(wanted, finished, root=config.data.root, device=config.trainer.device))
+            config = configs[finished[0]]
+            status = max(status, evaluate_sweep(name, finished, root=config.data.root, device=config.trainer.device))
+            for folder in finished:
+                draw_measurements(folder)
     return status

@@ -1,7 +1,7 @@
-"""Random resized crops (scale and aspect-ratio distortion, section 3.1): where they lie, and how they are cut.
+"""Random resized crops (scale and aspect-ratio distortion, section 3.1): their boxes, and how they are cut.
 
 The distribution is torchvision's RandomResizedCrop at its defaults. A box is a pure function of a seed and the image's size,
-so it does not matter which process cuts it, or when.
+whichever process cuts it, and whenever.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRIES = 10
 def random_resized_crop(seeds: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """A box inside each image: top, left, height and width, (N, 4) int64. seeds: (N,) int64; heights, widths: (N,) pixels.
 
-    The first of ten random boxes that fits; where none does, the largest central one of an allowed ratio.
+    The first of ten random boxes that fits, or the largest central box of an allowed ratio if none fits.
     """
     area, ratio, top, left = uniforms(seeds, 4 * TRIES).reshape(-1, 4, TRIES).transpose(1, 0, 2)
     areas = (heights * widths)[:, None] * (SCALE[0] + (SCALE[1] - SCALE[0]) * area)
@@ -34,20 +34,14 @@ def random_resized_crop(seeds: np.ndarray, heights: np.ndarray, widths: np.ndarr
     fits = (tall > 0) & (tall <= heights[:, None]) & (wide > 0) & (wide <= widths[:, None])
     first = (np.arange(len(seeds)), fits.argmax(1))
     height, width = tall[first].astype(np.int64), wide[first].astype(np.int64)
-    box = np.stack(
-        [
-            (top[first] * (heights - height + 1)).astype(np.int64),
-            (left[first] * (widths - width + 1)).astype(np.int64),
-            height,
-            width,
-        ],
-        axis=1,
-    )
+    tops = (top[first] * (heights - height + 1)).astype(np.int64)
+    lefts = (left[first] * (widths - width + 1)).astype(np.int64)
+    box = np.stack([tops, lefts, height, width], axis=1)
     return np.where(fits.any(1)[:, None], box, central_box(heights, widths))
 
 
 def central_box(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """The largest central box whose ratio is an allowed one. (N, 4)."""
+    """The largest central box of an allowed ratio. (N, 4)."""
     height = np.minimum(heights, np.rint(widths / RATIO[0])).astype(np.int64)
     width = np.minimum(widths, np.rint(heights * RATIO[1])).astype(np.int64)
     return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
@@ -56,7 +50,7 @@ def central_box(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
 def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
     """(N, count) float64 in [0, 1): SplitMix64 of each seed (Steele et al. 2014), for all seeds at once.
 
-    numpy's own generators cannot be seeded by the thousand; this needs no state but the seed.
+    numpy's own generators cannot be seeded by the thousand; SplitMix64 has no state but the seed.
     """
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z = seeds.astype(np.uint64)[:, None] + steps
@@ -68,16 +62,17 @@ def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
 def cut(image: Image.Image, box: np.ndarray, size: tuple[int, int]) -> Tensor:
     """The box of a colour image, resized to (height, width): bilinear, antialiased, as torchvision does. (3, H, W) uint8."""
     top, left, height, width = map(int, box)
-    whole = (left, top, width, height) == (0, 0, *image.size)
-    return resized(pixels(image if whole else image.crop((left, top, left + width, top + height))), size)
+    if (left, top, width, height) != (0, 0, *image.size):
+        image = image.crop((left, top, left + width, top + height))
+    return resized(pixels(image), size)
 
 
 def centre(image: Image.Image, resize: int, size: tuple[int, int]) -> Tensor:
     """The view at test time: the shorter side resized to `resize`, then the centre of (height, width). (3, H, W) uint8."""
     short = min(image.size)
-    whole = resized(pixels(image), (image.height * resize // short, image.width * resize // short))
-    top, left = (round((there - wanted) / 2) for there, wanted in zip(whole.shape[1:], size))
-    return whole[:, top : top + size[0], left : left + size[1]]
+    view = resized(pixels(image), (image.height * resize // short, image.width * resize // short))
+    top, left = (round((length - crop) / 2) for length, crop in zip(view.shape[1:], size))
+    return view[:, top : top + size[0], left : left + size[1]]
 
 
 def pixels(image: Image.Image) -> Tensor:
@@ -86,33 +81,35 @@ def pixels(image: Image.Image) -> Tensor:
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """On whole numbers, three times as fast as PIL and within one level of it."""
+    """In integer arithmetic, three times as fast as PIL and within one level of it."""
     if image.shape[1:] == size:
         return image
     return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
 
 
 def cut_resident(images: Tensor, index: Tensor, boxes: Tensor, flip: Tensor) -> Tensor:
-    """What `cut` does, for images of the output's size that lie on the device: enlarged only, so no antialiasing.
+    """`cut` for images of the output's size that are on the device: they are enlarged only, so nothing is antialiased.
 
     images: (N, H, W, C) uint8; index, flip: (B,); boxes: (B, 4). Returns (B, H, W, C) float32, 0 to 255, unrounded.
     """
     _, height, width, _ = images.shape
-    across = torch.arange(width, device=images.device).expand(len(index), -1)
-    across = torch.where(flip[:, None], across.flip(1), across)
+    columns = torch.arange(width, device=images.device).expand(len(index), -1)
+    columns = torch.where(flip[:, None], columns.flip(1), columns)
     above, below, down = taps(torch.arange(height, device=images.device), boxes[:, 0], boxes[:, 2], height)
-    before, after, right = taps(across, boxes[:, 1], boxes[:, 3], width)
-    rows, right = index[:, None, None], right[:, None, :, None]
+    before, after, right = taps(columns, boxes[:, 1], boxes[:, 3], width)
 
-    def line(at: Tensor) -> Tensor:
-        pixels = (images[rows, at[:, :, None], columns[:, None]].float() for columns in (before, after))
-        return torch.lerp(next(pixels), next(pixels), right)
+    def row(at: Tensor) -> Tensor:
+        """Image rows (B, H), interpolated between columns."""
+        left_pixels, right_pixels = (
+            images[index[:, None, None], at[:, :, None], column[:, None]].float() for column in (before, after)
+        )
+        return torch.lerp(left_pixels, right_pixels, right[:, None, :, None])
 
-    return torch.lerp(line(above), line(below), down[:, :, None, None])
+    return torch.lerp(row(above), row(below), down[:, :, None, None])
 
 
 def taps(at: Tensor, first: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The two pixels around each output pixel's centre, and the weight of the second. All (B, size)."""
+    """The two pixels around the centre of each output pixel, and the weight of the second. (B, size) each."""
     centre = ((at + 0.5) * length[:, None] / size - 0.5).clamp(min=0)
     near = centre.floor().long()
     weight = centre - near

@@ -1,6 +1,4 @@
-"""What is true of each data set whatever a run does with it: `DATASETS` by name."""
-
-from __future__ import annotations
+"""What is known of each dataset without opening it: `DATASETS` by name."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,15 +8,15 @@ from mixup.errors import UserError, suggestion
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Sizes, statistics and augmentation of a data set.
+    """Sizes, statistics and augmentation of a dataset.
 
-    num_classes: of the whole data set; a folder that holds some of the classes has fewer, and its `Dataset.info` say so.
+    num_classes: of the official dataset; a folder that holds some of the classes has fewer, and its `Dataset.info` says so.
     input_shape: (channels, height, width) of images and spectrograms, (features,) of tables.
     mean, std: of images, per channel, on the scale 0 to 1; empty for inputs that come normalised.
     train_count, validation_count, test_count: examples of the official split, for estimates without the data.
     crop_padding, flip, resized_crop: the augmentation of the paper; 0 and False for none.
     resize: the shorter side at test time, before the centre crop to `input_shape`; None for images of one size.
-    white: the pixel value that stands for 1.
+    white: the pixel value that is 1 after scaling.
     """
 
     num_classes: int
@@ -35,11 +33,12 @@ class DatasetInfo:
     white: int = 255
 
 
+cifar = partial(DatasetInfo, input_shape=(3, 32, 32), crop_padding=4, flip=True, train_count=50_000, test_count=10_000)
 photographs = partial(DatasetInfo, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), flip=True, resized_crop=True)
 
 
 def table(rows: int, features: int, classes: int) -> DatasetInfo:
-    """A UCI data set, half of it to train on and half to test; `tabular` says how features are counted."""
+    """A UCI dataset, half of it to train on and half to test; `sources.tables` says how features are counted."""
     return DatasetInfo(classes, (features,), train_count=rows - rows // 2, test_count=rows // 2)
 
 
@@ -48,26 +47,8 @@ def table(rows: int, features: int, classes: int) -> DatasetInfo:
 DATASETS: dict[str, DatasetInfo] = {
     "digits": DatasetInfo(10, (1, 8, 8), (0.3074,), (0.3772,), white=16, train_count=898, test_count=899),
     "rings": DatasetInfo(2, (2,), train_count=512, test_count=2000),
-    "cifar10": DatasetInfo(
-        10,
-        (3, 32, 32),
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
-        crop_padding=4,
-        flip=True,
-        train_count=50_000,
-        test_count=10_000,
-    ),
-    "cifar100": DatasetInfo(
-        100,
-        (3, 32, 32),
-        mean=(0.5071, 0.4867, 0.4408),
-        std=(0.2675, 0.2565, 0.2761),
-        crop_padding=4,
-        flip=True,
-        train_count=50_000,
-        test_count=10_000,
-    ),
+    "cifar10": cifar(10, mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+    "cifar100": cifar(100, mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
     "imagenet": photographs(1000, (3, 224, 224), resize=256, train_count=1_281_167, test_count=50_000),
     "tiny_imagenet": photographs(200, (3, 64, 64), resize=64, train_count=100_000, test_count=10_000),
     # Counts by the official lists (section 3.3; PAPER.md 2.4), spectrograms of 161 frequencies in 101 frames.
@@ -85,7 +66,7 @@ DATASETS: dict[str, DatasetInfo] = {
 
 
 def dataset_info(name: str) -> DatasetInfo:
-    """What is known of a data set without opening it. UserError for an unknown name."""
+    """The entry of a dataset. UserError for an unknown name."""
     if name not in DATASETS:
-        raise UserError(f"data.name={name}: no such data set{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")
+        raise UserError(f"data.name={name}: no such dataset{suggestion(name, DATASETS)}; there are {', '.join(DATASETS)}")
     return DATASETS[name]

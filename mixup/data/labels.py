@@ -1,7 +1,5 @@
 """Which training examples, and with which labels: subsets, held-out splits, and the corruption of section 3.4."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mixup.errors import UserError

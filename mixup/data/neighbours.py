@@ -1,31 +1,29 @@
 """The nearest training images of each image, by the Euclidean distance of their pixels (section 3.8, "KNN").
 
 The paper mixes with one of the 200 nearest neighbours of an example and does not say by which distance: that of the raw
-pixels, before augmentation, here. Computed exactly, once for each data set, subset and labels.
+pixels, before augmentation, here. Computed exactly, once for each dataset, subset and labels.
 """
 
-from __future__ import annotations
-
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from mixup.data.dataset import Split
-from mixup.data.sources.folders import cache_file, read_cache, write_cache
+from mixup.data.sources.cache import cached_arrays
+from mixup.data.sources.download import data_root
 from mixup.errors import UserError
+from mixup.run.display import progress
 
 ROWS_AT_ONCE = 1000
 
 
-def nearest_neighbours(split: Split, count: int, *, within_class: bool, root: Path, device: torch.device) -> np.ndarray:
+def nearest(split: Split, count: int, *, within_class: bool, root: str | None, device: torch.device) -> np.ndarray:
     """The `count` nearest others of each example, (N, count) int32, nearest first; the lower index first of equals.
 
-    within_class: others of the same class (as trained on) alone. -1 where an example has fewer. Kept in the cache of the
-    data root. Raises UserError for data that is no set of images in memory, or too small.
+    within_class: only others of the same class (as trained on). -1 where an example has fewer. Cached below the data root.
+    Raises UserError for data other than images in memory, and for too few examples.
     """
     pixels = split.inputs
     if not isinstance(pixels, Tensor) or pixels.dtype != torch.uint8:
@@ -36,14 +34,11 @@ def nearest_neighbours(split: Split, count: int, *, within_class: bool, root: Pa
         raise UserError(f"mixup.neighbours={count}: there are {len(split) - 1} other training examples; use fewer")
     classes = split.labels if within_class else torch.zeros_like(split.labels)
     digests = [hashlib.sha256(values.contiguous().numpy().data).hexdigest() for values in (pixels, classes)]
-    cache = cache_file(root, f"neighbours-{count}", digests)
-    cached = read_cache(cache)
-    if cached is not None:
-        return cached["nearest"]
-    nearest = compute(pixels.flatten(1).to(device), classes.to(device), count).numpy()
-    if cache.parent.parent.is_dir():  # digits need no data root
-        write_cache(cache, {"nearest": nearest})
-    return nearest
+
+    def compute_all() -> dict[str, np.ndarray]:
+        return {"nearest": compute(pixels.flatten(1).to(device), classes.to(device), count).numpy()}
+
+    return cached_arrays(data_root(root), f"neighbours-{count}", digests, compute_all)["nearest"]
 
 
 def compute(pixels: Tensor, classes: Tensor, count: int) -> Tensor:
@@ -52,13 +47,13 @@ def compute(pixels: Tensor, classes: Tensor, count: int) -> Tensor:
     squares = values.square().sum(1)
     index = torch.arange(n, device=pixels.device, dtype=torch.float64)
     starts = range(0, n, ROWS_AT_ONCE)
-    found = []
-    for start in track(starts, f"the {count} nearest of {n:,} images, once", transient=True, disable=len(starts) < 10):
+    chunks = []
+    for start in progress(starts, f"the {count} nearest of {n:,} images, once", len(starts)):
         rows = slice(start, start + ROWS_AT_ONCE)
         distance = squares[rows, None] + squares - 2 * values[rows] @ values.T
         key = distance * n + index  # one order, also of equal distances: below 2**53 for a million images of 96x96
         key[classes[rows, None] != classes] = torch.inf
         key[torch.arange(len(key)), torch.arange(start, start + len(key))] = torch.inf
-        nearest = key.topk(count, largest=False)
-        found.append(torch.where(nearest.values.isinf(), -1, nearest.indices).int().cpu())
-    return torch.cat(found)
+        keys, indices = key.topk(count, largest=False)
+        chunks.append(torch.where(keys.isinf(), -1, indices).int().cpu())
+    return torch.cat(chunks)

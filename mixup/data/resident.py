@@ -1,10 +1,9 @@
-"""Inputs that fit in memory: on the device, augmented and normalised there, a batch at a time."""
+"""Inputs that fit in memory: stored on the device, augmented and normalised there, one batch at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,53 +27,13 @@ class Arrays:
     provenance: str
 
 
-class Views(Protocol):
-    """What data needs of an epoch's plan (`plan.EpochPlan`): which example at each position, and how it is augmented."""
-
-    @property
-    def order(self) -> Tensor: ...
-    @property
-    def partner(self) -> Tensor: ...
-    @property
-    def crop(self) -> Tensor: ...
-    @property
-    def flip(self) -> Tensor: ...
-    @property
-    def crop_seed(self) -> Tensor | None: ...
-
-
-class Visit(Protocol):
-    """What one training step can see of the data, by position in the epoch."""
-
-    def at(self, positions: slice | Tensor) -> Tensor:
-        """The augmented, normalised inputs at some positions, (B, *input_shape) float32."""
-
-
-class Examples(Protocol):
-    """One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
-
-    labels: (N,) int64 on the device. unreadable: example -> why, for files that `data.on_error=skip` left out.
-    """
-
-    labels: Tensor
-    unreadable: dict[int, str]
-
-    def __len__(self) -> int: ...
-
-    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[Visit, slice | Tensor]]:
-        """For each step's positions, what it sees and those of the positions that can be trained on."""
-
-    def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each chunk of examples, the index of those that can be read and their inputs, without augmentation."""
-
-
 class Normalise:
     """(x / white - mean) / std as one multiplication and one addition; (B, H, W, C) to (B, C, H, W) float32."""
 
     def __init__(self, info: DatasetInfo, *, device: torch.device, channels_last: bool) -> None:
         _, height, width = info.input_shape
         std = torch.tensor(info.std, device=device)
-        # One value a pixel and channel: to run along three channels takes a CPU twice as long.
+        # One value for each pixel and channel: an inner loop over three channels takes a CPU twice as long.
         self.scale = (1 / (info.white * std)).repeat(height * width)
         self.shift = (-torch.tensor(info.mean, device=device) / std).repeat(height * width)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -86,7 +45,10 @@ class Normalise:
 
 
 class ResidentImages:
-    """One split of images of one size, served by index. Padded once, so that a crop is a gather and no copy of its own."""
+    """One split of images of one size, fetched by index; a crop is a gather from padded images.
+
+    images: (N, H + 2 * padding, W + 2 * padding, C) uint8 on the device.
+    """
 
     def __init__(
         self, split: Split, info: DatasetInfo, *, padding: int, device: torch.device, channels_last: bool = True
@@ -106,19 +68,17 @@ class ResidentImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def fetch(
-        self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None, box: Tensor | None = None
-    ) -> Tensor:
-        """Normalised images (B, C, H, W) float32, in channels-last memory unless asked otherwise.
+    def fetch(self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+        """Augmented, normalised images (B, C, H, W) float32, in channels-last memory by default.
 
-        index: (B,) int64. crop: (B, 2) int64, top and left corner in the padded image; None for the centre.
-        flip: (B,) bool; None for no flip. box: (B, 4) int64, a part to be enlarged to the whole, instead of a crop.
+        index: (B,) int64. crop: (B, 2) int64, top and left corner in the padded image, or (B, 4), boxes to enlarge, as
+        `boxes` returns them; None for the centre. flip: (B,) bool, mirrored left to right; None for no flip.
         """
-        if box is not None:
-            assert flip is not None
-            return self.normalise(cut_resident(self.images, index, box, flip))
         if crop is None:
             crop = torch.full((len(index), 2), self.padding, device=index.device)
+        if crop.shape[1] == 4:
+            assert flip is not None
+            return self.normalise(cut_resident(self.images, index, crop, flip))
         columns = self.columns.expand(len(index), -1)
         if flip is not None:
             columns = torch.where(flip[:, None], columns.flip(1), columns)
@@ -126,14 +86,10 @@ class ResidentImages:
         columns = (crop[:, 1:] + columns)[:, None, :]
         return self.normalise(self.images[index[:, None, None], rows, columns])
 
-    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[ResidentVisit, slice]]:
-        boxes = None
-        if plan.crop_seed is not None:
-            size = np.full(len(plan.crop_seed), self.height), np.full(len(plan.crop_seed), self.width)
-            boxes = torch.from_numpy(random_resized_crop(plan.crop_seed.cpu().numpy(), *size)).to(self.labels.device)
-        visit = ResidentVisit(self, plan, boxes)
-        for positions in steps:
-            yield visit, positions
+    def boxes(self, seeds: Tensor) -> Tensor:
+        """The random resized crops of some seeds: top, left, height and width. (N,) int64 -> (N, 4) int64, on the CPU."""
+        size = np.full(len(seeds), self.height), np.full(len(seeds), self.width)
+        return torch.from_numpy(random_resized_crop(seeds.numpy(), *size))
 
     def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         for chunk in chunks:
@@ -141,22 +97,8 @@ class ResidentImages:
             yield index, self.fetch(index)
 
 
-@dataclass(frozen=True)
-class ResidentVisit:
-    """Every step can see all of the data: a partner is fetched by index, so it may be another rank's."""
-
-    images: ResidentImages
-    plan: Views
-    boxes: Tensor | None
-
-    def at(self, positions: slice | Tensor) -> Tensor:
-        plan = self.plan
-        box = None if self.boxes is None else self.boxes[positions]
-        return self.images.fetch(plan.order[positions], plan.crop[positions], plan.flip[positions], box)
-
-
 class ResidentFeatures:
-    """One split of features that come normalised, such as spectrograms and tables: nothing is done to them but mixing."""
+    """One split of features that come normalised, such as spectrograms and tables; they are not augmented."""
 
     def __init__(self, split: Split, *, device: torch.device) -> None:
         assert isinstance(split.inputs, Tensor)
@@ -167,20 +109,10 @@ class ResidentFeatures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[FeatureVisit, slice]]:
-        visit = FeatureVisit(self.features, plan.order)
-        for positions in steps:
-            yield visit, positions
+    def fetch(self, index: Tensor, crop: Tensor | None = None, flip: Tensor | None = None) -> Tensor:
+        """The features of some examples, (B, *input_shape) float32. Features have no crop and no flip: both are ignored."""
+        return self.features[index]
 
     def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         for chunk in chunks:
             yield torch.arange(chunk.start, chunk.stop, device=self.labels.device), self.features[chunk]
-
-
-@dataclass(frozen=True)
-class FeatureVisit:
-    features: Tensor
-    order: Tensor
-
-    def at(self, positions: slice | Tensor) -> Tensor:
-        return self.features[self.order[positions]]

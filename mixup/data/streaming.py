@@ -1,18 +1,16 @@
-"""Images that do not fit in memory: read and cut by worker processes, mixed with partners of the same process's batch.
+"""Images that do not fit in memory: loader processes read and crop them; a rank mixes inside its own share of the batch.
 
-A worker is handed the examples of a batch with their seeds and returns uint8 pixels; everything after that, normalisation
-and mixing included, happens on the device. Nothing random happens in a worker, so the images are the same for any number
-of them, and a run that goes on in mid-epoch decodes nothing of what it skips.
+A loader process receives the examples of a batch with their seeds and returns uint8 pixels; normalisation and mixing happen
+on the device. Loader processes draw nothing at random, so the images are the same for any number of them, and a run that
+resumes in mid-epoch decodes nothing that it skips.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,40 +20,32 @@ from torch.utils.data import DataLoader, Dataset
 from mixup.data.crops import centre, cut, random_resized_crop
 from mixup.data.dataset import Split
 from mixup.data.datasets import DatasetInfo
-from mixup.data.resident import Normalise, Views
+from mixup.data.resident import Normalise
 from mixup.data.sources.encoded import Files
 from mixup.errors import LocalError
-
-if TYPE_CHECKING:
-    from PIL import Image
+from mixup.plan import EpochPlan
 
 
-@dataclass(frozen=True)
-class Task:
-    """Examples to decode. rows: (B,) int64. seeds: (B,) int64 of their random resized crops, None for the view at test
-    time. flips: (B,) bool."""
+class Task(NamedTuple):
+    """Examples to decode. rows: (B,) int64 into the files. seeds: (B,) int64 of random resized crops; None for the view at
+    test time. flips: (B,) bool; None for no flip."""
 
     rows: np.ndarray
     seeds: np.ndarray | None = None
     flips: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """pixels: (K, H, W, C) uint8 of those that could be read. kept: (K,) int64, where they stood in the task.
+class Decoded(NamedTuple):
+    """The readable images of a task. pixels: (K, H, W, C) uint8. readable: (K,) int64, their places in the task.
     unreadable: example -> why."""
 
     pixels: Tensor
-    kept: Tensor
+    readable: Tensor
     unreadable: dict[int, str]
-
-    def pin_memory(self) -> Decoded:
-        """Asked for by the DataLoader."""
-        return replace(self, pixels=self.pixels.pin_memory())
 
 
 class Decoder(Dataset[Decoded]):
-    """Decodes tasks: the part of the loader that runs in worker processes."""
+    """Decodes tasks: the part of the loader that runs in its processes."""
 
     def __init__(self, files: Files, info: DatasetInfo, tasks: Sequence[Task]) -> None:
         self.files, self.info, self.tasks = files, info, tasks
@@ -65,55 +55,40 @@ class Decoder(Dataset[Decoded]):
 
     def __getitem__(self, number: int) -> Decoded:
         task, unreadable = self.tasks[number], dict[int, str]()
-        opened = [self.open(int(row), unreadable) for row in task.rows]  # no more than the headers, for the sizes
-        boxes = None
-        if task.seeds is not None:
-            sizes = np.array([image.size if image else (1, 1) for image in opened])
-            boxes = random_resized_crop(task.seeds, sizes[:, 1], sizes[:, 0])
         _, height, width = self.info.input_shape
         pixels = torch.empty(len(task.rows), height, width, 3, dtype=torch.uint8)
-        kept: list[int] = []
-        for position, image in enumerate(opened):
-            if image is None:
+        readable: list[int] = []
+        for place, row in enumerate(task.rows.tolist()):
+            try:
+                view = self.view(row, None if task.seeds is None else task.seeds[place : place + 1])
+            except MemoryError:
+                raise
+            except Exception as error:  # PIL raises nearly any kind for a damaged file
+                why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
+                unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
                 continue
-            with self.noting(int(task.rows[position]), unreadable), image:
-                rgb = image if image.mode == "RGB" else image.convert("RGB")
-                view = self.view(rgb, None if boxes is None else boxes[position])
-                flipped = task.flips is not None and task.flips[position]
-                pixels[len(kept)] = (view.flip(2) if flipped else view).permute(1, 2, 0)
-                kept.append(position)
-        return Decoded(pixels[: len(kept)], torch.tensor(kept, dtype=torch.int64), unreadable)
+            flip = task.flips is not None and task.flips[place]
+            pixels[len(readable)] = (view.flip(2) if flip else view).permute(1, 2, 0)
+            readable.append(place)
+        return Decoded(pixels[: len(readable)], torch.tensor(readable, dtype=torch.int64), unreadable)
 
-    def open(self, row: int, unreadable: dict[int, str]) -> Image.Image | None:
+    def view(self, row: int, seed: np.ndarray | None) -> Tensor:
+        """The random resized crop of a seed, (1,) int64, or the view at test time for None. (3, H, W) uint8."""
         from PIL import Image
 
-        with self.noting(row, unreadable):
-            return Image.open(io.BytesIO(self.files.read(row)))
-        return None
-
-    def view(self, image: Image.Image, box: np.ndarray | None) -> Tensor:
-        """The part that is trained on; without a box, the view at test time. (3, H, W) uint8."""
         size = self.info.input_shape[1], self.info.input_shape[2]
-        if box is not None:
-            return cut(image, box, size)
-        assert self.info.resize is not None
-        return centre(image, self.info.resize, size)
-
-    @contextlib.contextmanager
-    def noting(self, row: int, unreadable: dict[int, str]) -> Iterator[None]:
-        """Notes the file of an error and goes on: PIL raises nearly anything for a damaged one."""
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
-            unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
+        with Image.open(io.BytesIO(self.files.read(row))) as image:
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            if seed is not None:
+                (box,) = random_resized_crop(seed, np.array([image.height]), np.array([image.width]))
+                return cut(rgb, box, size)
+            assert self.info.resize is not None
+            return centre(rgb, self.info.resize, size)
 
 
 class StreamedImages:
-    """One split of image files. on_error: `raise` ends the run at a file that cannot be read, naming it; `skip` leaves out
-    every pair that it takes part in, and counts it."""
+    """One split of image files. on_error: `raise` ends the run at an unreadable file and names it; `skip` leaves out every
+    mixture with such a file, and counts the files."""
 
     def __init__(
         self, split: Split, info: DatasetInfo, *, device: torch.device, workers: int, on_error: str, channels_last: bool
@@ -128,51 +103,57 @@ class StreamedImages:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def visits(self, plan: Views, steps: Sequence[slice]) -> Iterator[tuple[StreamedVisit, slice | Tensor]]:
-        order, flip = plan.order.cpu().numpy(), plan.flip.cpu().numpy()
-        seeds = None if plan.crop_seed is None else plan.crop_seed.cpu().numpy()
-        tasks = [Task(order[at], None if seeds is None else seeds[at], flip[at]) for at in steps]
-        partner = plan.partner.cpu()
-        for positions, batch in zip(steps, self.decoded(tasks)):
-            inputs, count = self.on_device(batch), positions.stop - positions.start
-            if len(batch.kept) == count:
-                yield StreamedVisit(inputs, positions, None), positions
+    def load(self, plan: EpochPlan, shares: Sequence[slice]) -> Iterator[tuple[list[Tensor], Tensor | None]]:
+        """For each share of a batch, the k augmented examples of each mixture, own first, (B, C, H, W) float32 each.
+
+        shares: positions of the plan. Also yields the rows of the share whose examples are all readable, (B,) int64 on the
+        device; None for every row.
+        """
+        order, flip = plan.order.numpy(), plan.flip.numpy()
+        seeds = None if plan.crop_seed is None else plan.crop_seed.numpy()
+        tasks = [Task(order[share], None if seeds is None else seeds[share], flip[share]) for share in shares]
+        for share, batch in zip(shares, self.decoded(tasks)):
+            images, count = self.on_device(batch), share.stop - share.start
+            partner = rows_of_share(plan.partner[share], share)
+            if len(batch.readable) == count:
+                partner = partner.to(images.device)
+                yield [images, *(images[rows] for rows in partner.unbind(1))], None
                 continue
-            row = torch.full((count,), -1)
-            row[batch.kept] = torch.arange(len(batch.kept))
-            beside = within(partner[positions], positions)
-            usable = ((row >= 0) & (row[beside] >= 0).all(1)).nonzero()[:, 0] + positions.start
+            place = torch.full((count,), -1)  # of each row of the share in `images`
+            place[batch.readable] = torch.arange(len(batch.readable))
+            usable = ((place >= 0) & (place[partner] >= 0).all(1)).nonzero()[:, 0]
             if not len(usable):
                 raise LocalError(
-                    f"no pair of a process's whole batch is left: {next(iter(batch.unreadable.values()))}; restore the "
-                    "files, or change trainer.batch_size where a batch is as small as that"
+                    f"no mixture of a process's whole batch is readable: {next(iter(batch.unreadable.values()))}; restore "
+                    "the files, or change trainer.batch_size where a batch is as small as that"
                 )
-            yield StreamedVisit(inputs, positions, row.to(inputs.device)), usable.to(inputs.device)
+            places = torch.cat([place[usable, None], place[partner[usable]]], 1).to(images.device)
+            yield [images[rows] for rows in places.unbind(1)], usable.to(images.device)
 
     def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         tasks = [Task(np.arange(chunk.start, chunk.stop)) for chunk in chunks]
         for chunk, batch in zip(chunks, self.decoded(tasks)):
-            if len(batch.kept):
-                yield (batch.kept + chunk.start).to(self.labels.device), self.on_device(batch)
+            if len(batch.readable):
+                yield (batch.readable + chunk.start).to(self.labels.device), self.on_device(batch)
 
     def on_device(self, batch: Decoded) -> Tensor:
         return self.normalise(batch.pixels.to(self.labels.device, non_blocking=True))
 
     def decoded(self, tasks: Sequence[Task]) -> Iterator[Decoded]:
-        """The tasks in their order, decoded ahead by the workers. Raises UserError at an unreadable file unless it is to be
-        skipped."""
+        """The tasks in their order, decoded ahead by the loader's processes. Raises LocalError at an unreadable file, unless
+        `on_error` is `skip`."""
         from PIL import Image
 
-        Image.preinit()  # its readers, imported here and not by every worker
+        Image.preinit()  # imports PIL's readers once, instead of in every process
         loader = DataLoader(
             Decoder(self.files, self.info, tasks),
             batch_size=None,
             num_workers=min(self.workers, len(tasks)),
             pin_memory=self.labels.device.type == "cuda",
-            generator=torch.Generator(),  # else torch's global one would be advanced
+            generator=torch.Generator(),  # without it the loader would draw from torch's global generator
             worker_init_fn=leave_signals_to_parent,
         )
-        for batch in told(iter(loader)):
+        for batch in explain_dead_worker(iter(loader)):
             if batch.unreadable and self.on_error == "raise":
                 raise LocalError(
                     f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
@@ -183,13 +164,14 @@ class StreamedImages:
 
 
 def leave_signals_to_parent(worker: int) -> None:
-    """A signal to the whole group, as a job manager's, stops the run after a step: until then the workers are needed."""
+    """SLURM signals the whole process group. The parent stops after the current step and still needs its loader processes,
+    so they ignore the signal."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
-def told(batches: Iterator[Decoded]) -> Iterator[Decoded]:
-    """The same batches; LocalError where a worker was killed."""
+def explain_dead_worker(batches: Iterator[Decoded]) -> Iterator[Decoded]:
+    """Yields the batches; raises LocalError if a loader process was killed."""
     try:
         yield from batches
     except RuntimeError as error:
@@ -201,23 +183,7 @@ def told(batches: Iterator[Decoded]) -> Iterator[Decoded]:
         ) from error
 
 
-@dataclass(frozen=True)
-class StreamedVisit:
-    """A step can see its own process's batch, those at `mine`. row: (batch,) int64 into `inputs`, -1 for an unreadable one;
-    None where all could be read."""
-
-    inputs: Tensor
-    mine: slice
-    row: Tensor | None
-
-    def at(self, positions: slice | Tensor) -> Tensor:
-        if isinstance(positions, slice):
-            return self.inputs
-        rows = within(positions, self.mine)
-        return self.inputs[rows if self.row is None else self.row[rows]]
-
-
-def within(positions: Tensor, mine: slice) -> Tensor:
-    """Positions of the epoch as rows of a batch. A rank without examples takes part with a stand-in at a loss of weight 0,
-    whose partner is another rank's: cut to the batch."""
-    return (positions - mine.start).clamp(0, mine.stop - mine.start - 1)
+def rows_of_share(positions: Tensor, share: slice) -> Tensor:
+    """Positions of the epoch as rows of a rank's share. The partner of a dummy example is in another rank's share: the clamp
+    makes the dummy its own partner, at a loss weight of 0."""
+    return (positions - share.start).clamp(0, share.stop - share.start - 1)

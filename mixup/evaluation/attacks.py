@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from mixup.data import DatasetInfo
 
 Model = Callable[[Tensor], Tensor]
+
 WHITE = 255.0
+STEPS = {"fgsm": 1, "ifgsm": 10, "pgd": 20}
 
 
 class PixelModel(nn.Module):
@@ -39,10 +41,10 @@ class PixelModel(nn.Module):
 
 def fgsm(model: Model, pixels: Tensor, labels: Tensor, *, eps: float) -> Tensor:
     """One step of `eps` along the sign of the loss's gradient (Goodfellow et al. 2015). Returns (B, C, H, W)."""
-    return (pixels + eps * gradient(model, pixels, labels).sign()).clamp(0, WHITE)
+    return climb(model, pixels, labels, start=pixels, eps=eps, step=eps, steps=1)
 
 
-def ifgsm(model: Model, pixels: Tensor, labels: Tensor, *, eps: float, steps: int = 10) -> Tensor:
+def ifgsm(model: Model, pixels: Tensor, labels: Tensor, *, eps: float, steps: int = STEPS["ifgsm"]) -> Tensor:
     """`steps` steps of eps / steps (Kurakin et al. 2017), each from where the last one led."""
     return climb(model, pixels, labels, start=pixels, eps=eps, step=eps / steps, steps=steps)
 
@@ -53,7 +55,7 @@ def pgd(
     labels: Tensor,
     *,
     eps: float,
-    steps: int = 20,
+    steps: int = STEPS["pgd"],
     restarts: int = 2,
     source: torch.Generator | None = None,
 ) -> Tensor:
@@ -63,13 +65,13 @@ def pgd(
     for _ in range(restarts):
         noise = torch.rand(pixels.shape, generator=source, device=pixels.device)
         start = (pixels + eps * (2 * noise - 1)).clamp(0, WHITE)
-        found = climb(model, pixels, labels, start=start, eps=eps, step=2.5 * eps / steps, steps=steps)
+        adversarial = climb(model, pixels, labels, start=start, eps=eps, step=2.5 * eps / steps, steps=steps)
         with torch.no_grad():
-            logits = model(found)
+            logits = model(adversarial)
         loss = F.cross_entropy(logits.float(), labels, reduction="none")
         loss = torch.where(logits.argmax(1) != labels, torch.inf, loss)
-        better = loss > highest
-        strongest, highest = torch.where(better[:, None, None, None], found, strongest), torch.maximum(loss, highest)
+        strongest = torch.where((loss > highest)[:, None, None, None], adversarial, strongest)
+        highest = torch.maximum(loss, highest)
     return strongest
 
 
@@ -78,17 +80,13 @@ def climb(model: Model, pixels: Tensor, labels: Tensor, *, start: Tensor, eps: f
     low, high = (pixels - eps).clamp(min=0), (pixels + eps).clamp(max=WHITE)
     adversarial = start
     for _ in range(steps):
-        ascent = gradient(model, adversarial, labels).sign()
-        adversarial = torch.minimum(torch.maximum(adversarial + step * ascent, low), high)
+        with torch.enable_grad():
+            leaf = adversarial.detach().requires_grad_()
+            # The sum over examples: one does not change another's gradient.
+            loss = F.cross_entropy(model(leaf).float(), labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        adversarial = torch.minimum(torch.maximum(adversarial + step * gradient.sign(), low), high)
     return adversarial
-
-
-def gradient(model: Model, pixels: Tensor, labels: Tensor) -> Tensor:
-    """Of the loss by the pixels. The sum over examples: one does not change another's."""
-    with torch.enable_grad():
-        asked = pixels.detach().requires_grad_()
-        loss = F.cross_entropy(model(asked).float(), labels, reduction="sum")
-        return torch.autograd.grad(loss, asked)[0]
 
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "ifgsm": ifgsm, "pgd": pgd}

@@ -1,4 +1,4 @@
-"""Figure 2: what a network does on the way from one training example to another.
+"""Figure 2: what a network does on the way from one training example to another (section 2).
 
 At x = lam * x_i + (1 - lam) * x_j, for random pairs (i, j) of training examples and 21 lambdas, two measures:
 
@@ -14,39 +14,33 @@ alike, as the paper's symmetric curves do. It also favours mixup, which was trai
 The alternatives: the label of the nearer example, which jumps at lam = 0.5; the predicted one, whose loss is flat wherever
 the network is sure, right or wrong; the label of i alone, whose curve would not be symmetric. Inputs are normalised, so a
 norm scales with the data's deviation: compare networks on the same data, by ratios rather than with the figure's axis.
+Labels are those trained on, and gradients are taken in the precision that the run was trained in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mixup.mixing import MixedBatch, mix, mixed_cross_entropy
+from mixup.errors import UserError
+from mixup.evaluation.finished_run import FinishedRun
+from mixup.evaluation.measurements import Values, tracked, write_measurement
+from mixup.mixing import mix, mixed_cross_entropy
+from mixup.plan import generator
+
+Function = Callable[[Tensor], Tensor]
 
 LAMS = tuple(step / 20 for step in range(21))
-
-
-@dataclass(frozen=True)
-class Between:
-    """One value for each lambda, a mean over pairs, and its standard error (of the sample: 0 where no pair differs).
-
-    miss, miss_error: in percent. gradient_norm, gradient_error: in nats per unit of normalised input. pairs: how many.
-    """
-
-    lam: tuple[float, ...]
-    miss: tuple[float, ...]
-    miss_error: tuple[float, ...]
-    gradient_norm: tuple[float, ...]
-    gradient_error: tuple[float, ...]
-    pairs: int
+PAIRS = 1000  # by default; the paper does not say. A miss rate of 16 % then has a standard error of 1.2 %
+FILE = "between.json"
 
 
 def draw_pairs(n: int, count: int, rng: np.random.Generator) -> Tensor:
-    """Pairs (i, j) of two of n examples, i != j, each ordered pair as likely as another, also again. (count, 2) int64.
+    """Draws pairs (i, j) of n examples, i != j, uniformly and with replacement. Returns (count, 2) int64.
 
     Raises ValueError for n < 2.
     """
@@ -57,65 +51,86 @@ def draw_pairs(n: int, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def between(
-    model: Callable[[Tensor], Tensor],
-    inputs_at: Callable[[Tensor], Tensor],
+    model: Function,
+    inputs_at: Function,
     labels: Tensor,
     pairs: Tensor,
     *,
     lams: Sequence[float] = LAMS,
     batch_size: int,
-) -> Between:
-    """Misses and gradient norms at every lambda, over all pairs.
+    name: str = "",
+) -> tuple[Tensor, Tensor]:
+    """Misses in percent and gradient norms in nats per unit of normalised input, both (lambdas, P) float64.
 
     model: in evaluation mode, (B, ...) normalised inputs -> (B, num_classes) logits; its parameters get no gradient.
     inputs_at: (B,) int64, on the device of the labels -> (B, ...) float inputs without augmentation. labels: (N,) int64.
     pairs: (P, 2) int64, i and j. batch_size: points in a forward pass; inputs are fetched once for all lambdas.
-    Raises ValueError for fewer than two pairs, of which there is no standard error.
+    name: of the run, for the display of progress.
     """
-    if len(pairs) < 2:
-        raise ValueError(f"{len(pairs)} pairs: a standard error needs at least two")
-    misses, norms = by_pair(model, inputs_at, labels, pairs, lams=lams, batch_size=batch_size)
-    miss, miss_error = mean_and_error(misses)
-    norm, norm_error = mean_and_error(norms)
-    return Between(tuple(lams), miss, miss_error, norm, norm_error, len(pairs))
-
-
-def by_pair(
-    model: Callable[[Tensor], Tensor],
-    inputs_at: Callable[[Tensor], Tensor],
-    labels: Tensor,
-    pairs: Tensor,
-    *,
-    lams: Sequence[float] = LAMS,
-    batch_size: int,
-) -> tuple[Tensor, Tensor]:
-    """What `between`, whose arguments these are, takes the means of: misses in percent, and gradient norms, at each lambda
-    for each pair, both (L, P) float64."""
     misses, norms = [], []
-    for chunk in pairs.to(labels.device).split(batch_size):
+    chunks = pairs.to(labels.device).split(batch_size)
+    for chunk in tracked(chunks, f"between training points, {name}", len(chunks)):
         ends, targets = [inputs_at(index) for index in chunk.unbind(1)], labels[chunk]
-        found = [at_lambda(model, ends, targets, lam) for lam in lams]
-        misses.append(torch.stack([miss for miss, _ in found]))
-        norms.append(torch.stack([norm for _, norm in found]))
+        miss, norm = zip(*(at_lambda(model, ends, targets, lam) for lam in lams))
+        misses.append(torch.stack(miss))
+        norms.append(torch.stack(norm))
     return 100 * torch.cat(misses, 1).double(), torch.cat(norms, 1).double()
 
 
-def at_lambda(
-    model: Callable[[Tensor], Tensor], ends: Sequence[Tensor], targets: Tensor, lam: float
-) -> tuple[Tensor, Tensor]:
+def at_lambda(model: Function, ends: Sequence[Tensor], targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
     """ends: x_i and x_j, each (B, ...). targets: (B, 2). Returns misses (B,) bool and gradient norms (B,) float."""
     weights = ends[0].new_tensor([lam, 1 - lam]).expand(len(targets), 2)
     with torch.enable_grad():
-        points = mix(ends, weights[:, :1]).detach().requires_grad_()
+        points = mix(ends[0], ends[1], weights[:, 0]).detach().requires_grad_()
         logits = model(points)
         # The sum over examples: in evaluation mode one does not change another's gradient.
-        loss = mixed_cross_entropy(logits, MixedBatch(points, targets, weights)).sum()
+        loss = mixed_cross_entropy(logits, targets, weights).sum()
         (gradient,) = torch.autograd.grad(loss, points)
     miss = (logits.argmax(1)[:, None] != targets).all(1)
     return miss, gradient.float().flatten(1).norm(dim=1)
 
 
-def mean_and_error(values: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(L, P) -> for each row the mean and its standard error, the sample deviation over the root of P."""
-    error = values.std(1) / values.shape[1] ** 0.5
-    return tuple(values.mean(1).tolist()), tuple(error.tolist())
+def summary(misses: Tensor, norms: Tensor, lams: Sequence[float] = LAMS) -> Values:
+    """Means over pairs at each lambda with their standard errors, the sample deviation over the root of P.
+
+    misses, norms: (lambdas, P). Raises ValueError for fewer than two pairs.
+    """
+    pairs = misses.shape[1]
+    if pairs < 2:
+        raise ValueError(f"{pairs} pairs: a standard error needs at least two")
+    return {
+        "lam": list(lams),
+        "miss": misses.mean(1).tolist(),
+        "miss_error": (misses.std(1) / pairs**0.5).tolist(),
+        "gradient_norm": norms.mean(1).tolist(),
+        "gradient_error": (norms.std(1) / pairs**0.5).tolist(),
+        "pairs": pairs,
+    }
+
+
+# -- of a finished run ---------------------------------------------------------------------------------------------------
+
+
+def measure_between(run: FinishedRun, *, pairs: int = PAIRS) -> Values:
+    """Writes between.json, the `summary` with the seed of the pairs, and returns it."""
+    if len(run.data.train) < 2:
+        raise UserError(f"{run.name} was trained on one example: figure 2 needs at least two")
+    return write_measurement(run.folder, FILE, {**summary(*at_pairs(run, pairs)), "seed": run.config.data.seed})
+
+
+def at_pairs(run: FinishedRun, count: int) -> tuple[Tensor, Tensor]:
+    """`between` of random pairs of the run's training examples. `data.seed` decides the pairs, so that runs on the same
+    training set are measured at the same points."""
+    pairs = draw_pairs(len(run.data.train), count, generator(run.config.data.seed, "between_pairs"))
+    labels = run.data.train.labels.to(run.device)
+    return between(run.of_inputs, partial(training_inputs, run), labels, pairs, batch_size=run.gradient_batch, name=run.name)
+
+
+def training_inputs(run: FinishedRun, index: Tensor) -> Tensor:
+    """(B,) int64 -> the inputs (B, ...) of those training examples, without augmentation."""
+    examples = run.served(run.data.train.select(index.cpu().numpy()))
+    for readable, inputs in examples.in_order([slice(0, len(index))]):
+        if len(readable) == len(index):
+            return inputs
+    why = next(iter(examples.unreadable.values()), "training images cannot be read")
+    raise UserError(f"{why}: restore the file; figure 2 uses every example that is drawn")

@@ -16,7 +16,7 @@ COLDEST, HOTTEST = 0.05, 20.0  # bounds of the temperature: of separable logits 
 @dataclass(frozen=True)
 class Reliability:
     """The diagram's bins, in rising order of confidence. count: predictions in each. confidence, accuracy: their means in
-    percent, not a number where there are none."""
+    percent, NaN for an empty bin."""
 
     count: tuple[int, ...]
     confidence: tuple[float, ...]
@@ -52,20 +52,18 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: i
 
     As `reliability`, of which it is the summary (Guo et al. 2017, equation 3).
     """
-    found = reliability(probabilities, labels, bins=bins)
-    rows = zip(found.count, found.confidence, found.accuracy)
+    diagram = reliability(probabilities, labels, bins=bins)
+    rows = zip(diagram.count, diagram.confidence, diagram.accuracy)
     return math.fsum(count * abs(accuracy - confidence) for count, confidence, accuracy in rows if count) / len(labels)
 
 
-def brier_score(probabilities: Tensor, labels: Tensor) -> float:
-    """Mean over examples of the squared distance to the one-hot label, summed over classes: 0 to 2 (Brier 1950).
+def brier_scores(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Squared distance of each prediction to the one-hot label, summed over classes: 0 to 2 (Brier 1950).
 
-    probabilities: (N, C); labels: (N,) int64. Raises ValueError for N = 0.
+    probabilities: (N, C); labels: (N,) int64. Returns (N,) float64.
     """
-    if len(labels) == 0:
-        raise ValueError("the Brier score of no predictions is undefined")
-    one_hot = torch.nn.functional.one_hot(labels, probabilities.shape[1]).double()
-    return float((probabilities.double() - one_hot).square().sum(1).mean())
+    one_hot = torch.nn.functional.one_hot(labels, probabilities.shape[1])
+    return (probabilities.double() - one_hot).square().sum(1)
 
 
 # -- temperature scaling -------------------------------------------------------------------------------------------------
@@ -100,12 +98,11 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def scaled_probabilities(logits: Tensor, labels: Tensor, rng: np.random.Generator) -> tuple[Tensor, tuple[float, float]]:
-    """Probabilities after temperature scaling, each at a temperature that was fitted on the other half of the examples.
+    """Probabilities after temperature scaling, each half of the examples at the temperature fitted on the other half.
 
-    So no example is judged by a temperature that has seen its label, and none is lost to fitting: halves are drawn at random
-    (`split_halves`), each is scaled by the other's T. logits: (N, C); labels: (N,) int64.
-    Returns (N, C) float64, in the order of the logits, and the T fitted on the first and on the second half. ValueError as
-    of `temperature`, and for N < 2.
+    So no example is judged by a temperature that has seen its label, and none is lost to fitting.
+    logits: (N, C); labels: (N,) int64. Returns (N, C) float64, in the order of the logits, and the T fitted on the first and
+    on the second of `split_halves`. ValueError as of `temperature`, and for N < 2.
     """
     first, second = (half.to(logits.device) for half in split_halves(len(labels), rng))
     of_first, of_second = (temperature(logits[half], labels[half]) for half in (first, second))

@@ -1,7 +1,7 @@
-"""Two networks on the same test examples: how large is the difference, beyond the choice of examples?
+"""The difference of two networks on the same test examples, with intervals over the choice of examples.
 
-The interval is over test examples, for these two networks as they are. It says nothing of other seeds, for which
-`mixup.statistics` compares runs in pairs: two networks of one recipe also differ by such an interval.
+The intervals are for these two networks as they are. They say nothing of other seeds, whose runs the ledger compares in
+pairs: two networks of one recipe also differ by such an interval.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VALUES_AT_ONCE = 2**22  # resampled values in memory, 8 bytes each, and as many 
 
 @dataclass(frozen=True)
 class Difference:
-    """mean of b - a, and the ends of its interval, in the units of the values."""
+    """Mean of b - a, and the ends of its interval, in the units of the values."""
 
     mean: float
     low: float
@@ -45,7 +45,7 @@ def paired_bootstrap(
         return Difference(mean, mean, mean)
     # The mean's difference is the differences' mean, so one sample is enough. The percentile method rather than BCa, which
     # costs N^2 and is no better at the size of a test set: at N = 100 both cover 93 to 96 % of the time.
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (differences,),
         np.mean,
         vectorized=True,
@@ -55,4 +55,22 @@ def paired_bootstrap(
         method="percentile",
         random_state=rng,  # the name that scipy before 1.15 knows
     ).confidence_interval
-    return Difference(mean, float(found.low), float(found.high))
+    return Difference(mean, float(interval.low), float(interval.high))
+
+
+def binned_bootstrap(a: np.ndarray, b: np.ndarray, rng: np.random.Generator, *, resamples: int = 2000) -> Difference:
+    """`paired_bootstrap` of sums over bins of |mean over examples|, such as calibration errors. a, b: (N, bins).
+
+    Resampling makes every gap wider, in a and b unequally: the interval is moved by what that does to the mean.
+    """
+
+    def total(gaps: np.ndarray) -> np.ndarray:
+        return np.abs(gaps).sum(-1)
+
+    count, resampled = len(a), []
+    for _ in range(resamples):
+        times = np.bincount(rng.integers(count, size=count), minlength=count)  # how often each example is drawn
+        resampled.append(total(times @ b / count) - total(times @ a / count))
+    mean = float(total(b.mean(0)) - total(a.mean(0)))
+    low, high = np.quantile(resampled, [0.025, 0.975]) - np.mean(resampled) + mean
+    return Difference(mean, float(low), float(high))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,9 +18,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-Corruption = Callable[[Tensor, int, torch.Generator], Tensor]
+from mixup.evaluation.attacks import WHITE
 
-WHITE = 255.0
 SEVERITIES = (1, 2, 3)
 # By severity:
 NOISE_STD = (8.0, 16.0, 32.0)  # grey levels, of 255
@@ -33,8 +31,8 @@ BLUR_REACH = 3  # deviations after which the Gaussian is cut off
 
 def noise(pixels: Tensor, severity: int, rng: torch.Generator) -> Tensor:
     """Independent Gaussian noise on every pixel and channel, drawn on the device of `rng`: a CPU's is the same anywhere."""
-    drawn = torch.randn(pixels.shape, generator=rng, device=rng.device).to(pixels.device)
-    return (pixels + strength(NOISE_STD, severity) * drawn).clamp(0, WHITE)
+    normal = torch.randn(pixels.shape, generator=rng, device=rng.device).to(pixels.device)
+    return (pixels + strength(NOISE_STD, severity) * normal).clamp(0, WHITE)
 
 
 def blur(pixels: Tensor, severity: int, rng: torch.Generator) -> Tensor:
@@ -53,27 +51,19 @@ def contrast(pixels: Tensor, severity: int, rng: torch.Generator) -> Tensor:
 def jpeg(pixels: Tensor, severity: int, rng: torch.Generator) -> Tensor:
     """Each image rounded, compressed and read again, on the CPU, with colours at half the resolution as JPEG has them."""
     quality = int(strength(JPEG_QUALITY, severity))
-    whole = pixels.round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
-    found = [compressed(image.squeeze(2) if image.shape[2] == 1 else image, quality) for image in whole]
-    if not found:
-        return pixels.clone()
-    # By Pillow: torchvision's own JPEG is deprecated as of 0.29.
-    return torch.from_numpy(np.stack(found).reshape(whole.shape)).permute(0, 3, 1, 2).to(pixels).contiguous()
-
-
-def compressed(image: np.ndarray, quality: int) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8, there and back."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "jpeg", quality=quality)
-    with Image.open(file) as read:
-        return np.array(read)
+    levels = pixels.round().to("cpu", torch.uint8).permute(0, 2, 3, 1).numpy()
+    changed = np.empty_like(levels)
+    for image, target in zip(levels, changed):
+        file = io.BytesIO()  # by Pillow: torchvision's own JPEG is deprecated as of 0.29
+        Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(file, "jpeg", quality=quality)
+        target[:] = np.asarray(Image.open(file)).reshape(image.shape)
+    return torch.from_numpy(changed).permute(0, 3, 1, 2).to(pixels).contiguous()
 
 
 def strength(by_severity: tuple[float, ...], severity: int) -> float:
-    """ValueError for a severity that there is not."""
     if severity not in SEVERITIES:
         raise ValueError(f"severity={severity}: give one of {', '.join(map(str, SEVERITIES))}")
     return by_severity[severity - 1]
 
 
-CORRUPTIONS: dict[str, Corruption] = {"noise": noise, "blur": blur, "contrast": contrast, "jpeg": jpeg}
+CORRUPTIONS = {corruption.__name__: corruption for corruption in (noise, blur, contrast, jpeg)}

@@ -1,10 +1,9 @@
-"""A finished run, opened from what it left: configuration, record and weights, with the data that it was trained on."""
+"""A finished run, opened from its files: configuration, record and weights, with the data that it was trained on."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +18,13 @@ from torch import Tensor, nn
 from mixup.data import Dataset, Examples, Split, serve
 from mixup.errors import UserError
 from mixup.evaluation.attacks import PixelModel
-from mixup.evaluation.measurements import stamp
+from mixup.evaluation.measurements import run_name, stamp
 from mixup.plan import generator
 from mixup.run import records
 from mixup.run.config import TrainConfig, from_dict
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate
 from mixup.training.setup import autocast, build, choose_device, load, loader_workers, place
-
-Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,21 @@ class FinishedRun:
 
     @property
     def name(self) -> str:
-        """The experiment and the label, as in the run's path."""
-        return f"{self.folder.resolve().parent.name}/{self.folder.resolve().name}"
+        return run_name(self.folder)
+
+    @cached_property
+    def stamp(self) -> dict[str, str]:
+        return stamp(self.folder)
 
     @property
     def takes_images(self) -> bool:
         """Whether inputs are pixels: neither a table nor a spectrogram, which come normalised."""
         return bool(self.data.info.mean)
 
-    @cached_property
-    def train(self) -> Examples:
-        """The training examples without augmentation."""
-        return self.served(self.data.train)
-
-    @cached_property
-    def test(self) -> Examples:
-        return self.served(self.data.test)
+    @property
+    def gradient_batch(self) -> int:
+        """How many examples at once fit in memory with a backward pass: as many as in training."""
+        return max(1, min(self.config.trainer.eval_batch_size, self.config.trainer.batch_size // self.record["world_size"]))
 
     def served(self, split: Split) -> Examples:
         """Part of the data on the device, without augmentation."""
@@ -78,7 +74,7 @@ class FinishedRun:
 
     @cached_property
     def pixel_model(self) -> PixelModel:
-        """The network behind its normalisation, without the precision: see `of_pixels`. UserError where it takes none."""
+        """The network behind its normalisation, without autocast: see `of_pixels`. UserError if inputs are not images."""
         if not self.takes_images:
             raise UserError(f"{self.name}: {self.config.data.name} is no data set of images, and has no pixels to change")
         return PixelModel(self.model, self.data.info, self.device)
@@ -93,53 +89,44 @@ class FinishedRun:
         with self.autocast():
             return self.model(inputs).float()
 
-    def evaluate(self, examples: Examples) -> tuple[dict[str, float], Tensor]:
-        """Means and logits, as training evaluates."""
+    def evaluate(self, split: Split) -> tuple[dict[str, float], Tensor]:
+        """Means and logits (N, num_classes) on the CPU, as training evaluates; logits of unreadable examples are NaN."""
         size = self.config.trainer.eval_batch_size
-        return evaluate(self.model, examples, batch_size=size, autocast=self.autocast, group=Group())
+        means, logits = evaluate(self.model, self.served(split), batch_size=size, autocast=self.autocast, group=Group())
+        return means, logits.cpu()
 
     @cached_property
     def tested(self) -> tuple[dict[str, float], Tensor]:
-        """Means over the test set and its logits (N, num_classes) on the CPU, those of unreadable examples not a number."""
-        means, logits = self.evaluate(self.test)
-        return means, logits.cpu()
+        """`evaluate` of the test set."""
+        return self.evaluate(self.data.test)
 
     def logits(self, rows: np.ndarray) -> Tensor:
         """(len(rows), num_classes) on the CPU, of these examples of the test set."""
         if "tested" in self.__dict__ or len(rows) == len(self.data.test):
             return self.tested[1][torch.from_numpy(rows)]
-        return self.evaluate(self.served(self.data.test.select(rows)))[1].cpu()
+        return self.evaluate(self.data.test.select(rows))[1]
 
     def test_rows(self, examples: int | None) -> np.ndarray:
-        """So many test examples, class-balanced and drawn by `data.seed`, in rising order; all of them for None."""
-        rng = generator(self.config.data.seed, "evaluated_examples")
-        return balanced_rows(self.data.test.labels.numpy(), examples, rng)
-
-    @cached_property
-    def stamp(self) -> dict[str, str]:
-        return stamp(self.folder)
-
-    @property
-    def gradient_batch(self) -> int:
-        """How many examples at once fit in memory with a backward pass: as many as in training."""
-        return max(1, min(self.config.trainer.eval_batch_size, self.config.trainer.batch_size // self.record["world_size"]))
+        """Indices of test examples, class-balanced, drawn by `data.seed`, in rising order; all of them for None."""
+        return balanced_rows(self.data.test.labels.numpy(), examples, generator(self.config.data.seed, "evaluated_examples"))
 
 
 def open_finished_run(
     folder: Path, *, root: str | None, device: str, like: FinishedRun | None = None, setting: str = "run"
 ) -> FinishedRun:
-    """The run in `folder`, ready to be evaluated. root: where the data lies here; None for where it lay in training.
+    """The run in `folder`, ready to be evaluated. root: `data.root` here; None for that of the training.
 
     like: another run, whose data is used where both configurations ask for the same, instead of read again.
-    setting: what named the folder, for messages.
+    setting: the setting that named the folder, for messages.
     Raises UserError with the remedy for a folder without a finished run, other data, or weights that do not load.
     """
     record = records.read_record(folder) if folder.is_dir() else None
     if record is None:
-        raise UserError(f"{setting}={folder}: {what_is_missing(folder)}")
+        raise UserError(f"{setting}={folder}: {missing_run(folder)}")
     if record["config"].get("gan"):
         raise UserError(
-            f"{setting}={folder}: no classifier (a GAN of figure 5?); collect its evidence, and make figures draws it"
+            f"{setting}={folder} is a GAN, and only classifiers can be evaluated: its runs are made by "
+            "`python train.py -m experiment=figure5_gan`, its pictures by `make figures`"
         )
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
     config.data.root = root or config.data.root
@@ -162,45 +149,46 @@ def open_finished_run(
     return FinishedRun(folder, config, record, data, fingerprint, chosen, model.eval().requires_grad_(False))
 
 
-def what_is_missing(folder: Path) -> str:
+def missing_run(folder: Path) -> str:
+    """Why the folder has no record, for a message."""
     if not folder.is_dir():
         return "no such directory; runs lie at runs/<name>/<label>-<hash>"
     if (folder / "config.yaml").exists():
         return "this run has not finished; the command that started it resumes it"
-    inside = sorted(file.parent.name for file in folder.glob("*/record.json"))
-    return f"no run, but it holds some: {', '.join(inside[:3])}, ..." if inside else "no run lies here"
+    runs = sorted(file.parent.name for file in folder.glob("*/record.json"))
+    return f"no run, but a folder of runs: {', '.join(runs[:3])}, ..." if runs else "no run lies here"
 
 
 def require_same_test_set(run: FinishedRun, other: FinishedRun, *, setting: str) -> None:
-    """UserError unless both were tested on the same examples. setting: what named the other one, for the message."""
+    """UserError unless both were tested on the same examples. setting: the setting that named the other run."""
     if run.data.test is other.data.test:
         return
-    if run.config.data.name != other.config.data.name:
-        raise UserError(
-            f"{setting}={other.folder} was tested on {other.config.data.name}, and run={run.folder} on "
-            f"{run.config.data.name}: name two runs of one data set"
-        )
     if digest(run.data.test) != digest(other.data.test):
+        here, there = (f"{each.config.data.name}, {len(each.data.test):,} examples" for each in (run, other))
         raise UserError(
-            f"{setting}={other.folder} has another test set than run={run.folder} ({len(other.data.test):,} and "
-            f"{len(run.data.test):,} examples): name two runs with equal data.test_size and data.seed"
+            f"{setting}={other.folder} has another test set ({there}) than run={run.folder} ({here}): name two runs with "
+            "equal data.name, data.test_size and data.seed"
         )
 
 
 def digest(split: Split) -> str:
-    """A SHA-256 over labels, and inputs or what stands for them."""
+    """A SHA-256 over labels, and inputs or their digests."""
     content = split.inputs if split.identity is None else split.identity
     assert isinstance(content, Tensor), "files have an identity"
     return hashlib.sha256(content.contiguous().numpy().tobytes() + split.labels.numpy().tobytes()).hexdigest()
 
 
 def balanced_rows(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Indices of `size` examples in rising order, as many of each class as there are or can be; all of them for None."""
+    """Indices of `size` examples in rising order, as many of each class as there are or can be; all of them for None.
+
+    Unlike `data.labels.balanced_subset` it takes a class that is too small as it is, and it draws other examples from the
+    same generator, which the measurements in results/ were made on.
+    """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
     order = rng.permutation(len(labels))
-    turn = np.empty(len(labels), np.int64)  # the first of every class, then the second of every class, ...
+    rank = np.empty(len(labels), np.int64)  # 0 for the first example of every class, 1 for the second, ...
     for label in np.unique(labels):
         members = labels[order] == label
-        turn[members] = np.arange(members.sum())
-    return np.sort(order[np.argsort(turn, kind="stable")[:size]])
+        rank[members] = np.arange(members.sum())
+    return np.sort(order[np.argsort(rank, kind="stable")[:size]])

@@ -1,4 +1,4 @@
-"""What an evaluation leaves in a run's directory: JSON that says which network it is of, so that it is made once."""
+"""Measurements of finished runs: JSON files in a run's directory that name the network they are of. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ Step = TypeVar("Step")
 Values = dict[str, Any]
 
 
+def run_name(folder: Path) -> str:
+    """The experiment and the label, as in the run's path."""
+    return "/".join(folder.resolve().parts[-2:])
+
+
 def stamp(folder: Path) -> dict[str, str]:
-    """Which network a measurement is of: the run's name and label, the hash of its configuration, the SHA-256 of its
-    weights. OSError or UserError where there is no finished run."""
+    """Identifies a run's network: name, label, hash of the configuration, SHA-256 of the weights.
+
+    OSError or UserError if there is no finished run.
+    """
     record = records.read_record(folder)
     if record is None:
         raise UserError(f"{folder}: this run has not finished; the command that started it resumes it")
@@ -33,15 +40,14 @@ def stamp(folder: Path) -> dict[str, str]:
 
 
 def write_measurement(folder: Path, file: str, values: Values) -> Values:
-    """Writes the values with the run's stamp and returns both; what is no finite number is null, since JSON has no word
-    for it."""
-    whole = {"run": stamp(folder), **finite(values)}
-    write_json(folder / file, whole)
-    return whole
+    """Writes the values with the run's stamp and returns both; numbers that are not finite become null, as JSON has none."""
+    content = {"run": stamp(folder), **finite(values)}
+    write_json(folder / file, content)
+    return content
 
 
 def read_measurement(folder: Path, file: str) -> Values | None:
-    """What the file says, or None where it is absent, damaged, or of other weights than the run has now."""
+    """The file's content, or None if it is absent, damaged, or of other weights than the run has now."""
     try:
         values = json.loads((folder / file).read_text())
     except (FileNotFoundError, ValueError):
@@ -58,15 +64,15 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def tracked(steps: Iterable[Step], what: str, total: int, *, every_seconds: float = 30.0) -> Generator[Step, None, None]:
-    """The same steps, with a bar on a terminal, and elsewhere a line every so often while it takes longer than that."""
+def tracked(steps: Iterable[Step], title: str, total: int, *, every_seconds: float = 30.0) -> Generator[Step, None, None]:
+    """Yields the steps and shows a progress bar on a terminal, elsewhere a line every `every_seconds`."""
     console = Console(stderr=True)
     if console.is_terminal:
-        yield from track(steps, what, total=total, console=console, transient=True)
+        yield from track(steps, title, total=total, console=console, transient=True)
         return
-    said = time.monotonic()
+    printed = time.monotonic()
     for number, step in enumerate(steps, 1):
         yield step
-        if time.monotonic() - said >= every_seconds:
-            print(f"{what}: {number} of {total}", file=sys.stderr, flush=True)
-            said = time.monotonic()
+        if time.monotonic() - printed >= every_seconds:
+            print(f"{title}: {number} of {total}", file=sys.stderr, flush=True)
+            printed = time.monotonic()

@@ -1,35 +1,34 @@
-"""What `eval.py` is asked for: its settings, and their checks."""
+"""The settings of `eval.py`, and their checks. Imports no torch."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from mixup.errors import UserError, suggestion
 from mixup.run.config import check, check_choice, check_device
 
-ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}  # what they are called
-EXAMPLES = 1000  # test examples for what costs many passes, unless asked otherwise
+ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}  # names for people
+CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}
+EXAMPLES = 1000  # test examples for measures of many forward passes, by default
 
 
 @dataclass
 class EvalConfig:
-    """Everything `eval.py` is asked for: a finished run's directory, `data.root` and `trainer.device` for it here, and what
-    is measured. Nothing of `attack` and `between` is the report card."""
+    """The settings of `eval.py`; without `attack` and `between` it measures the report card."""
 
     run: str = MISSING
-    root: str | None = None
+    root: str | None = None  # `data.root` here
     device: str = "auto"
-    against: str | None = None  # a second run, beside the first
+    against: str | None = None  # a second run to compare with
     attack: list[str] = dataclasses.field(default_factory=list)
-    eps: list[float] = dataclasses.field(default_factory=list)  # of the attacks, in pixels, 0 to 255
+    eps: list[float] = dataclasses.field(default_factory=list)  # bounds of the attacks, in pixels, 0 to 255
     source: str | None = None  # the run that adversarial examples are made on; None for `run` itself
     between: bool = False
-    pairs: int | None = None  # of training examples, for figure 2; None for its own number
+    pairs: int | None = None  # of training examples, for figure 2; None for the default
     examples: int | None = EXAMPLES  # of the test set, class-balanced; None for all
 
     def __post_init__(self) -> None:
@@ -42,18 +41,21 @@ class EvalConfig:
         check("examples", self.examples, self.examples is None or self.examples >= 1, "at least 1, or all")
         for name in ("eps", "source"):
             if getattr(self, name) and not self.attack:
-                raise UserError(f"{name} is of attacks: name them too, as attack=fgsm,ifgsm")
+                raise UserError(f"{name} applies to attacks only; add attack=fgsm,ifgsm")
         if self.attack and self.between:
-            raise UserError("attack and between are two evaluations: ask for one after the other")
+            raise UserError("attack and between cannot be combined: run eval.py once for each")
         if self.attack and self.against:
-            raise UserError("attack has no second run to compare with; source=DIR names the one that examples are made on")
+            raise UserError("against does not apply to attacks; source=DIR names the run that the examples are made on")
         if self.attack and not self.eps:
             self.eps = [4.0]  # the paper's
 
 
 def eval_config(arguments: list[str]) -> EvalConfig:
-    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs."""
-    values = {}
+    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs.
+
+    UserError, or OmegaConf's for a value of the wrong type.
+    """
+    values: dict[str, Any] = {}
     known = [item.name for item in dataclasses.fields(EvalConfig)]
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -61,32 +63,9 @@ def eval_config(arguments: list[str]) -> EvalConfig:
             raise UserError(f"{argument}: write key=value, as run={argument}")
         if key not in known:
             raise UserError(f"{key}: no such setting{suggestion(key, known)}; there are {', '.join(known)}")
-        values[key] = parsed(key, value)
+        values[key] = [word for word in value.split(",") if word] if key in ("attack", "eps") else value
     if not values.get("run"):
-        raise UserError("which run? run=DIR, a directory with a record.json, as runs/<name>/<label>-<hash>")
-    return EvalConfig(**values)
-
-
-def parsed(key: str, value: str) -> Any:
-    """The value as EvalConfig holds it. UserError where it is none of its type."""
-    if key == "attack":
-        return [name for name in value.split(",") if name]
-    if key == "eps":
-        return [number(key, word, float) for word in value.split(",") if word]
-    if key == "examples" and value == "all":
-        return None
-    if key in ("examples", "pairs"):
-        return number(key, value, int)
-    if key == "between":
-        check_choice(key, value.lower(), ["true", "false"])
-        return value.lower() == "true"
-    return value
-
-
-def number(key: str, word: str, kind: type[float] | type[int]) -> float:
-    try:
-        value = kind(word)
-    except ValueError:
-        raise UserError(f"{key}={word}: write a {'whole ' if kind is int else ''}number") from None
-    check(key, value, math.isfinite(value), "a finite number")
-    return value
+        raise UserError("run is missing: run=DIR names a directory with a record.json, as runs/<name>/<label>-<hash>")
+    if values.get("examples") == "all":
+        values["examples"] = None
+    return cast(EvalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(EvalConfig), values)))

@@ -1,7 +1,7 @@
-"""What a sweep measures of each of its runs once all have finished: `evaluate=attacks|between|card|surface`.
+"""Measures every run of a sweep once all have finished: `evaluate=attacks|between|card|surface`.
 
-Each measurement is a JSON file in the run's directory that says which weights it is of. One that is there, whole and of the
-present weights, is not made again: a killed sweep goes on where it was, and a finished one does nothing.
+Each measurement is a JSON file in the run's directory that names the weights it is of. A complete one of the present weights
+is not made again, so the same command continues a killed sweep, and does nothing for a finished one.
 """
 
 from __future__ import annotations
@@ -12,91 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from mixup.errors import UserError
 from mixup.evaluation.attack_errors import CELLS, measure_attacks
 from mixup.evaluation.attack_errors import FILE as ATTACKS_FILE
-from mixup.evaluation.figure2 import PAIRS, measure_between
+from mixup.evaluation.between import PAIRS, measure_between
 from mixup.evaluation.finished_run import FinishedRun, open_finished_run
-from mixup.evaluation.measurements import Values, read_measurement, stamp, write_measurement
+from mixup.evaluation.measurements import read_measurement, stamp
 from mixup.evaluation.report_card import make_card
 from mixup.evaluation.settings import EXAMPLES
+from mixup.evaluation.surface import measure_surface
 from mixup.run import records
 from mixup.run.config import from_dict
 from mixup.run.identity import identity
-
-GRID = 64  # points a side, about as many as figure 1(b) shows
-MARGIN = 1.2  # the side of the square that is shown, over that of the data's
-
-
-def evaluate_sweep(wanted: str, folders: Sequence[Path], *, root: str | None, device: str) -> int:
-    """Measures every finished run of a sweep; what fails for one is said and does not end the others.
-
-    root, device: `data.root` and `trainer.device` here. Returns the exit status, 1 where something could not be measured.
-    """
-    if wanted == "attacks":
-        return int(bool(attack_sweep(folders, root=root, device=device)))
-    faults: list[str] = []
-    like: FinishedRun | None = None
-    for number, folder in enumerate(folders, 1):
-        place = f"[{number}/{len(folders)}] {wanted} of {folder}"
-        with noting(faults, place):
-            if is_done(folder, wanted):
-                print(f"{place}: measured before", flush=True)
-                continue
-            print(place, flush=True)
-            like = open_finished_run(folder, root=root, device=device, like=like)
-            MEASURES[wanted](like)
-    return int(bool(faults))
-
-
-@contextlib.contextmanager
-def noting(faults: list[str], what: str) -> Iterator[None]:
-    """Says what went wrong, notes it and goes on. RuntimeError: a GPU without memory left."""
-    try:
-        yield
-    except (UserError, OSError, RuntimeError) as error:
-        faults.append(f"{what}: {error}")
-        print(f"{what} failed: {error}", file=sys.stderr, flush=True)
-
-
-def is_done(folder: Path, wanted: str) -> bool:
-    """Whether the measurement is there, of the present weights and of as many examples or pairs as a sweep takes."""
-    values = read_measurement(folder, f"{wanted}.json")
-    if values is None:
-        return False
-    if wanted == "between":
-        return values["pairs"] >= PAIRS
-    return wanted == "surface" or values["examples"] >= usual_examples(folder)
-
-
-def usual_examples(folder: Path) -> int:
-    """How many test examples a measurement of a sweep is of, at least: what cannot be read may be among those drawn."""
-    data = (records.read_record(folder) or {})["data"]
-    return min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
-
-
-# -- figure 1 ------------------------------------------------------------------------------------------------------------
-
-
-def measure_surface(run: FinishedRun) -> Values:
-    """The probability of class 1 over the plane, as figure 1(b) shades it: surface.json with `x` and `y`, GRID values each,
-    `probability`, a row for each y, and the training `points` (N, 2) with their `labels`. UserError for other data."""
-    points = run.data.train.inputs
-    if not isinstance(points, torch.Tensor) or points.shape[1:] != (2,) or run.data.info.num_classes != 2:
-        raise UserError(f"{run.name}: a decision surface is of two classes in the plane, such as data=rings")
-    low, high = points.min(0).values, points.max(0).values
-    half = MARGIN * float((high - low).max()) / 2
-    x, y = (torch.linspace(float(middle) - half, float(middle) + half, GRID) for middle in (low + high) / 2)
-    grid = torch.cartesian_prod(y, x).flip(1)  # x runs fastest
-    with torch.no_grad():
-        probability = torch.softmax(run.of_inputs(grid.to(run.device)), 1)[:, 1].view(GRID, GRID)
-    parts = {"x": x, "y": y, "probability": probability, "points": points}
-    values = {name: np.round(part.cpu().numpy().astype(np.float64), 6).tolist() for name, part in parts.items()}
-    return write_measurement(run.folder, "surface.json", {**values, "labels": run.data.train.labels.tolist()})
-
 
 MEASURES: dict[str, Callable[[FinishedRun], object]] = {
     "between": measure_between,
@@ -105,12 +32,74 @@ MEASURES: dict[str, Callable[[FinishedRun], object]] = {
 }
 
 
+def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, device: str) -> int:
+    """Measures every finished run of a sweep; a failure for one run is printed and does not end the others.
+
+    kind: `attacks`, `between`, `card` or `surface`. root, device: `data.root` and `trainer.device` here.
+    Returns the exit status, 1 if something could not be measured.
+    """
+    faults: list[str] = []
+    victims = black_boxes(folders) if kind == "attacks" else {}
+    title = "attacks made on" if kind == "attacks" else f"{kind} of"
+    run: FinishedRun | None = None
+    for number, folder in enumerate(folders, 1):
+        place = f"[{number}/{len(folders)}] {title} {folder}"
+        with noting(faults, place):
+            if kind == "attacks":
+                targets = [target for target in [folder, *victims[folder]] if not is_attacked(target, folder)]
+            else:
+                targets = [] if is_measured(folder, kind) else [folder]
+            if not targets:
+                print(f"{place}: measured before", flush=True)
+                continue
+            print(f"{place}, shown to {len(targets)} runs" if len(targets) > 1 else place, flush=True)
+            run = open_finished_run(folder, root=root, device=device, like=run)
+            if kind != "attacks":
+                MEASURES[kind](run)
+                continue
+            opened = [run] if folder in targets else []
+            for target in targets:
+                if target != folder:
+                    with noting(faults, f"attacks on {target}"):
+                        opened.append(open_finished_run(target, root=root, device=device, like=run))
+            if opened:
+                measure_attacks(run, opened, CELLS, examples=EXAMPLES)
+    return int(bool(faults))
+
+
+@contextlib.contextmanager
+def noting(faults: list[str], task: str) -> Iterator[None]:
+    """Prints an error and adds it to the faults instead of raising it. RuntimeError: a GPU out of memory."""
+    try:
+        yield
+    except (UserError, OSError, RuntimeError) as error:
+        faults.append(f"{task}: {error}")
+        print(f"{task} failed: {error}", file=sys.stderr, flush=True)
+
+
+def is_measured(folder: Path, kind: str) -> bool:
+    """Whether the measurement exists, of the present weights and of as many examples or pairs as a sweep takes."""
+    values = read_measurement(folder, f"{kind}.json")
+    if values is None:
+        return False
+    if kind == "between":
+        return values["pairs"] >= PAIRS
+    return kind == "surface" or values["examples"] >= default_examples(folder)
+
+
+def default_examples(folder: Path) -> int:
+    """The number of test examples in a sweep's measurement, less the unreadable ones, which may be among those drawn."""
+    data = (records.read_record(folder) or {})["data"]
+    return min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
+
+
 # -- table 3 -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A run of the sweep: what decides which run attacks which. settings: all that can change numbers but seed and alpha."""
+    """A run of the sweep, as far as it decides which run attacks which. settings: all that can change numbers except seed
+    and alpha."""
 
     folder: Path
     label: str
@@ -124,53 +113,37 @@ class Entry:
         if record is None:
             raise UserError(f"{folder}: this run has not finished")
         settings = identity(from_dict(record["config"]))
-        rest = {name: value for name, value in sorted(settings.items()) if name not in ("seed", "mixup.alpha")}
-        return cls(folder, record["label"], record["seed"], record["alpha"], repr(rest))
+        shared = {name: value for name, value in sorted(settings.items()) if name not in ("seed", "mixup.alpha")}
+        return cls(folder, record["label"], record["seed"], record["alpha"], repr(shared))
 
 
 def attacker(run: Entry, runs: Sequence[Entry]) -> Entry | None:
-    """Whose examples a run meets in the black box: those of the ERM run of the next seed, the first one coming after the
-    last; None without. So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section 3.5.
-    Not those of its own seed: these two share initial weights and data order, and what is made on one fits the other."""
+    """The run whose examples attack `run` in the black box: the ERM run of the next seed, the first seed following the last;
+    None if there is none. So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section
+    3.5. It is not the ERM run of the same seed, which shares initial weights and data order: its examples fit both."""
     erm = {other.seed: other for other in runs if other.alpha == 0 and other.settings == run.settings}
     following = min(erm, key=lambda seed: (seed <= run.seed, seed), default=run.seed)
     return None if following == run.seed else erm[following]
 
 
-def attack_sweep(folders: Sequence[Path], *, root: str | None, device: str) -> list[str]:
-    """White box of every run, black box by `attacker`. Examples are made once on each run, and shown to all they are for."""
+def black_boxes(folders: Sequence[Path]) -> dict[Path, list[Path]]:
+    """For each run the other runs that its adversarial examples attack; so examples are made once on each run."""
     runs = [Entry.of(folder) for folder in folders]
-    attackers = {run.folder: attacker(run, runs) for run in runs}
+    victims: dict[Path, list[Path]] = {folder: [] for folder in folders}
     for run in runs:
-        if attackers[run.folder] is None:
+        source = attacker(run, runs)
+        if source is None:
             print(f"no black box for {run.label}: this sweep has no ERM run of another seed and its settings", flush=True)
-    faults: list[str] = []
-    like: FinishedRun | None = None
-    for number, run in enumerate(runs, 1):
-        victims = [run, *(other for other in runs if attackers[other.folder] == run)]
-        place = f"[{number}/{len(runs)}] attacks made on {run.folder}"
-        with noting(faults, place):
-            left = [victim for victim in victims if not is_attacked(victim.folder, run.folder)]
-            if not left:
-                print(f"{place}: measured before", flush=True)
-                continue
-            print(f"{place}, shown to {len(left)} runs" if len(left) > 1 else place, flush=True)
-            source = like = open_finished_run(run.folder, root=root, device=device, like=like)
-            targets = [source] if run in left else []
-            for victim in left:
-                if victim != run:
-                    with noting(faults, f"attacks on {victim.folder}"):
-                        targets.append(open_finished_run(victim.folder, root=root, device=device, like=source))
-            if targets:
-                measure_attacks(source, targets, CELLS, examples=EXAMPLES)
-    return faults
+        else:
+            victims[source.folder].append(run.folder)
+    return victims
 
 
 def is_attacked(folder: Path, source: Path) -> bool:
     """Whether the run's attacks.json has every cell of those made on the source, of both runs' present weights."""
     values = read_measurement(folder, ATTACKS_FILE)
-    if values is None or values["examples"] < usual_examples(folder):
+    if values is None or values["examples"] < default_examples(folder):
         return False
     weights = stamp(source)["weights_sha256"]
-    found = {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights}
-    return found >= set(CELLS)
+    measured = {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights}
+    return measured >= set(CELLS)

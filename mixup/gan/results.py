@@ -20,7 +20,7 @@ from mixup.run.display import duration
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash
 from mixup.training import checkpoint
-from mixup.training.cost import parameter_count
+from mixup.training.dry_run import parameter_count
 from mixup.training.setup import device_name
 
 STRICT, LOOSE = 3, 10  # standard deviations from a centre within which a sample is good

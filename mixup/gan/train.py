@@ -16,7 +16,7 @@ from mixup.run import records, tracking
 from mixup.run.config import TrainConfig, plain
 from mixup.run.files import write_atomic
 from mixup.training.distributed import Group
-from mixup.training.resuming import Stopped, Stops
+from mixup.training.signals import Stopped, Stops
 
 __all__ = ["Stopped", "train"]
 

@@ -1,7 +1,5 @@
 """The networks of the paper by name. They know nothing of mixing."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -10,26 +8,24 @@ from typing import Any
 from torch import nn
 
 from mixup.errors import UserError, suggestion
-from mixup.models.densenet import densenet
+from mixup.models.densenet import DenseNet
 from mixup.models.from_timm import imagenet_resnet, timm_model
 from mixup.models.lenet import lenet, speech_lenet
 from mixup.models.mlp import mlp
-from mixup.models.preact_resnet import preact_resnet18
+from mixup.models.preact_resnet import PreActResNet18
 from mixup.models.vgg import vgg11
-from mixup.models.wide_resnet import wide_resnet
+from mixup.models.wide_resnet import WideResNet
 
+IMAGENET_RESNETS = ("resnet50", "resnet101", "resnext101_32x4d", "resnext101_64x4d")  # of table 1
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "lenet": lenet,
-    "preact_resnet18": preact_resnet18,
-    "wrn28": wide_resnet,
-    "densenet": densenet,
+    "preact_resnet18": PreActResNet18,
+    "wrn28": WideResNet,
+    "densenet": DenseNet,
     "vgg11": vgg11,
     "speech_lenet": speech_lenet,
     "mlp": mlp,
-    "resnet50": partial(imagenet_resnet, "resnet50"),
-    "resnet101": partial(imagenet_resnet, "resnet101"),
-    "resnext101_32x4d": partial(imagenet_resnet, "resnext101_32x4d"),
-    "resnext101_64x4d": partial(imagenet_resnet, "resnext101_64x4d"),
+    **{arch: partial(imagenet_resnet, arch) for arch in IMAGENET_RESNETS},
     "timm": timm_model,
 }
 
@@ -37,7 +33,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def build_model(name: str, *, num_classes: int, input_shape: tuple[int, ...], **options: Any) -> nn.Module:
     """A network with fresh weights from torch's global generator, for inputs (B, *input_shape), channels first.
 
-    options: `depth`, `width`, `dropout`, ... as the network's function takes them; None takes its default.
+    options: `depth`, `width`, `dropout`, ... as the network takes them; None takes its default.
     Raises UserError for an unknown name, an option that the network does not have, or inputs it cannot take.
     """
     if name not in MODELS:

@@ -1,10 +1,8 @@
 """DenseNet-BC for small images (Huang et al. 2017), the DenseNet-BC-190 with growth 40 of figure 3.
 
 Every layer reads the features of all layers before it. The body passes them on as a list, so that a concatenation is made
-where it is read, and can be thrown away and made again.
+where it is read, and can be dropped and recomputed.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +20,7 @@ class PointwiseConv(nn.Module):
     """BN-ReLU-1x1 convolution-dropout of the concatenated features; [(B, c, H, W), ...] -> (B, out_channels, H, W).
 
     memory_efficient: the concatenation and its BN-ReLU, nearly all of a DenseNet's memory, are not kept for the backward
-    pass but computed again in it (Pleiss et al. 2017). The convolution is not: PyTorch stops as soon as its input is there.
+    pass but recomputed in it (Pleiss et al. 2017). The convolution is not: PyTorch stops as soon as its input is there.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, dropout: float, memory_efficient: bool) -> None:
@@ -33,30 +31,33 @@ class PointwiseConv(nn.Module):
         self.memory_efficient = memory_efficient
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        # A compiler decides by itself what to compute again, and refuses a context function.
-        again = self.memory_efficient and self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
-        # Dropout stays outside: what is computed again holds nothing random, and no generator's state need be kept.
-        return self.dropout(self.convolve_twice(*features) if again else self.convolve(*features))
+        # A compiler decides by itself what to recompute, and refuses a context function.
+        recompute = self.memory_efficient and self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        # Dropout stays outside, so that the recomputation has nothing random and needs no generator's state.
+        return self.dropout(self.convolve_twice(*features) if recompute else self.convolve(*features))
 
     def convolve(self, *features: Tensor) -> Tensor:
         return self.conv(F.relu(self.bn(torch.cat(features, 1)), inplace=True))
 
     def convolve_twice(self, *features: Tensor) -> Tensor:
+        """`convolve`, recomputed in the backward pass."""
+
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-            return nullcontext(), self.running_statistics_left_alone()
+            return nullcontext(), self.fixed_running_statistics()
 
         return checkpoint(self.convolve, *features, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
     @contextmanager
-    def running_statistics_left_alone(self) -> Iterator[None]:
-        """The first pass has counted this batch already; BatchNorm gets copies, as it must save as many tensors as then."""
-        counted = dict(self.bn.named_buffers())
-        for name, statistic in counted.items():
+    def fixed_running_statistics(self) -> Iterator[None]:
+        """Recomputation must not update the running statistics again. BatchNorm updates copies of them inside, which keep
+        the number of saved tensors equal to the first pass."""
+        buffers = dict(self.bn.named_buffers())
+        for name, statistic in buffers.items():
             setattr(self.bn, name, statistic.clone())
         try:
             yield
         finally:
-            for name, statistic in counted.items():
+            for name, statistic in buffers.items():
                 setattr(self.bn, name, statistic)
 
 
@@ -87,16 +88,26 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Three dense blocks of (depth - 4) / 6 layers, then BN-ReLU and pooling; (B, channels, H, W) -> (B, num_classes)."""
+    """Three dense blocks of (depth - 4) / 6 layers, then BN-ReLU and pooling; (B, *input_shape) -> (B, num_classes).
+
+    25.6 M parameters at depth 190 and growth 40. For images of 4x4 or more.
+    """
 
     def __init__(
-        self, depth: int, growth: int, *, num_classes: int, in_channels: int, dropout: float, memory_efficient: bool
+        self,
+        *,
+        num_classes: int,
+        input_shape: tuple[int, int, int],
+        depth: int = 190,
+        growth: int = 40,
+        dropout: float = 0.0,
+        memory_efficient: bool = False,
     ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise UserError(f"model.depth={depth}: a DenseNet-BC has 6 n + 4 layers: 40, 100, 190, 250")
         channels = 2 * growth
-        self.stem = nn.Conv2d(in_channels, channels, kernel_size=3, padding=1, bias=False)
+        self.stem = nn.Conv2d(input_shape[0], channels, kernel_size=3, padding=1, bias=False)
         layers: list[nn.Module] = []
         for block in range(3):
             if block > 0:
@@ -113,23 +124,3 @@ class DenseNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = torch.cat(self.layers([self.stem(x)]), 1)
         return self.classifier(F.relu(self.bn(features), inplace=True).mean((2, 3)))
-
-
-def densenet(
-    *,
-    num_classes: int,
-    input_shape: tuple[int, int, int],
-    depth: int = 190,
-    growth: int = 40,
-    dropout: float = 0.0,
-    memory_efficient: bool = False,
-) -> DenseNet:
-    """DenseNet-BC-depth; 25.6 M parameters at depth 190 and growth 40. For images of 4x4 or more."""
-    return DenseNet(
-        depth,
-        growth,
-        num_classes=num_classes,
-        in_channels=input_shape[0],
-        dropout=dropout,
-        memory_efficient=memory_efficient,
-    )

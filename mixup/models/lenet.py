@@ -1,7 +1,5 @@
 """LeNet: two convolutions and two fully connected layers (LeCun et al. 1998, with ReLU and max pooling), in two sizes."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from mixup.errors import UserError

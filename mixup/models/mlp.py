@@ -1,7 +1,5 @@
 """The fully connected net of section 3.6 (table 4): two hidden layers of 128 ReLU units."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

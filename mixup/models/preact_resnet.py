@@ -2,10 +2,8 @@
 
 The variant of the authors' second code base and of the one they name: a plain 3x3 stem, a shortcut of the raw input unless
 it is projected, and no BatchNorm before the average pooling. The released mixup-cifar10 differs in all three. BatchNorm
-weights start uniform in [0, 1], as they did in the authors' PyTorch.
+weights start uniform in [0, 1], as they did in the authors' PyTorch; the rest is initialised by torch's defaults.
 """
-
-from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,13 +19,13 @@ class PreActBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
-        self.projection = (
-            nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
-            if stride != 1 or in_channels != channels
-            else None
-        )
+        self.projection: nn.Conv2d | None = None
+        if stride != 1 or in_channels != channels:
+            self.projection = nn.Conv2d(in_channels, channels, kernel_size=1, stride=stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, channels, H / stride, W / stride). The projection reads the activated input, as in
+        He et al.'s code; the identity shortcut passes the raw one on."""
         active = F.relu(self.bn1(x), inplace=True)
         shortcut = x if self.projection is None else self.projection(active)
         residual = self.conv1(active)
@@ -35,22 +33,27 @@ class PreActBlock(nn.Module):
         return residual + shortcut
 
 
-class PreActResNet(nn.Module):
-    """Four stages of blocks; (B, channels, H, W) -> (B, num_classes)."""
+def preact_stage(in_channels: int, channels: int, *, blocks: int, stride: int, dropout: float) -> nn.Sequential:
+    """Blocks of equal width, the first of which may halve height and width."""
+    first = PreActBlock(in_channels, channels, stride, dropout)
+    return nn.Sequential(first, *(PreActBlock(channels, channels, 1, dropout) for _ in range(blocks - 1)))
 
-    def __init__(self, blocks: tuple[int, ...], *, num_classes: int, in_channels: int, width: int, dropout: float) -> None:
+
+class PreActResNet18(nn.Module):
+    """Four stages of two blocks; (B, *input_shape) -> (B, num_classes). 11.17 M parameters at width 64."""
+
+    def __init__(
+        self, *, num_classes: int, input_shape: tuple[int, int, int], width: int = 64, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, width, kernel_size=3, padding=1, bias=False)
-        stages = []
-        before = width
-        for index, depth in enumerate(blocks):
-            channels = width * 2**index
-            first = PreActBlock(before, channels, stride=1 if index == 0 else 2, dropout=dropout)
-            rest = [PreActBlock(channels, channels, stride=1, dropout=dropout) for _ in range(depth - 1)]
-            stages.append(nn.Sequential(first, *rest))
-            before = channels
+        self.stem = nn.Conv2d(input_shape[0], width, kernel_size=3, padding=1, bias=False)
+        stages, channels = [], width
+        for index in range(4):
+            out_channels, stride = width * 2**index, 1 if index == 0 else 2
+            stages.append(preact_stage(channels, out_channels, blocks=2, stride=stride, dropout=dropout))
+            channels = out_channels
         self.stages = nn.Sequential(*stages)
-        self.classifier = nn.Linear(before, num_classes)
+        self.classifier = nn.Linear(channels, num_classes)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # torch's default until 1.2, and so the authors'. With weights of 1, today's default, and no BatchNorm before
@@ -59,10 +62,3 @@ class PreActResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.stages(self.stem(x)).mean((2, 3)))
-
-
-def preact_resnet18(
-    *, num_classes: int, input_shape: tuple[int, int, int], width: int = 64, dropout: float = 0.0
-) -> PreActResNet:
-    """Four stages of two blocks; 11.17 M parameters at width 64, weights initialised by torch's defaults of 2017."""
-    return PreActResNet((2, 2, 2, 2), num_classes=num_classes, in_channels=input_shape[0], width=width, dropout=dropout)

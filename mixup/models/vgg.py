@@ -4,8 +4,6 @@ The shapes are those of GCommandsPytorch, whose data, nets and baseline the pape
 between the fully connected layers. The biases of its convolutions, which BatchNorm takes off again, are left out.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

@@ -1,33 +1,33 @@
 """Wide ResNet (Zagoruyko & Komodakis 2016), the WRN-28-10 of figure 3: pre-activation blocks, wide and in three stages."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixup.errors import UserError
-from mixup.models.preact_resnet import PreActBlock
+from mixup.models.preact_resnet import preact_stage
 
 
 class WideResNet(nn.Module):
-    """Three stages of (depth - 4) / 6 blocks, then BN-ReLU and pooling; (B, channels, H, W) -> (B, num_classes)."""
+    """Three stages of (depth - 4) / 6 blocks, then BN-ReLU and pooling; (B, *input_shape) -> (B, num_classes).
 
-    def __init__(self, depth: int, width: int, *, num_classes: int, in_channels: int, dropout: float) -> None:
+    36.5 M parameters at depth 28 and width 10.
+    """
+
+    def __init__(
+        self, *, num_classes: int, input_shape: tuple[int, int, int], depth: int = 28, width: int = 10, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
             raise UserError(f"model.depth={depth}: a Wide ResNet has 6 n + 4 layers: 10, 16, 22, 28, 40")
-        self.stem = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False)
-        stages = []
-        before = 16
+        self.stem = nn.Conv2d(input_shape[0], 16, kernel_size=3, padding=1, bias=False)
+        stages, channels = [], 16
         for index in range(3):
-            channels = 16 * width * 2**index
-            first = PreActBlock(before, channels, stride=1 if index == 0 else 2, dropout=dropout)
-            rest = [PreActBlock(channels, channels, stride=1, dropout=dropout) for _ in range((depth - 4) // 6 - 1)]
-            stages.append(nn.Sequential(first, *rest))
-            before = channels
+            out_channels, stride = 16 * width * 2**index, 1 if index == 0 else 2
+            stages.append(preact_stage(channels, out_channels, blocks=(depth - 4) // 6, stride=stride, dropout=dropout))
+            channels = out_channels
         self.stages = nn.Sequential(*stages)
-        self.bn = nn.BatchNorm2d(before)
-        self.classifier = nn.Linear(before, num_classes)
+        self.bn = nn.BatchNorm2d(channels)
+        self.classifier = nn.Linear(channels, num_classes)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,10 +41,3 @@ def initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     elif isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)
-
-
-def wide_resnet(
-    *, num_classes: int, input_shape: tuple[int, int, int], depth: int = 28, width: int = 10, dropout: float = 0.0
-) -> WideResNet:
-    """WRN-depth-width; 36.5 M parameters at 28-10."""
-    return WideResNet(depth, width, num_classes=num_classes, in_channels=input_shape[0], dropout=dropout)

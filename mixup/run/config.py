@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -20,20 +21,6 @@ from mixup.errors import UserError, suggestion
 EVALUATIONS = ("attacks", "between", "card", "surface")
 GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
 POINTS = ("ring", "grid")  # data sets of figure 5
-
-# What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
-GAME_SETTINGS = re.compile(
-    r"name|seed|runs_dir|scale|gan\..*|tracking\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
-    r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|clean_slice|"
-    r"checkpoint_every_minutes)"
-)
-GAME_VALUES = {
-    "optim.name": "adam",
-    "optim.weight_decay": 0.0,
-    "optim.milestones": [],
-    "trainer.epochs": 1,
-    "trainer.compile": False,
-}
 
 
 @dataclass
@@ -105,14 +92,9 @@ class MixupConfig:
         check("mixup.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
         check("mixup.ways", self.ways, self.ways >= 2, "2 or more examples")
         check_choice("mixup.partner", self.partner, ["random", "flip", "roll", "nearest"])
-        in_order = self.partner in ("flip", "roll")
-        check("mixup.within_class", self.within_class, not (self.within_class and in_order), "false with flip and roll")
-        check("mixup.ways", self.ways, self.ways == 2 or not in_order, "2 with flip and roll, which name one partner")
         check("mixup.neighbours", self.neighbours, self.neighbours >= 1, "at least 1")
-        check("mixup.fold", self.fold, not self.fold or self.ways == 2, "false where more than two examples are mixed")
         check_choice("mixup.targets", self.targets, ["mixed", "dominant"])
-        layer_ok = self.layer is None or (self.layer != "" and self.partner != "nearest")
-        check("mixup.layer", self.layer, layer_ok, "a module's name, with partners of the same batch (not partner=nearest)")
+        check("mixup.layer", self.layer, self.layer != "", "a module's name such as stages.0, or null")
         check("mixup.label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "a share in [0, 1)")
         check("mixup.noise", self.noise, 0 <= self.noise < math.inf, "0 or a positive number")
 
@@ -135,17 +117,9 @@ class OptimConfig:
     def __post_init__(self) -> None:
         check_choice("optim.name", self.name, ["sgd", "adam"])
         check("optim.lr", self.lr, 0 < self.lr < math.inf, "a positive number")
-        of_sgd = self.name == "sgd"
-        for name in ("momentum", "nesterov"):
-            given = getattr(self, name) is not None
-            check(
-                f"optim.{name}", getattr(self, name), given == of_sgd, f"{'a value' if of_sgd else 'null'} with {self.name}"
-            )
         check("optim.momentum", self.momentum, 0 <= (self.momentum or 0) < 1, "a number in [0, 1)")
-        rises = self.warmup_epochs > 0
         check("optim.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
-        start = -1 if self.warmup_lr is None else self.warmup_lr
-        check("optim.warmup_lr", self.warmup_lr, not rises or 0 <= start < math.inf, "a learning rate to rise from")
+        check("optim.warmup_lr", self.warmup_lr, 0 <= (self.warmup_lr or 0) < math.inf, "0 or a positive number")
         check("optim.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or a positive number")
         check("optim.decay", self.decay, 0 < self.decay < math.inf, "a positive number such as 0.1")
         check("optim.milestones", self.milestones, sorted(set(self.milestones)) == self.milestones, "rising epochs")
@@ -170,7 +144,10 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
             check(f"trainer.{name}", getattr(self, name), getattr(self, name) >= 1, "a whole number, at least 1")
-        every = self.checkpoint_every_steps
+        minutes, every = self.checkpoint_every_minutes, self.checkpoint_every_steps
+        check(
+            "trainer.checkpoint_every_minutes", minutes, 0 <= minutes < math.inf, "0 for every epoch, or a number of minutes"
+        )
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
         check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
         check_choice("trainer.precision", self.precision, ["float32", "bfloat16"])
@@ -230,28 +207,9 @@ class TrainConfig:
         if self.evaluate is not None:
             check_choice("evaluate", self.evaluate, list(EVALUATIONS))
         check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
-        check_game(self)
 
 
-def check_game(config: TrainConfig) -> None:
-    """UserError for a game of figure 5 with what only a classifier has, and the other way round."""
-    parts = {"data": config.data.name in POINTS, "model": config.model.name == "gan", "recipe": config.gan is not None}
-    if not any(parts.values()):
-        return
-    if not all(parts.values()):
-        raise UserError(
-            f"data={config.data.name} and model={config.model.name} do not go together with this recipe: a GAN takes "
-            f"data={' or data='.join(POINTS)}, model=gan and recipe=gan"
-        )
-    defaults = {**dict(schema_defaults()), **GAME_VALUES}
-    for key, value in leaves(config):
-        if not GAME_SETTINGS.fullmatch(key) and value != defaults[key]:
-            raise UserError(f"{key}={value} and model=gan do not go together: use {defaults[key]}")
-    if config.gan and config.gan.game == "author" and config.mixup.alpha > 1:
-        raise UserError(
-            f"mixup.alpha={config.mixup.alpha} and gan.game=author do not go together: there alpha is the partner's largest "
-            "weight, use at most 1"
-        )
+# -- checks --------------------------------------------------------------------------------------------------------------
 
 
 def check_device(name: str, value: str) -> None:
@@ -269,15 +227,18 @@ def check_choice(name: str, value: str, choices: list[str]) -> None:
         raise UserError(f"{name}={value}: use {' or '.join(choices)}{suggestion(value, choices)}")
 
 
+# -- conversions ---------------------------------------------------------------------------------------------------------
+
+
 def from_omegaconf(config: DictConfig) -> TrainConfig:
-    """The composed configuration as plain dataclasses. Raises UserError, or an error of OmegaConf's, for a value out of
-    range, a wrong type or an unknown key, which Hydra's `+key=value` adds without asking the schema."""
-    return from_dict(cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)))
+    """The composed configuration as plain dataclasses; UserError for a value out of range."""
+    return cast(TrainConfig, OmegaConf.to_object(config))
 
 
 def from_dict(values: dict[str, Any]) -> TrainConfig:
-    """The inverse of `dataclasses.asdict`, with the schema's checks; for the `config.yaml` of a run."""
-    return cast(TrainConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
+    """The inverse of `dataclasses.asdict`, for the `config.yaml` of a run. Raises an error of OmegaConf's for an unknown key
+    or a wrong type, and UserError for a value out of range."""
+    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -290,15 +251,17 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + item.name, value
 
 
-def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
+@cache
+def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> tuple[tuple[str, Any], ...]:
     """Every dotted key of the schema with its default; `???` for one that the YAML files must give."""
-    types = get_type_hints(schema)
+    types, pairs = get_type_hints(schema), []
     for item in dataclasses.fields(schema):
         sections = [part for part in (types[item.name], *get_args(types[item.name])) if dataclasses.is_dataclass(part)]
         if not sections or item.default is None:
-            yield prefix + item.name, item.default
+            pairs.append((prefix + item.name, item.default))
         for section in sections:
-            yield from schema_defaults(cast(type, section), f"{prefix}{item.name}.")
+            pairs += schema_defaults(cast(type, section), f"{prefix}{item.name}.")
+    return tuple(pairs)
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:

@@ -1,26 +1,27 @@
-"""What a person sees of a run: a bar on a terminal, one line an epoch elsewhere."""
-
-from __future__ import annotations
+"""What a person sees of a run: a progress bar on a terminal, one line per epoch elsewhere."""
 
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+
+Item = TypeVar("Item")
 
 
 class Display:
-    """Shows one run; a silent one, for the ranks that do not lead, shows nothing."""
+    """Shows one run. silent: shows nothing, for all ranks but the first."""
 
     def __init__(self, *, epochs: int, steps_per_epoch: int, images_per_step: int, silent: bool) -> None:
         self.silent = silent
         self.console = Console(quiet=silent, highlight=False)
         self.steps_per_epoch = steps_per_epoch
         self.images_per_step = images_per_step
-        self.started: tuple[float, int] | None = None  # seconds, step: what throughput and time left are measured from
+        self.first_step: tuple[float, int] | None = None  # seconds and steps done then: throughput is measured from here
         self.epochs = epochs
-        self.begun = time.perf_counter()
+        self.start = time.perf_counter()
         self.epochs_shown = 0
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -35,7 +36,7 @@ class Display:
         )
         self.task = self.bar.add_task("", total=epochs * steps_per_epoch, rate="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> "Display":
         self.bar.start()
         return self
 
@@ -48,14 +49,14 @@ class Display:
             return
         done = epoch * self.steps_per_epoch + step
         now = time.perf_counter()
-        if self.started is None:
-            self.started = (now, done)
-        seconds, steps = now - self.started[0], done - self.started[1]
+        if self.first_step is None:
+            self.first_step = (now, done)
+        seconds, steps = now - self.first_step[0], done - self.first_step[1]
         rate = f"{steps * self.images_per_step / seconds:,.0f} images/s" if steps else ""
         self.bar.update(self.task, completed=done, rate=rate, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def epoch(self, line: dict[str, Any]) -> None:
-        """After every epoch; `line` as it stands in metrics.jsonl."""
+        """After every epoch; `line` as in metrics.jsonl."""
         names = {"train": "clean_top1_error", "validation": "validation_top1_error", "test": "test_top1_error"}
         errors = "".join(f"{name} error {line[key]:5.2f} %  " for name, key in names.items() if key in line)
         text = (
@@ -63,21 +64,30 @@ class Display:
             f"{errors}{line['images_per_second']:,.0f} images/s"
         )
         self.epochs_shown += 1
-        left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.begun) / self.epochs_shown
+        left = (self.epochs - line["epoch"]) * (time.perf_counter() - self.start) / self.epochs_shown
         if self.console.is_terminal:
             self.bar.print(text)
         else:
             self.say(f"{text}  {duration(left)} left")
 
     def say(self, text: str) -> None:
-        if not self.silent:
-            self.bar.print(text, highlight=False, markup=False, soft_wrap=True) if self.console.is_terminal else print(
-                text, flush=True
-            )
+        """One line, above the bar if there is one."""
+        if self.silent:
+            return
+        if self.console.is_terminal:
+            self.bar.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(text, flush=True)
 
     def warn(self, text: str) -> None:
         if not self.silent:
             print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[Item], title: str, total: int) -> Iterable[Item]:
+    """The items, with a bar on a terminal's stderr meanwhile: what is printed may be piped on."""
+    console = Console(stderr=True)
+    return track(items, title, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def duration(seconds: float) -> str:

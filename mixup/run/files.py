@@ -1,6 +1,4 @@
-"""Writing files so that a reader, or a restart, never sees half of one. Like `errors`, any module may import this."""
-
-from __future__ import annotations
+"""Writing files so that a reader, or a restart, never sees half of one."""
 
 import json
 import os
@@ -9,7 +7,8 @@ from typing import Any
 
 
 def write_atomic(file: Path, content: bytes | memoryview) -> None:
-    """The old file or the whole new one, also after a power cut: write beside it, fsync, rename, fsync the folder."""
+    """Leaves the old file or the complete new one, also after a power cut: writes a partial file, fsyncs and renames it, and
+    fsyncs the folder."""
     partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with open(partial, "wb") as stream:

@@ -4,8 +4,6 @@ A run's directory holds config.yaml, metrics.jsonl, checkpoint/, weights.safeten
 and only when the run has finished, record.json.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os
@@ -26,7 +24,7 @@ Record = dict[str, Any]
 
 
 def read_record(run_dir: Path) -> Record | None:
-    """The record of a finished run, or None. UserError where it cannot be read."""
+    """The record of a finished run, or None. UserError if it cannot be read."""
     file = run_dir / "record.json"
     try:
         return json.loads(file.read_text())
@@ -52,7 +50,7 @@ def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Every whole line; a last line cut off by a kill is dropped."""
+    """Every complete line; a last line that a kill cut off is dropped."""
     file = run_dir / "metrics.jsonl"
     if not file.exists():
         return []
@@ -61,22 +59,22 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def rewind_metrics(run_dir: Path, step: int) -> None:
-    """Drops what lies after `step`, before a resumed run writes it anew."""
-    kept = [line for line in read_metrics(run_dir) if line["step"] <= step]
-    write_atomic(run_dir / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+    """Drops the lines after `step`, before a resumed run writes them anew."""
+    lines = [line for line in read_metrics(run_dir) if line["step"] <= step]
+    write_atomic(run_dir / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
 def headline(errors: Sequence[float]) -> dict[str, float]:
-    """The three statistics of one error a finished epoch, in percent. Table and figure say beforehand which one counts:
-    CIFAR the median of the last ten epochs, label noise best and last. `best` selects on test data."""
+    """Three statistics of the errors after each epoch, in percent. Each table states beforehand which one counts: for CIFAR
+    the median of the last ten epochs, for label noise best and last. `best` selects on test data."""
     return {"last": errors[-1], "best": min(errors), "last10_median": statistics.median(errors[-10:])}
 
 
-# -- where and with what it ran ------------------------------------------------------------------------------------------
+# -- environment and lock -------------------------------------------------------------------------------------------------
 
 
 def environment() -> dict[str, Any]:
-    """Versions and the commit. `dirty` means changed or new files outside results/, whatever could change numbers."""
+    """Versions and commit. `dirty`: there are changed or new files outside results/, which could change numbers."""
     packages = {}
     for name in ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "timm", "scikit-learn"):
         try:
@@ -106,7 +104,7 @@ def git(root: Path, *arguments: str) -> str | None:
 
 @contextmanager
 def sole_writer(run_dir: Path) -> Iterator[None]:
-    """Holds the run's directory; UserError where another process trains in it now. A kill lets go of it."""
+    """Exclusive lock on the run directory, released by the OS when the process dies. UserError if another process has it."""
     with open(run_dir / "lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,13 +2,11 @@
 
 The run writes its metrics to disk, which is the truth. A child process follows that file and repeats it to W&B; the run
 itself never imports wandb. So a missing package, an outage or a client that hangs costs one warning, and at most the time
-that `Mirror.close` is given. What W&B has missed can be sent later: `python -m mixup.run.tracking RUN_DIR` repeats it all.
+that `Mirror.close` is given. `python -m mixup.run.tracking RUN_DIR` sends later what W&B has missed: it repeats everything.
 
 Every start repeats the file from its first line under the run's one id. W&B drops a step that is not beyond its last one,
-so a resumed run continues its curves there. Names: `train_loss` on disk is `train/loss` there, which groups its charts.
+so a resumed run continues its curves there. `train_loss` on disk is named `train/loss` there, which groups the charts.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mixup.run.files import write_json
+from mixup.run.records import read_record
 
 SEND = "python -m mixup.run.tracking"
 POLL_SECONDS = 1.0
@@ -37,7 +36,7 @@ def resolve_mode(mode: str) -> str:
 
 
 class Mirror:
-    """The child process that follows one run. No method raises; every one returns at once, but `close`, which waits a
+    """The child process that follows one run. No method raises; every one returns at once, except `close`, which waits for a
     bounded time. `warn` is called at most once."""
 
     def __init__(self, run_dir: Path, *, mode: str, project: str, entity: str | None, warn: Callable[[str], None]) -> None:
@@ -53,20 +52,20 @@ class Mirror:
             self.give_up(str(error))
 
     def check(self) -> None:
-        """Warns where the child has ended before its time."""
+        """Warns if the child has ended before the run."""
         if self.child is not None and self.child.poll() is not None:
-            self.give_up(last_words(self.run_dir, self.child.returncode))
+            self.give_up(cause_of_death(self.run_dir, self.child.returncode))
 
     def close(self, timeout_seconds: float) -> None:
-        """Tells the child that the run has ended, and waits for it to send the rest; leaves it behind after the time."""
+        """Tells the child that the run has ended, and waits until it has sent the rest, or until the time is up."""
         if self.child is None:
             return
         try:
             # A byte, not only the end of file: a process forked from this one could hold the pipe open.
             self.child.communicate(b"\n", timeout_seconds)
         except subprocess.TimeoutExpired:
-            waited = f"W&B has not finished after {timeout_seconds:.0f} s and is left to itself"
-            self.warn(f"{waited}; if curves are missing there: {SEND} {self.run_dir}")
+            status = f"W&B has not finished after {timeout_seconds:.0f} s and goes on without the run"
+            self.warn(f"{status}; if curves are missing there: {SEND} {self.run_dir}")
         else:
             if self.child.returncode:
                 self.check()
@@ -81,16 +80,16 @@ def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
     with open(run_dir / "wandb.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "mixup.run.tracking", str(run_dir.resolve()), "--follow", str(LAST_SECONDS)],
-            stdin=subprocess.PIPE,  # its end tells the child that the run has ended, also where the run was killed
+            stdin=subprocess.PIPE,  # its end tells the child that the run has ended, also if the run was killed
             stdout=log,
             stderr=log,
-            cwd=Path(__file__).resolve().parents[2],  # finds this package, and lets W&B note its commit
+            cwd=Path(__file__).resolve().parents[2],  # so that it finds this package, and W&B its commit
             start_new_session=True,  # Ctrl-C is for the run; the child still sends what there is
         )
 
 
-def last_words(run_dir: Path, status: int) -> str:
-    """Why the child has ended: the last line of its log where it failed by itself, else its exit status."""
+def cause_of_death(run_dir: Path, status: int) -> str:
+    """Why the child has ended: the last line of its log if it failed by itself, else its exit status."""
     try:
         lines = (run_dir / "wandb.log").read_text(errors="replace").split("\n") if status == 1 else []
     except OSError:
@@ -99,7 +98,7 @@ def last_words(run_dir: Path, status: int) -> str:
 
 
 def read_address(run_dir: Path) -> dict[str, Any]:
-    """What is known of the run at W&B: id, mode, project, entity, and `url` once it has been online."""
+    """The run at W&B: id, mode, project, entity, and `url` once it has been online. Empty if the file cannot be read."""
     try:
         address = json.loads((run_dir / "wandb.json").read_text())
     except (OSError, ValueError):
@@ -108,7 +107,7 @@ def read_address(run_dir: Path) -> dict[str, Any]:
 
 
 def write_address(run_dir: Path, **values: str | None) -> None:
-    """Updates wandb.json. The run's id is made at the first call and kept, so that every restart continues one run."""
+    """Updates wandb.json. The first call makes the run's id, which is never changed, so that a restart continues the run."""
     write_json(run_dir / "wandb.json", {"id": secrets.token_hex(4), **read_address(run_dir), **values})
 
 
@@ -116,7 +115,7 @@ def write_address(run_dir: Path, **values: str | None) -> None:
 
 
 def mirror(run_dir: Path, run_ended: threading.Event) -> str:
-    """Repeats metrics.jsonl to W&B until the run has ended; returns where it lies there, or here for want of a server."""
+    """Repeats metrics.jsonl to W&B until the run has ended. Returns the run's address there, or its offline folder here."""
     import wandb
     import yaml
 
@@ -143,16 +142,15 @@ def mirror(run_dir: Path, run_ended: threading.Event) -> str:
     while not last:
         last = run_ended.wait(POLL_SECONDS)
         position = send_new_lines(run, run_dir / "metrics.jsonl", position)
-    record = run_dir / "record.json"
-    finished = record.exists()
-    if finished:
-        run.summary.update({key: value for key, value in json.loads(record.read_text()).items() if key != "config"})
-    run.finish(exit_code=0 if finished else 1)
+    record = read_record(run_dir)
+    if record is not None:
+        run.summary.update({key: value for key, value in record.items() if key != "config"})
+    run.finish(exit_code=0 if record is not None else 1)
     return url or f"{Path(run.dir).parent}, which `wandb sync` uploads"
 
 
 def send_new_lines(run: Any, file: Path, position: int) -> int:
-    """Logs the whole lines after byte `position`; returns where they end. A line still being written waits."""
+    """Logs the complete lines after byte `position`; returns where they end. A line still being written waits."""
     if not file.exists():
         return position
     with open(file, "rb") as stream:
@@ -169,23 +167,33 @@ def send_new_lines(run: Any, file: Path, position: int) -> int:
 
 
 def chart_name(key: str) -> str:
-    """`train_loss` as `train/loss`: what stands before the slash is a group of charts."""
+    """`train_loss` as `train/loss`: the part before the slash is a group of charts."""
     split, _, rest = key.partition("_")
     return f"{split}/{rest}" if split in ("train", "clean", "test", "validation") else key
 
 
 def await_end(run_ended: threading.Event, last_seconds: float) -> None:
-    """Sets `run_ended` when standard input says so or ends; ends this process `last_seconds` later, whatever it hangs in."""
+    """Sets `run_ended` when standard input has a byte or ends; ends this process `last_seconds` later, even if it hangs."""
     os.read(sys.stdin.fileno(), 1)
     run_ended.set()
     time.sleep(last_seconds)
     os._exit(1)
 
 
+def prepare_sending(run_dir: Path) -> None:
+    """Chooses the mode anew, for a run that may have been offline, or not tracked at all."""
+    import yaml
+
+    if not (run_dir / "metrics.jsonl").exists():
+        raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
+    settings = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
+    write_address(run_dir, mode=resolve_mode("auto"), project=settings["project"], entity=settings["entity"])
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=SEND, description="Sends a run to Weights & Biases.")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory with config.yaml and metrics.jsonl")
-    follow = "as a run starts it: until standard input ends, and so many seconds after that at most"
+    follow = "as a run starts it: until standard input ends, and for at most so many seconds after that"
     parser.add_argument("--follow", type=float, metavar="SECONDS", help=follow)
     options = parser.parse_args(arguments)
     run_ended = threading.Event()
@@ -197,20 +205,10 @@ def main(arguments: Sequence[str]) -> int:
             os.nice(5)  # the training comes first
             threading.Thread(target=await_end, args=(run_ended, options.follow), daemon=True).start()
         print(mirror(options.run_dir, run_ended), flush=True)
-    except Exception as error:  # what the run quotes in its warning
+    except Exception as error:  # the run quotes this line in its warning
         print(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}", file=sys.stderr, flush=True)
         return 1
     return 0
-
-
-def prepare_sending(run_dir: Path) -> None:
-    """Chooses the mode anew, for a run that may have been offline, or not tracked at all."""
-    import yaml
-
-    if not (run_dir / "metrics.jsonl").exists():
-        raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
-    asked = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
-    write_address(run_dir, mode=resolve_mode("auto"), project=asked["project"], entity=asked["entity"])
 
 
 if __name__ == "__main__":

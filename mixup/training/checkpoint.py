@@ -1,6 +1,7 @@
-"""Checkpoints that survive a kill at any moment: atomic, with a checksum, the last two kept.
+"""Checkpoints: what they hold, how they are written, when they are refused, and how a run continues from one.
 
-A checkpoint is `step-<n>.pt`, tensors and plain values only, and `step-<n>.pt.sha256` in the format of `sha256sum -c`.
+A checkpoint survives a kill at any moment: it is atomic, has a checksum, and the last two are kept. It is `step-<n>.pt`,
+tensors and plain values only, and `step-<n>.pt.sha256` in the format of `sha256sum -c`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from typing import Any
 
 import torch
 
+from mixup.errors import UserError
+from mixup.run import records
+from mixup.run.display import Display
 from mixup.run.files import write_atomic
+from mixup.training.distributed import union
+from mixup.training.engine import Progress, reduce_progress, start_epoch
+from mixup.training.setup import Run, device_name
 
 KEPT = 2
 
@@ -29,19 +36,18 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
     write_atomic(checksum_of(file), f"{digest}  {file.name}\n".encode())
     write_atomic(file, buffer.getbuffer())
-    found = checkpoints(folder)
-    here = found.index(file)
-    # What is newer was passed over as damaged when this run resumed: kept, it would crowd out the good ones.
-    for other in [*found[: max(0, here + 1 - KEPT)], *found[here + 1 :]]:
-        other.unlink()
-        checksum_of(other).unlink(missing_ok=True)
+    files = checkpoints(folder)
+    place = files.index(file)
+    # Newer files are damaged ones that resume skipped; keeping them would evict good checkpoints.
+    for other in [*files[: max(0, place + 1 - KEPT)], *files[place + 1 :]]:
+        delete(other)
     return file
 
 
 def load_newest(folder: Path, *, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest undamaged state, on the CPU; None where there is none. A damaged one is named through `warn`.
+    """The newest undamaged state, on the CPU; None if there is none. `warn` receives a message for each damaged one.
 
-    Raises OSError where a file is there and cannot be read: that may pass, and is no damage.
+    Raises OSError if a file exists and cannot be read: the cause may pass, so the file does not count as damaged.
     """
     for file in reversed(checkpoints(folder)):
         content = file.read_bytes()
@@ -50,25 +56,109 @@ def load_newest(folder: Path, *, warn: Callable[[str], None]) -> dict[str, Any] 
             if hashlib.sha256(content).hexdigest() != expected:
                 raise ValueError("its checksum does not match")
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever is wrong with this one, an older one may be good
+        except Exception as error:  # whatever is wrong with this file, an older one may be good
             warn(f"checkpoint {file} is damaged ({error}): falling back to the one before it, or to the start")
     return None
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoint files, oldest first."""
-    found = [(int(match[1]), file) for file in folder.glob("*.pt") if (match := re.fullmatch(r"step-(\d+)\.pt", file.name))]
-    return [file for _, file in sorted(found)]
+    steps = {int(match[1]): file for file in folder.glob("*.pt") if (match := re.fullmatch(r"step-(\d+)\.pt", file.name))}
+    return [steps[step] for step in sorted(steps)]
 
 
 def checksum_of(file: Path) -> Path:
     return file.with_name(file.name + ".sha256")
 
 
+def delete(file: Path) -> None:
+    file.unlink()
+    checksum_of(file).unlink(missing_ok=True)
+
+
 def remove(folder: Path) -> None:
-    """All checkpoints of a run that has finished; its weights are in weights.safetensors."""
+    """Removes all checkpoints of a finished run, whose weights are in weights.safetensors."""
     for file in checkpoints(folder):
-        file.unlink()
-        checksum_of(file).unlink(missing_ok=True)
+        delete(file)
     if folder.exists() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def save_state(run: Run, progress: Progress) -> None:
+    """Writes everything a restart needs; called on every rank. Raises UserError, and keeps the last good checkpoint, if a
+    loss or weight is not finite or the disk is full."""
+    reduce_progress(progress, run.group)
+    unreadable = union(run.group, run.train.unreadable)
+    if not run.group.is_leader:
+        return
+    if not torch.stack([torch.isfinite(parameter).all() for parameter in run.model.parameters()]).all():
+        raise UserError(
+            f"a weight is no longer finite at epoch {progress.epoch}, step {progress.step} (both counted from 0); the last "
+            "good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
+        )
+    state = {
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "losses": progress.state.losses,
+        "sums": progress.state.sums,
+        "count": progress.count,
+        "seconds": progress.seconds(),
+        "unreadable": unreadable,
+        "fingerprint": run.fingerprint,
+        **machine(run),
+    }
+    try:
+        save(run.folder / "checkpoint", progress.steps_done, state)
+    except OSError as error:
+        raise UserError(
+            f"no checkpoint could be written in {run.folder} ({error}): make room or mend it, and start again; "
+            "the run resumes from the checkpoint before"
+        ) from error
+
+
+def machine(run: Run) -> dict[str, str | int]:
+    """A resumed run ends with the same bits only if these are the same."""
+    return {"device": device_name(run.device), "torch": str(torch.__version__), "world_size": run.group.world_size}
+
+
+def load_state(run: Run, display: Display) -> dict[str, Any] | None:
+    """The newest good checkpoint, on rank 0, after cutting metrics.jsonl back to it; None to start from scratch.
+
+    Raises UserError if the checkpoint was made on other data.
+    """
+    if not run.group.is_leader:
+        return None
+    state = load_newest(run.folder / "checkpoint", warn=display.warn)
+    if state and state["fingerprint"] != run.fingerprint:
+        raise UserError(
+            f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
+        )
+    for key, now in machine(run).items():
+        if state and state[key] != now:
+            display.warn(
+                f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit"
+            )
+    # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
+    records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
+    return state
+
+
+def resume(run: Run, state: dict[str, Any] | None, display: Display) -> Progress:
+    """Loads a checkpoint into the run and returns its progress; called on every rank. None starts from scratch."""
+    if state is None:
+        return start_epoch(0, run.steps_per_epoch, run.device)
+    run.model.load_state_dict(state["model"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    progress = start_epoch(state["epoch"], run.steps_per_epoch, run.device)
+    progress.step = state["step"]
+    progress.state.step += state["step"]
+    progress.seconds_before = state["seconds"] if state["step"] else 0.0
+    if run.group.is_leader:  # the saved sums are over all ranks
+        progress.state.losses += state["losses"].to(run.device)
+        progress.state.sums += state["sums"].to(run.device)
+        progress.count = state["count"]
+        run.train.unreadable |= state.get("unreadable", {})
+    display.say(f"resumed at epoch {state['epoch'] + 1}, step {state['step']}")
+    return progress

@@ -1,4 +1,4 @@
-"""One process or many under torchrun, with the same code: a group of one does everything alone."""
+"""One process or many under torchrun, with the same code, and its device; a group of one has nothing to communicate."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mixup.errors import UserError
 
 @dataclass(frozen=True)
 class Group:
-    """This process among `world_size`; `local_rank` counts on its machine. Rank 0 alone writes and speaks."""
+    """This process among `world_size`; `local_rank` counts on its machine. Rank 0, the leader, alone writes and prints."""
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         return self.rank == 0
 
 
@@ -46,6 +46,26 @@ def join_group(device: str) -> Group:
     return group
 
 
+def choose_device(name: str, group: Group) -> torch.device:
+    """The device of a name: `cpu`, `cuda`, `cuda:<n>`, or `auto`, this process's GPU if there is one. Raises UserError."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"trainer.device={name}: torch finds no GPU here; use trainer.device=cpu or auto")
+    if ":" in name and group.world_size > 1:
+        raise UserError(f"trainer.device={name}: each process of a group has a GPU of its own; use trainer.device=cuda")
+    if ":" in name and int(name.split(":")[1]) >= torch.cuda.device_count():
+        raise UserError(f"trainer.device={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware, as a record names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
+
+
 def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():
@@ -53,14 +73,14 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def sum_over(group: Group, tensor: Tensor) -> Tensor:
+def all_reduce(group: Group, tensor: Tensor) -> Tensor:
     """The sum of every rank's tensor, on every rank, in place."""
     if group.world_size > 1:
         dist.all_reduce(tensor)
     return tensor
 
 
-def from_leader(group: Group, value: Any) -> Any:
+def broadcast(group: Group, value: Any) -> Any:
     """Rank 0's value on every rank; any picklable value."""
     if group.world_size == 1:
         return value
@@ -69,40 +89,28 @@ def from_leader(group: Group, value: Any) -> Any:
     return box[0]
 
 
-def gather_rows(group: Group, rows: Tensor, *, total: int) -> Tensor | None:
-    """Rows of every rank, in rank order, on rank 0 as one CPU tensor (total, ...); None elsewhere.
-
-    Ranks hold contiguous shares, as `plan.share` deals them out.
-    """
-    rows = rows.cpu()
-    if group.world_size == 1:
-        return rows
-    parts: list[Any] | None = [None] * group.world_size if group.leads else None
-    dist.gather_object(rows, parts)
-    if parts is None:
-        return None
-    whole = torch.cat(parts)
-    assert len(whole) == total, f"gathered {len(whole)} rows of {total}"
-    return whole
-
-
-def merged(group: Group, values: dict[int, str]) -> dict[int, str]:
-    """The dictionaries of all ranks as one, on every rank."""
-    if group.world_size == 1:
-        return values
-    parts: list[Any] = [None] * group.world_size
-    dist.all_gather_object(parts, values)
-    return {key: value for part in parts for key, value in part.items()}
-
-
-def buffers_from_leader(group: Group, module: nn.Module) -> None:
+def broadcast_buffers(group: Group, module: nn.Module) -> None:
     """Rank 0's BatchNorm statistics on every rank, so that all evaluate the same network."""
     if group.world_size > 1:
         for buffer in module.buffers():
             dist.broadcast(buffer, src=0)
 
 
-def wait_for_all(group: Group) -> None:
-    """Returns once every rank has come here."""
+def all_gather(group: Group, value: Any) -> list[Any]:
+    """Every rank's value, in rank order, on every rank; any picklable value."""
+    if group.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * group.world_size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def union(group: Group, values: dict[int, str]) -> dict[int, str]:
+    """The dictionaries of all ranks as one, on every rank."""
+    return {key: value for part in all_gather(group, values) for key, value in part.items()}
+
+
+def barrier(group: Group) -> None:
+    """Returns after every rank has called it."""
     if group.world_size > 1:
         dist.barrier()

@@ -1,48 +1,56 @@
-"""`dry_run=true`: what a run would do and how long it would take, without its data being there."""
+"""`dry_run=true`: what a run would do, its network's size and operations, and how long it would take, without its data."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import numpy as np
+import torch
 import yaml
+from torch import nn
+from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode
 
-from mixup.data import DatasetInfo, dataset_info
-from mixup.plan import num_steps
+from mixup.data import DatasetInfo, Split, dataset_info, serve, split_of
+from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
-from mixup.training.cost import flops_per_image, parameter_count, seconds_per_step
 from mixup.training.distributed import Group
-from mixup.training.setup import build, choose_device, learning_rate
-from mixup.training.speed import training_step
+from mixup.training.schedules import build_optimizer, learning_rate
+from mixup.training.setup import build, choose_device, place, plan_settings, step_settings, wrap
+from mixup.training.step import Batch, draw_epoch, start_state, train_step
 
-TIMED_STEPS = 5
 TIMED_ON_CPU = 32  # images a step
-TIMED_SECONDS = 20.0
-EVALUATION = 1 / 3  # of a training step's cost an image: a forward pass without its backward pass
+TIMED_SECONDS = 2.0  # at least, and at least one step
+FORWARD_SHARE = 1 / 3  # forward cost / training-step cost, per image
 
 
 def dry_run(config: TrainConfig) -> None:
     """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
     info, trainer = dataset_info(config.data.name), config.trainer
-    model = build(config, info)
-    shown = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
-    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, width=120))
-    print("learning rate  " + ", ".join(f"{learning_rate(config, e):g} from epoch {e}" for e in changes(config)))
+    parameters = parameter_count(build(config, info))
+    recipe = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
+    print(yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=120))
+    print("learning rate  " + ", ".join(f"{rate:g} from epoch {epoch}" for epoch, rate in rate_changes(config).items()))
     operations = flops_per_image(lambda: build(config, info), info.input_shape)
-    print(f"parameters     {parameter_count(model):,} ({parameter_count(model) / 1e6:.2f} M)")
+    print(f"parameters     {parameters:,} ({parameters / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
-    fit = fitting(config)
-    timed = fit.trainer.batch_size
+    smaller = shrink_batch(config)
+    timed = smaller.trainer.batch_size
     print(f"speed          timing steps of {timed} generated images ...", flush=True)
-    step, device = training_step(fit)
-    seconds = seconds_per_step(step, device, steps=TIMED_STEPS, limit_seconds=TIMED_SECONDS) * trainer.batch_size / timed
+    step, device = training_step(smaller)
+    step()  # the first call allocates memory
+    timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
+    seconds = timer.blocked_autorange(min_run_time=TIMED_SECONDS).median * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
-    count, _ = counts(config, info)
-    whole = run_seconds(config, info, seconds)
-    print(f"time           about {duration(whole)} for {trainer.epochs} epochs of {count:,} images, evaluation included")
+    train, evaluated = example_counts(config, info)
+    steps = num_steps(train, trainer.batch_size) + FORWARD_SHARE * evaluated / trainer.batch_size
+    total = duration(trainer.epochs * steps * seconds)
+    print(f"time           about {total} for {trainer.epochs} epochs of {train:,} images, evaluation included")
 
 
-def fitting(config: TrainConfig) -> TrainConfig:
+def shrink_batch(config: TrainConfig) -> TrainConfig:
     """On a CPU a smaller batch, whose time is scaled: 1,024 images of ImageNet need more memory than most machines have."""
     if choose_device(config.trainer.device, Group()).type != "cpu":
         return config
@@ -50,23 +58,64 @@ def fitting(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, trainer=dataclasses.replace(config.trainer, batch_size=size))
 
 
-def changes(config: TrainConfig) -> list[int]:
-    """The epochs, counted from 0, from which a new learning rate holds."""
-    rates = [learning_rate(config, epoch) for epoch in range(config.trainer.epochs)]
-    return [epoch for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]]
+def rate_changes(config: TrainConfig) -> dict[int, float]:
+    """The epochs, counted from 0, that start with a new learning rate."""
+    rates = [learning_rate(config.optim, epoch) for epoch in range(config.trainer.epochs)]
+    return {epoch: rates[epoch] for epoch in range(len(rates)) if epoch == 0 or rates[epoch] != rates[epoch - 1]}
 
 
-def counts(config: TrainConfig, info: DatasetInfo) -> tuple[int, int]:
+def example_counts(config: TrainConfig, info: DatasetInfo) -> tuple[int, int]:
     """How many examples the run trains on, and how many it evaluates after every epoch."""
     held_out = round(config.data.validation * info.train_count)
-    left = info.train_count - held_out
-    train = min(config.data.train_size or left, left)
+    rest = info.train_count - held_out
+    train = min(config.data.train_size or rest, rest)
     test = min(config.data.test_size or info.test_count, info.test_count)
     return train, test + info.validation_count + held_out + min(config.trainer.clean_slice, train)
 
 
-def run_seconds(config: TrainConfig, info: DatasetInfo, step_seconds: float) -> float:
-    """The whole run's time from one step's."""
-    trainer, (train, evaluated) = config.trainer, counts(config, info)
-    steps = num_steps(train, trainer.batch_size) + EVALUATION * evaluated / trainer.batch_size
-    return trainer.epochs * steps * step_seconds
+def parameter_count(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one image's forward pass, two for each multiply-add, without doing any of them."""
+    with torch.device("meta"):
+        model = build().eval().requires_grad_(False)  # the counter trips over parameters with a gradient
+        image = torch.empty(1, *input_shape)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(image)
+    return counter.get_total_flops()
+
+
+def generated(info: DatasetInfo, count: int) -> Split:
+    """Noise with random labels, in the data set's shape."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, info.num_classes, count)
+    if not info.mean:
+        return split_of(rng.standard_normal((count, *info.input_shape), dtype=np.float32), labels)
+    channels, height, width = info.input_shape
+    return split_of(rng.integers(0, info.white, (count, height, width, channels), dtype=np.uint8), labels)
+
+
+def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device]:
+    """A run's own training step, as a function to call again and again, and the device it runs on.
+
+    Its one batch of generated images is in memory, even if the data set is streamed. The learning rate is 0.
+    """
+    info, trainer, group = dataset_info(config.data.name), config.trainer, Group()
+    device = choose_device(trainer.device, group)
+    split = generated(info, trainer.batch_size)
+    plan = plan_settings(config, info, split.labels.numpy())
+    data = serve(split, info, padding=plan.crop_padding, channels_last=trainer.channels_last, device=device)
+    model = place(config, build(config, info), device).train()
+    wrapped, optimizer = wrap(config, model, group, device), build_optimizer(config.optim, model)
+    settings = step_settings(config, info, model, device, group)
+    epoch, state = draw_epoch(draw_plan(plan, 0), data, [0.0], settings), start_state(1, device)
+    batch = Batch(torch.arange(trainer.batch_size, device=device), trainer.batch_size)
+
+    def step() -> None:
+        state.step.zero_()
+        train_step(wrapped, optimizer, data, epoch=epoch, state=state, batch=batch, settings=settings)
+
+    return step, device

@@ -1,39 +1,18 @@
-"""Sums that stay on the device until an epoch ends, and add up exactly over batches and ranks."""
+"""Errors example by example, and sums that stay on the device and add up exactly over batches and ranks."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-@dataclass
-class Totals:
-    """Named sums and the number of examples they run over.
+def float64_sums(*values: Tensor) -> Tensor:
+    """The sums of per-example values, each (B,) float32: (len(values),) float64, without a graph and on the device.
 
-    sums: (len(names),) float64. Division happens once, in `means`.
+    Float64 keeps counts exact beyond 2**24 and leaves the division by the number of examples to the end.
     """
-
-    names: tuple[str, ...]
-    sums: Tensor
-    count: int = 0
-
-    @classmethod
-    def zero(cls, *names: str, device: torch.device) -> Totals:
-        return cls(names, torch.zeros(len(names), dtype=torch.float64, device=device))
-
-    def add(self, *values: Tensor, count: int) -> None:
-        """Adds per-example values, each (B,), in the order of the names. No device synchronisation."""
-        self.sums += torch.stack([value.detach().double().sum() for value in values])
-        self.count += count
-
-    def means(self) -> dict[str, float]:
-        """Each sum over the count; not a number where nothing was counted. Waits for the device."""
-        return {
-            name: value / self.count if self.count else float("nan") for name, value in zip(self.names, self.sums.tolist())
-        }
+    return torch.stack([value.detach() for value in values]).double().sum(1)
 
 
 def topk_errors(logits: Tensor, labels: Tensor, k: int) -> Tensor:

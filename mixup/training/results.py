@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -16,22 +17,23 @@ from mixup.run.config import plain
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash
 from mixup.training import checkpoint
-from mixup.training.cost import flops_per_image, parameter_count
-from mixup.training.distributed import gather_rows, merged
+from mixup.training.distributed import all_gather, union
+from mixup.training.dry_run import flops_per_image, parameter_count
 from mixup.training.setup import Run, build, device_name
 
 
 def write_results(run: Run, label: str) -> records.Record:
-    """Predictions, weights and, last, the record; on every rank, since evaluation takes them all."""
+    """Writes predictions, weights and, last, the record; called on every rank, since all evaluate. Returns the record on
+    rank 0, and an empty one elsewhere."""
     test, logits = run.evaluate(run.test)
-    rows = gather_rows(run.group, logits, total=len(run.test))
-    # All of a training set that is streamed would take as long as a third of an epoch: a fixed slice of it, then.
-    measured, split = (run.clean, run.clean_split) if run.streams else (run.train, run.data.train)
+    rows = torch.cat(all_gather(run.group, logits.cpu()))
+    # Evaluating all of a streamed training set would take a third of an epoch's time, so it is the fixed slice.
+    measured, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
     train, train_logits = run.evaluate(measured)
-    train_rows = gather_rows(run.group, train_logits, total=len(measured))
+    train_rows = torch.cat(all_gather(run.group, train_logits.cpu()))
     splits = {"train": run.train, "validation": run.validation, "test": run.test}
-    unreadable = {name: merged(run.group, part.unreadable) for name, part in splits.items() if part is not None}
-    if not run.group.leads or rows is None or train_rows is None:
+    unreadable = {name: union(run.group, part.unreadable) for name, part in splits.items() if part is not None}
+    if not run.group.is_leader:
         return {}
     config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
     predictions = io.BytesIO()
@@ -60,8 +62,8 @@ def write_results(run: Run, label: str) -> records.Record:
             "absent": dict(run.data.absent),
             "unreadable": {part: len(files) for part, files in unreadable.items()},
         },
-        "test": summarised(lines, "test", test),
-        "validation": summarised(lines, "validation", {}) if run.validation else None,
+        "test": summary(lines, "test", test),
+        "validation": summary(lines, "validation", {}) if run.validation else None,
         "train": {**train, **noise_errors(train_rows, split)} if train["count"] else None,
         "epochs": config.trainer.epochs,
         "train_seconds": seconds,
@@ -78,15 +80,15 @@ def write_results(run: Run, label: str) -> records.Record:
     return record
 
 
-def summarised(lines: list[dict[str, Any]], split: str, final: dict[str, float]) -> dict[str, Any]:
-    """Last, best and median of the last ten of the top-1 error over epochs, and the final evaluation's other means."""
+def summary(lines: list[dict[str, Any]], split: str, final: dict[str, float]) -> dict[str, Any]:
+    """Last, best and last-ten-median top-1 error over epochs, in percent, and the other means of the final evaluation."""
     errors = records.headline([line[f"{split}_top1_error"] for line in lines])
     return {"top1_error": errors, **{key: value for key, value in final.items() if key != "top1_error"}}
 
 
 def noise_errors(logits: Tensor, split: Split) -> dict[str, float]:
-    """Train error in percent apart for labels left alone and labels replaced by noise, both against the labels trained on,
-    in evaluation mode and without augmentation (section 3.4, the last two columns of table 2)."""
+    """Train errors in percent over the original labels and over those replaced by noise, both against the labels trained on,
+    in evaluation mode and without augmentation (section 3.4, the last two columns of table 2). logits: (N, C)."""
     corrupted = split.corrupted
     if not bool(corrupted.any()):
         return {}

@@ -1,36 +1,40 @@
-"""A run's parts, put together from its configuration: data, network and optimizer on this process's device."""
+"""A run's parts, made from its configuration: data, network and optimizer on this process's device."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, open_data, serve
-from mixup.errors import UserError
+from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
+from mixup.errors import UserError, suggestion
 from mixup.models import build_model
-from mixup.plan import EpochPlan, generator, num_steps, stream_seed
+from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
-from mixup.training.distributed import Group, wait_for_all
-from mixup.training.engine import Method, Progress, evaluate
-from mixup.training.method import crop_padding, epoch_plan, method_of, nearest_examples
-from mixup.training.schedules import step_schedule
+from mixup.training.distributed import Group, barrier, choose_device, device_name
+from mixup.training.engine import evaluate
+from mixup.training.schedules import build_optimizer
+from mixup.training.step import StepSettings
+
+__all__ = ["Run", "assemble", "autocast", "build", "choose_device", "device_name", "load", "loader_workers", "place"]
 
 
 @dataclasses.dataclass
 class Run:
-    """One run's parts, put together by `assemble`.
+    """One run's parts, made by `assemble`. Splits and networks are on `device`; inputs and weights are float32.
 
-    model: the network itself. trained: the same wrapped for many processes or compiled; they share their weights.
-    clean: a fixed, unmixed slice of the training set, evaluated after every epoch; clean_split is the same as data.
+    model: the network itself. wrapped: the same, compiled or for many processes; they share their weights. train_eval: a
+    fixed slice of the training set, unmixed and unaugmented, evaluated after every epoch; train_eval_split: its data.
+    evaluate: `engine.evaluate` of the model; takes a split.
     """
 
     config: TrainConfig
@@ -40,15 +44,16 @@ class Run:
     data: Dataset
     fingerprint: str
     train: Examples
-    clean: Examples
-    clean_split: Split
+    train_eval: Examples
+    train_eval_split: Split
     test: Examples
     validation: Examples | None
     model: nn.Module
-    trained: nn.Module
+    wrapped: nn.Module
     optimizer: torch.optim.Optimizer
-    method: Method
-    neighbours: np.ndarray | None
+    plan: PlanSettings
+    step: StepSettings
+    evaluate: Callable[[Examples], tuple[dict[str, float], Tensor]]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,63 +61,34 @@ class Run:
 
     @property
     def streams(self) -> bool:
-        """Whether training images are decoded as they are needed."""
+        """Whether training images are decoded when a step needs them."""
         return isinstance(self.train, StreamedImages)
-
-    def plan(self, epoch: int) -> EpochPlan:
-        """An epoch's plan on the device. A batch is mixed in each process's own share where no process sees another's."""
-        apart = self.streams or self.method.layer is not None
-        return epoch_plan(
-            self.config,
-            self.data.info,
-            epoch,
-            len(self.train),
-            shards=self.group.world_size if apart else 1,
-            labels=self.data.train.labels.numpy(),
-            neighbours=self.neighbours,
-        ).to(self.device)
-
-    def steps_done(self, progress: Progress) -> int:
-        """Optimizer steps since the start of the run."""
-        return progress.epoch * self.steps_per_epoch + progress.step
-
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        return autocast(self.config, self.device)
-
-    def evaluate(self, data: Examples) -> tuple[dict[str, float], Tensor]:
-        size = self.config.trainer.eval_batch_size
-        return evaluate(self.model, data, batch_size=size, autocast=self.autocast, group=self.group)
 
 
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
-    device = choose_device(config.trainer.device, group)
+    device, trainer = choose_device(config.trainer.device, group), config.trainer
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32; for speed there is bfloat16
-    # The first process of each machine decodes or downloads, the others then find it done.
+    # The first process of each machine downloads and decodes; then the others read its results.
     if group.local_rank == 0:
         data = load(config, device)
-        neighbours = nearest_examples(config, data, device)
-    wait_for_all(group)
+        neighbours = nearest_neighbours(config, data, device)
+    barrier(group)
     if group.local_rank != 0:
         data = load(config, device)
-        neighbours = nearest_examples(config, data, device)
-    slice_rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: config.trainer.clean_slice]
-    clean_split = data.train.select(np.sort(slice_rows))
-    padding = crop_padding(config, data.info)
-
-    def served(split: Split, padding: int = 0) -> Examples:
-        return serve(
-            split,
-            data.info,
-            device=device,
-            padding=padding,
-            channels_last=config.trainer.channels_last,
-            workers=loader_workers(config),
-            on_error=config.data.on_error,
-        )
-
+        neighbours = nearest_neighbours(config, data, device)
+    # Streamed images and outputs of a layer have their partners on the same rank.
+    in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
+    shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
+    plan = plan_settings(config, data.info, labels, shards=shards, neighbours=neighbours)
+    require_values_for_batchnorm(config, data.info, plan, group)
+    rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.clean_slice]
+    train_eval = data.train.select(np.sort(rows))
+    loader: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
+    options = {**loader, "info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.info), device)
+    step = step_settings(config, data.info, model, device, group)
     return Run(
         config=config,
         folder=folder,
@@ -120,43 +96,113 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
         device=device,
         data=data,
         fingerprint=data.fingerprint(),
-        train=served(data.train, padding),
-        clean=served(clean_split),
-        clean_split=clean_split,
-        test=served(data.test),
-        validation=served(data.validation) if data.validation else None,
+        train=serve(data.train, padding=plan.crop_padding, **options),
+        train_eval=serve(train_eval, **options),
+        train_eval_split=train_eval,
+        test=serve(data.test, **options),
+        validation=serve(data.validation, **options) if data.validation else None,
         model=model,
-        trained=wrap(config, model, group, device),
-        optimizer=build_optimizer(config, model),
-        method=method_of(config, data.info, model, device),
-        neighbours=neighbours,
+        wrapped=wrap(config, model, group, device),
+        optimizer=build_optimizer(config.optim, model),
+        plan=plan,
+        step=step,
+        evaluate=partial(evaluate, model, batch_size=trainer.eval_batch_size, autocast=step.autocast, group=group),
     )
 
 
 def load(config: TrainConfig, device: torch.device) -> Dataset:
-    """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table see the same data.
+    """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table have the same data.
 
     device: where spectrograms are computed.
     """
     data = config.data
-    opened = open_data(
-        data.name,
-        root=data.root,
-        download=data.download,
-        train_size=data.train_size,
-        test_size=data.test_size,
-        validation=data.validation,
-        label_noise=data.label_noise,
-        stream=lambda name: generator(data.seed, name),
-        resident=data.resident,
-        device=device,
-    )
-    if data.on_error == "skip" and isinstance(opened.train.inputs, Tensor):
+    names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
+    options: dict[str, Any] = {name: getattr(data, name) for name in names}
+    dataset = open_dataset(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
+    if data.on_error == "skip" and isinstance(dataset.train.inputs, Tensor):
         raise UserError(
             "data.on_error=skip: this data is kept in memory, and read whole before the first step; leave it at raise"
-            + (", or use data.resident=false" if opened.info.resize else "")
+            + (", or use data.resident=false" if dataset.info.resize else "")
         )
-    return opened
+    return dataset
+
+
+def nearest_neighbours(config: TrainConfig, data: Dataset, device: torch.device) -> np.ndarray | None:
+    """The nearest training examples of each, (n, K); None unless partners are drawn from them (section 3.8)."""
+    mixup = config.mixup
+    if mixup.partner != "nearest" or mixup.alpha == 0:
+        return None
+    return nearest(data.train, mixup.neighbours, within_class=mixup.within_class, root=config.data.root, device=device)
+
+
+def plan_settings(
+    config: TrainConfig, info: DatasetInfo, labels: np.ndarray, *, shards: int = 1, neighbours: np.ndarray | None = None
+) -> PlanSettings:
+    """The configured plan. labels: (n,) of the training set. neighbours: (n, K); without them near partners are random."""
+    mixup, augment = config.mixup, config.data.augment
+    same: dict[str, Any] = {name: getattr(mixup, name) for name in ("alpha", "lam_per", "warmup_epochs", "ways", "fold")}
+    return PlanSettings(
+        **same,
+        seed=config.seed,
+        n=len(labels),
+        batch_size=config.trainer.batch_size,
+        partner="random" if mixup.partner == "nearest" and neighbours is None else mixup.partner,
+        classes=labels if mixup.within_class else None,
+        neighbours=neighbours,
+        crop_padding=info.crop_padding if augment else 0,
+        flip=info.flip and augment,
+        resized_crop=info.resized_crop and augment,
+        shards=shards,
+    )
+
+
+def step_settings(
+    config: TrainConfig, info: DatasetInfo, model: nn.Module, device: torch.device, group: Group
+) -> StepSettings:
+    """The configured step. `mixup.noise` is on the scale of pixels, 0 to 1."""
+    mixup = config.mixup
+    per_channel = torch.tensor([1 / std for std in info.std] or [1.0], device=device)
+    noise = mixup.noise * per_channel.view(-1, *[1] * (len(info.input_shape) - 1))
+    return StepSettings(
+        seed=config.seed,
+        num_classes=info.num_classes,
+        group=group,
+        autocast=partial(autocast, config, device),
+        dominant=mixup.targets == "dominant",
+        label_smoothing=mixup.label_smoothing,
+        noise=noise if mixup.noise else None,
+        layer=None if mixup.layer is None else layer_named(mixup.layer, model, config),
+    )
+
+
+def layer_named(name: str, model: nn.Module, config: TrainConfig) -> nn.Module:
+    """The module whose output is mixed. Raises UserError if the network lacks it, or its output cannot be mixed."""
+    modules = {key: module for key, module in model.named_modules() if key}
+    if name not in modules:
+        few = ", ".join(key for key in modules if key.count(".") < 2)
+        raise UserError(f"mixup.layer={name}: no such module{suggestion(name, modules)}; {config.model.name} has {few}, ...")
+    if config.trainer.compile:
+        raise UserError("mixup.layer and trainer.compile=true: a compiled network's layers cannot be reached; use false")
+    if config.data.on_error == "skip":
+        raise UserError("mixup.layer and data.on_error=skip: partners may be missing from a batch; use data.on_error=raise")
+    return modules[name]
+
+
+def require_values_for_batchnorm(config: TrainConfig, info: DatasetInfo, plan: PlanSettings, group: Group) -> None:
+    """Raises UserError if a rank's share of some batch is one example and BatchNorm sees it as one value a channel."""
+    sizes = {plan.batch_size, plan.n % plan.batch_size or plan.batch_size} if plan.n > plan.batch_size else {plan.n}
+    if min(sizes) // group.world_size > 1:
+        return
+    with torch.device("meta"), torch.no_grad():
+        try:
+            build(config, info).train()(torch.empty(1, *info.input_shape))
+        except ValueError as error:
+            if "Expected more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise one value: "
+                "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
+            ) from error
 
 
 def loader_workers(config: TrainConfig) -> int:
@@ -168,6 +214,7 @@ def loader_workers(config: TrainConfig) -> int:
 
 
 def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
+    """The configured network, with weights drawn from torch's global generator."""
     options = {key: value for key, value in vars(config.model).items() if key != "name"}
     return build_model(config.model.name, num_classes=info.num_classes, input_shape=info.input_shape, **options)
 
@@ -179,62 +226,13 @@ def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Mod
 
 
 def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
-    """The network as the training loop calls it: compiled where configured, its gradients averaged over the group."""
+    """The network as a step calls it: compiled if configured, its gradients averaged over the group."""
     wrapped: Any = torch.compile(model) if config.trainer.compile else model
     if group.world_size > 1:
         wrapped = DistributedDataParallel(wrapped, device_ids=[device.index] if device.type == "cuda" else None)
     return wrapped
 
 
-def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD or Adam. Weight decay falls on every parameter, BatchNorm and biases included, as in both of the authors' codes;
-    for ImageNet not on BatchNorm's (Goyal et al. 2017, section 5.1)."""
-    o = config.optim
-    norms = {id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters()}
-    spared = [p for p in model.parameters() if id(p) in norms and not o.decay_batchnorm]
-    decayed = [p for p in model.parameters() if id(p) not in norms or o.decay_batchnorm]
-    groups = [{"params": decayed, "weight_decay": o.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    if o.name == "adam":
-        return torch.optim.Adam(groups, lr=o.lr, fused=True)
-    assert o.momentum is not None
-    assert o.nesterov is not None
-    return torch.optim.SGD(groups, lr=o.lr, momentum=o.momentum, nesterov=o.nesterov, fused=True)
-
-
-def choose_device(wanted: str, group: Group) -> torch.device:
-    """`auto` is this process's GPU where there is one."""
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"trainer.device={wanted}: torch finds no GPU here; use trainer.device=cpu or auto")
-    if ":" in wanted and group.world_size > 1:
-        raise UserError(f"trainer.device={wanted}: each process of a group has a GPU of its own; use trainer.device=cuda")
-    if ":" in wanted and int(wanted.split(":")[1]) >= torch.cuda.device_count():
-        raise UserError(f"trainer.device={wanted}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
-    if wanted == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", group.local_rank) if ":" not in wanted else torch.device(wanted)
-
-
-def learning_rate(config: TrainConfig, epochs_done: float) -> float:
-    """The configured schedule."""
-    o = config.optim
-    return step_schedule(
-        epochs_done,
-        lr=o.lr,
-        milestones=o.milestones,
-        decay=o.decay,
-        warmup_epochs=o.warmup_epochs,
-        warmup_lr=o.warmup_lr or 0.0,
-    )
-
-
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.trainer.precision == "bfloat16")
-
-
-def device_name(device: torch.device) -> str:
-    """The hardware, as a record names it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"

@@ -1,23 +1,32 @@
-"""Training, from a configuration to a record. `assembly`, `resuming` and `results` are its three parts."""
+"""Training, from a configuration to a record: set up, the epoch loop, evaluate, checkpoint, record."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from torch import Tensor, nn
 
+from mixup.data import Examples, StreamedImages
+from mixup.plan import EpochPlan, draw_plan, stream_seed
 from mixup.run import records, tracking
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
-from mixup.training.distributed import buffers_from_leader, from_leader, join_group, merged, wait_for_all
-from mixup.training.engine import Progress, finish_epoch, start_epoch, train_epoch
+from mixup.training.checkpoint import load_state, resume, save_state
+from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
+from mixup.training.engine import Progress, finish_epoch, start_epoch
 from mixup.training.results import write_results
-from mixup.training.resuming import Stopped, Stops, restore, resume, save_state
-from mixup.training.setup import Run, assemble, learning_rate
+from mixup.training.schedules import learning_rate
+from mixup.training.setup import Run, assemble
+from mixup.training.signals import Stopped, Stops
+from mixup.training.step import Batch, Epoch, StepSettings, draw_epoch, train_step
 
 __all__ = ["Stopped", "train"]
 
@@ -27,118 +36,159 @@ WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
 def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
     """Trains from the newest checkpoint in `folder`, or from the start, to the end; returns the record on every rank.
 
-    Raises UserError for what the user can put right, and Stopped where a signal ended it; what was done is kept.
+    Raises UserError for what the user can put right, and Stopped after a signal; a checkpoint keeps what was trained.
     """
     group = join_group(config.trainer.device)
-    run = assemble(config, folder, group)  # before the folder: a request that cannot be met leaves none behind
-    if group.leads:
+    run = assemble(config, folder, group)  # before the folder, so that a refused configuration leaves no folder behind
+    display = Display(
+        epochs=config.trainer.epochs,
+        steps_per_epoch=run.steps_per_epoch,
+        images_per_step=min(config.trainer.batch_size, len(run.train)),
+        silent=not group.is_leader,
+    )
+    if group.is_leader:
         folder.mkdir(parents=True, exist_ok=True)
-    with records.sole_writer(folder) if group.leads else contextlib.nullcontext(), display(run) as shown:
+    with records.sole_writer(folder) if group.is_leader else contextlib.nullcontext(), display:
         # Another process may have finished this run while this one was waiting or loading.
-        finished = from_leader(group, records.read_record(folder) if group.leads else None)
+        finished = broadcast(group, records.read_record(folder) if group.is_leader else None)
         if finished is not None:
             return finished
-        if group.leads:
+        if group.is_leader:
             write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
-        progress = resume(run, from_leader(group, restore(run, shown)), shown)
+        progress = resume(run, broadcast(group, load_state(run, display)), display)
         mirror = tracking.Mirror(
             folder,
-            mode=tracking.resolve_mode(config.tracking.wandb) if group.leads else "disabled",
+            mode=tracking.resolve_mode(config.tracking.wandb) if group.is_leader else "disabled",
             project=config.tracking.project,
             entity=config.tracking.entity,
-            warn=shown.warn,
+            warn=display.warn,
         )
         try:
-            train_epochs(run, progress, shown, mirror)
-            record = from_leader(group, write_results(run, label))
+            train_epochs(run, progress, display, mirror)
+            record = broadcast(group, write_results(run, label))
         finally:
             mirror.close(WANDB_SECONDS)
         if url := tracking.read_address(folder).get("url"):
-            shown.say(f"W&B: {url}")
-    wait_for_all(group)  # a rank that leaves while another still writes would end the job as failed
+            display.say(f"W&B: {url}")
+    barrier(group)  # a rank that leaves while another still writes would end the job as failed
     return record
 
 
-def display(run: Run) -> Display:
-    trainer = run.config.trainer
-    return Display(
-        epochs=trainer.epochs,
-        steps_per_epoch=run.steps_per_epoch,
-        images_per_step=min(trainer.batch_size, len(run.train)),
-        silent=not run.group.leads,
-    )
-
-
-def train_epochs(run: Run, progress: Progress, shown: Display, mirror: tracking.Mirror) -> None:
-    """All epochs that are left; a line in metrics.jsonl after each, checkpoints as configured."""
-    trainer = run.config.trainer
-    saved_at = time.monotonic()
+def train_epochs(run: Run, progress: Progress, display: Display, mirror: tracking.Mirror) -> None:
+    """All remaining epochs; writes a line of metrics.jsonl after each, and checkpoints as configured."""
+    trainer, saved_at = run.config.trainer, time.monotonic()
     with Stops(run.group) as stops:
 
         def after_step(progress: Progress) -> None:
-            shown.step(progress.epoch, progress.step)
-            stops.obey(run, progress)
+            display.step(progress.epoch, progress.step)
+            stop_if_signalled(stops, run, progress)
             every = trainer.checkpoint_every_steps
-            if every and progress.step < run.steps_per_epoch and run.steps_done(progress) % every == 0:
+            if every and progress.step < run.steps_per_epoch and progress.steps_done % every == 0:
                 save_state(run, progress)
 
-        for epoch in range(progress.epoch, trainer.epochs):
-            plan = run.plan(epoch)
+        for number in range(progress.epoch, trainer.epochs):
+            rates = learning_rates(run, number)
+            epoch = draw_epoch(draw_plan(run.plan, number), run.train, rates, run.step)
             progress.resume_clock()
-            train_epoch(
-                run.trained,
-                run.optimizer,
-                run.train,
-                plan,
-                progress,
-                learning_rate=lambda epochs_done: learning_rate(run.config, epochs_done),
-                autocast=run.autocast,
-                seed=run.config.seed,
-                group=run.group,
-                after_step=after_step,
-                method=run.method,
-            )
-            means = finish_epoch(progress, run.group)
-            seconds = progress.seconds()
-            line = epoch_line(run, epoch, means, seconds)
-            if run.group.leads:
-                records.append_metrics(run.folder, [*step_lines(run, progress), line])
+            train_epoch(run.wrapped, run.optimizer, run.train, epoch, progress, settings=run.step, after_step=after_step)
+            means, seconds = finish_epoch(progress, run.group), progress.seconds()
+            line = epoch_line(run, number, rates[0], means, seconds)
+            if run.group.is_leader:
+                records.append_metrics(run.folder, [*step_lines(run, progress, rates), line])
                 mirror.check()
-            shown.epoch(line)
+            display.epoch(line)
             if line.get("train_unreadable"):
-                shown.warn(f"{line['train_unreadable']} training images cannot be read and are left out, with their pairs")
-            progress = start_epoch(epoch + 1, run.steps_per_epoch, run.device)
-            due = from_leader(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
-            if due or epoch + 1 == trainer.epochs:
+                display.warn(f"{line['train_unreadable']} unreadable training images are left out, with their mixtures")
+            progress = start_epoch(number + 1, run.steps_per_epoch, run.device)
+            due = broadcast(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
+            if due or number + 1 == trainer.epochs:
                 save_state(run, progress)
                 saved_at = time.monotonic()
-            if epoch + 1 < trainer.epochs:
-                stops.obey(run, progress)
+            if number + 1 < trainer.epochs:
+                stop_if_signalled(stops, run, progress)
 
 
-def epoch_line(run: Run, epoch: int, train_means: dict[str, float], seconds: float) -> dict[str, Any]:
-    """What metrics.jsonl says of an epoch. `epoch` counts epochs done, `step` optimizer steps done since the start."""
-    buffers_from_leader(run.group, run.model)
-    splits = {"clean": run.clean, "test": run.test, "validation": run.validation}
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Examples,
+    epoch: Epoch,
+    progress: Progress,
+    *,
+    settings: StepSettings,
+    after_step: Callable[[Progress], None],
+) -> None:
+    """Trains from `progress`, which may be in mid-epoch, to the end of its epoch, in place.
+
+    model: as in `train_step`. after_step: called with the progress after every step. The loop never waits for the device.
+    """
+    model.train()
+    for batch in batches(data, epoch.plan, progress.step, settings.group):
+        seed_draws(settings, progress)
+        train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
+        progress.step += 1
+        progress.count += 0 if batch.is_dummy else len(batch.rows)
+        after_step(progress)
+
+
+def batches(data: Examples, plan: EpochPlan, first_step: int, group: Group) -> Iterator[Batch]:
+    """Yields this rank's part of each batch from `first_step` on."""
+    steps = range(first_step, plan.num_steps)
+    parts = [plan.positions(step, rank=group.rank, world_size=group.world_size) for step in steps]
+    positions = [part if part.start < part.stop else slice(part.start - 1, part.stop) for part in parts]  # with dummies
+    loaded: Iterable[tuple[list[Tensor] | None, Tensor | None]] = itertools.repeat((None, None))
+    if isinstance(data, StreamedImages):
+        loaded = data.load(plan, positions)
+    for step, part, taken, (examples, usable) in zip(steps, parts, positions, loaded):
+        first = step * plan.batch_size
+        rows = torch.arange(taken.start - first, taken.stop - first, device=data.labels.device)
+        yield Batch(rows if usable is None else rows[usable], plan.batch_count(step), part.start == part.stop, examples)
+
+
+def seed_draws(settings: StepSettings, progress: Progress) -> None:
+    """Seeds dropout (torch's global generator) and noise by position, so that a restart needs no generator state."""
+    position = progress.epoch, progress.step
+    torch.manual_seed(stream_seed(settings.seed, "dropout", *position, settings.group.rank))
+    if settings.noise is not None:
+        progress.state.noise.manual_seed(stream_seed(settings.seed, "noise", *position))
+
+
+def stop_if_signalled(stops: Stops, run: Run, progress: Progress) -> None:
+    """Saves a checkpoint and raises Stopped if a signal was received."""
+    if stops.received:
+        save_state(run, progress)
+        raise Stopped(stops.received[0], progress.steps_done)
+
+
+def learning_rates(run: Run, epoch: int) -> list[float]:
+    """The learning rate of each step of an epoch."""
+    steps = run.steps_per_epoch
+    return [learning_rate(run.config.optim, epoch + step / steps) for step in range(steps)]
+
+
+def epoch_line(run: Run, epoch: int, rate: float, train_means: dict[str, float], seconds: float) -> dict[str, Any]:
+    """The line of metrics.jsonl that closes an epoch: `epoch` counts epochs done, `step` optimizer steps done; means of
+    training, and of the evaluation of each split, whose name is their prefix (`clean` is the slice `Run.train_eval`)."""
+    broadcast_buffers(run.group, run.model)
+    splits = {"clean": run.train_eval, "test": run.test, "validation": run.validation}
     evaluated = {name: run.evaluate(split)[0] for name, split in splits.items() if split is not None and len(split)}
     return {
         "epoch": epoch + 1,
         "step": (epoch + 1) * run.steps_per_epoch,
-        "learning_rate": learning_rate(run.config, epoch),
+        "learning_rate": rate,
         **{f"train_{name}": value for name, value in train_means.items()},
         **{f"{split}_{name}": value for split, means in evaluated.items() for name, value in means.items()},
         "seconds": seconds,
         "images_per_second": len(run.train) / seconds,
-        **({"train_unreadable": len(merged(run.group, run.train.unreadable))} if run.streams else {}),
+        **({"train_unreadable": len(union(run.group, run.train.unreadable))} if run.streams else {}),
     }
 
 
-def step_lines(run: Run, progress: Progress) -> list[dict[str, Any]]:
-    """Loss and learning rate of every so many steps of a finished epoch, read off the device once."""
-    lines = []
-    for step, loss in enumerate(progress.losses.tolist()[:-1]):
+def step_lines(run: Run, progress: Progress, rates: list[float]) -> list[dict[str, Any]]:
+    """Loss and learning rate of every so many steps of a finished epoch, but its last; waits once for the device."""
+    lines, every = [], run.config.trainer.log_every_steps
+    for step, loss in enumerate(progress.state.losses.tolist()[:-1]):
         done = progress.epoch * run.steps_per_epoch + step + 1
-        if done % run.config.trainer.log_every_steps == 0:
-            rate = learning_rate(run.config, progress.epoch + step / run.steps_per_epoch)
-            lines.append({"step": done, "train_step_loss": loss, "learning_rate": rate})
+        if done % every == 0:
+            lines.append({"step": done, "train_step_loss": loss, "learning_rate": rates[step]})
     return lines

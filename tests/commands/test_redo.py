@@ -165,7 +165,7 @@ def test_the_script_prints_what_a_shell_takes(command):
     )
     assert done.returncode == 0, done.stderr
     first, *others = done.stdout.splitlines()
-    assert "'method=[mixup_8,dropout_0.3]'" in first
+    assert "'experiment/table2=[mixup_8,dropout_0.3]'" in first
     assert len(tasks_of(shlex.split(first))) == 3
     assert others == ["python scripts/ledger.py collect runs/table2_label_noise-cpu", "python scripts/ledger.py tables"]
 

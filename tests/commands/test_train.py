@@ -106,8 +106,16 @@ def test_a_dry_run_needs_no_data_and_writes_nothing(train, tmp_path):
 
 
 def test_a_grid_without_m_says_so(train):
-    _, output, _ = train("experiment=quickstart", *SMALL)
-    assert "-m runs all of it" in output
+    status, output, error = train("experiment=quickstart", *SMALL)
+    assert (status, output) == (2, "")
+    assert "grid over data.label_noise, mixup, seed: add -m" in error
+
+
+def test_flags_that_show_something_are_hydras_and_others_are_refused(train):
+    status, output, _ = train("--cfg", "job", "seed=7")
+    assert (status, "seed: 7" in output) == (0, True)
+    status, _, error = train("--config-dir=elsewhere")
+    assert (status, len(error.splitlines())) == (2, 1)
 
 
 def test_a_damaged_record_is_named(train, tmp_path):

@@ -14,16 +14,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_mixing import dense
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mixup.data import ResidentFeatures, Split, dataset_info
-from mixup.mixing import MixedBatch, mixed_cross_entropy
+from mixup.mixing import mix_all
+from mixup.plan import draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
-from mixup.training.engine import mixed_batch
-from mixup.training.method import epoch_plan, method_of
+from mixup.training.distributed import Group
+from mixup.training.setup import plan_settings, step_settings
+from mixup.training.step import draw_epoch, fetch
+from tests.test_mixing import MixedBatch, dense
 
 CPU = torch.device("cpu")
 FACTS = dataset_info("digits")
@@ -139,14 +141,15 @@ def epoch(preset: str, *overrides: str, size: int, seed: int = 0) -> Iterator[tu
 
     settings = f"seed={seed}", f"trainer.batch_size={size}", "mixup.alpha=0.4"
     n, config = 6 * size + 2, configured(f"mixup={preset}", *settings, *overrides)
-    plan, method = epoch_plan(config, FACTS, 0, n), method_of(config, FACTS, nn.Identity(), CPU)
+    plan = draw_plan(plan_settings(config, FACTS, np.zeros(n, int)), 0)
+    step = step_settings(config, FACTS, nn.Identity(), CPU, Group())
     chance = [configured("mixup=mixup", f"mixup.lam_per={lam_per}", *settings) for lam_per in ("batch", "example")]
-    once, each = (epoch_plan(config, FACTS, 0, n) for config in chance)
+    once, each = (draw_plan(plan_settings(config, FACTS, np.zeros(n, int)), 0) for config in chance)
     rng = torch.Generator().manual_seed(seed)
     inputs, labels = torch.rand(n, *FACTS.input_shape, generator=rng), torch.randint(CLASSES, (n,), generator=rng)
     data = ResidentFeatures(Split(inputs, labels, torch.zeros(n, dtype=torch.bool)), device=CPU)
-    steps = [plan.positions(step) for step in range(plan.num_steps)]
-    for rows, (visit, seen) in zip(steps, data.visits(plan, steps)):
+    tables = draw_epoch(plan, data, [0.0] * plan.num_steps, step)
+    for rows in (plan.positions(number) for number in range(plan.num_steps)):
         given = Batch(
             inputs=inputs[plan.order[rows]],
             labels=labels[plan.order[rows]],
@@ -155,7 +158,8 @@ def epoch(preset: str, *overrides: str, size: int, seed: int = 0) -> Iterator[tu
             lam=once.lam[rows.start, 0].item(),
             lams=each.lam[rows, 0],
         )
-        yield given, mixed_batch(visit, labels, plan, seen, method)
+        mixed = mix_all(fetch(data, tables, torch.arange(rows.start, rows.stop)), tables.lam[rows])
+        yield given, MixedBatch(mixed, tables.targets[rows], tables.weights[rows], step.label_smoothing)
 
 
 def agree(ours: MixedBatch, theirs: Mixed) -> bool:
@@ -171,7 +175,7 @@ def test_a_preset_mixes_inputs_and_targets_as_its_system_does(preset, size, seed
         theirs = SYSTEMS[preset](batch)
         assert agree(ours, theirs)
         logits = torch.randn(len(batch.labels), CLASSES)
-        assert torch.allclose(mixed_cross_entropy(logits, ours).mean(), F.cross_entropy(logits, theirs[1]), atol=1e-5)
+        assert torch.allclose(ours.cross_entropy(logits).mean(), F.cross_entropy(logits, theirs[1]), atol=1e-5)
 
 
 @pytest.mark.parametrize("preset", [preset for preset in SYSTEMS if "timm" not in preset])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
 from mixup.data import dataset_info
+from mixup.plan import draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
-from mixup.training.cost import flops_per_image, parameter_count
-from mixup.training.method import epoch_plan
-from mixup.training.setup import build, build_optimizer, learning_rate
+from mixup.training.dry_run import flops_per_image, parameter_count
+from mixup.training.schedules import build_optimizer, learning_rate
+from mixup.training.setup import build, plan_settings
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def test_a_cell_is_trained_as_the_paper_says(cell):
     assert (config.trainer.epochs, config.trainer.batch_size) == (recipe.epochs, recipe.batch_size)
     assert {name: getattr(config.optim, name) for name in recipe.optimizer} == recipe.optimizer
     assert {at: pytest.approx(rate) for at, rate in recipe.rates.items()} == {
-        at: learning_rate(config, at) for at in recipe.rates
+        at: learning_rate(config.optim, at) for at in recipe.rates
     }
     assert (config.mixup.alpha, config.mixup.lam_per) == (recipe.alpha, "batch")
     assert config.mixup.warmup_epochs == recipe.unmixed_epochs
@@ -115,7 +117,9 @@ def test_the_tabular_network_has_two_hidden_layers_of_128():
 
 def test_the_first_epochs_of_speech_are_unmixed():
     config = configuration(["data=speech_commands", "model=lenet"])
-    plans = [epoch_plan(config, dataset_info("speech_commands"), epoch, 1000) for epoch in range(7)]
+    plans = [
+        draw_plan(plan_settings(config, dataset_info("speech_commands"), np.zeros(1000, int)), epoch) for epoch in range(7)
+    ]
     assert [bool((plan.lam == 1).all()) for plan in plans] == [True] * 5 + [False] * 2
 
 
@@ -123,7 +127,7 @@ def test_weight_decay_spares_batchnorm_on_imagenet_alone():
     for arguments, spared in ((["data=imagenet", "model=resnet50"], True), (["data=cifar10", "model=wrn28"], False)):
         config = configuration(arguments)
         model = meta(config)
-        groups = build_optimizer(config, model).param_groups
+        groups = build_optimizer(config.optim, model).param_groups
         norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
         undecayed = [p for group in groups if group["weight_decay"] == 0 for p in group["params"]]
         assert len(undecayed) == (2 * len(norms) if spared else 0)
@@ -134,7 +138,7 @@ def test_weight_decay_spares_batchnorm_on_imagenet_alone():
 
 def test_adam_has_torchs_other_defaults():
     config = configuration(["data=iris", "model=mlp"])
-    (group,) = build_optimizer(config, build(config, dataset_info("iris"))).param_groups
+    (group,) = build_optimizer(config.optim, build(config, dataset_info("iris"))).param_groups
     assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (1e-3, (0.9, 0.999), 1e-8, 0.0)
 
 

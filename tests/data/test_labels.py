@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
-from mixup.data import Dataset, Split, open_data
+from mixup.data import Dataset, Split, open_dataset
 from mixup.data.labels import balanced_subset, corrupt
-from mixup.data.sources.cifar import digits
+from mixup.data.sources.toys import digits
 from mixup.errors import UserError
 from mixup.plan import generator
 
@@ -115,7 +115,7 @@ def test_noise_is_a_function_of_its_stream_and_leaves_the_labels_it_is_given():
 
 
 def opened(*, train_size: int | None = None, validation: float = 0.0, label_noise: float = 0.0, seed: int = 0) -> Dataset:
-    return open_data(
+    return open_dataset(
         "digits",
         root=None,
         download=False,
@@ -179,13 +179,13 @@ def test_each_draw_has_a_stream_of_its_own():
         names.append(name)
         return generator(0, name)
 
-    open_data("digits", root=None, download=False, train_size=100, validation=0.2, label_noise=0.2, stream=stream)
+    open_dataset("digits", root=None, download=False, train_size=100, validation=0.2, label_noise=0.2, stream=stream)
     assert sorted(names) == ["label_noise", "subset", "validation"]
 
 
 def test_test_labels_stay_clean():
     data = opened(label_noise=1.0)
-    np.testing.assert_array_equal(data.test.labels.numpy(), digits().test_labels)
+    np.testing.assert_array_equal(data.test.labels.numpy(), digits().test.labels)
     assert not data.test.corrupted.any()
 
 

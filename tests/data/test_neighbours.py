@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mixup.data import Split, nearest
 from mixup.data import neighbours as module
-from mixup.data.sources.cifar import digits
+from mixup.data.sources.toys import digits
 from mixup.errors import UserError
 
 CPU = torch.device("cpu")
@@ -25,11 +25,11 @@ def find(data: Split, count: int, tmp_path, *, within_class: bool = False) -> np
 @pytest.mark.parametrize("chunk", [1000, 97])
 def test_neighbours_are_scikit_learns(tmp_path, monkeypatch, within_class, chunk):
     monkeypatch.setattr(module, "ROWS_AT_ONCE", chunk)
-    arrays = digits()
-    data = split(arrays.train_images, arrays.train_labels)
+    data = digits().train
+    pixels, labels = data.inputs.numpy(), data.labels.numpy()
     ours = find(data, 20, tmp_path, within_class=within_class)
-    flat = arrays.train_images.reshape(len(data), -1).astype(np.float64)
-    groups = [arrays.train_labels == label for label in range(10)] if within_class else [np.ones(len(data), bool)]
+    flat = pixels.reshape(len(data), -1).astype(np.float64)
+    groups = [labels == label for label in range(10)] if within_class else [np.ones(len(data), bool)]
     for group in groups:
         members = np.flatnonzero(group)
         reference = NearestNeighbors(n_neighbors=20, algorithm="brute").fit(flat[members])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from mixup.data import DATASETS, Dataset, DatasetInfo, ResidentImages, Split, open_data
+from mixup.data import DATASETS, Dataset, DatasetInfo, ResidentImages, Split, open_dataset
 from mixup.plan import generator
 
 CIFAR, DIGITS = DATASETS["cifar10"], DATASETS["digits"]
@@ -149,7 +149,7 @@ def test_resident_images_do_not_depend_on_the_memory_layout():
 
 
 def open_digits(*, label_noise: float = 0.0, seed: int = 0) -> Dataset:
-    return open_data(
+    return open_dataset(
         "digits",
         root=None,
         download=False,

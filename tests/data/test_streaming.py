@@ -14,14 +14,17 @@ import pytest
 import torch
 from PIL import Image
 
-from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_data, serve
+from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_dataset, serve
 from mixup.data.sources.encoded import Files
 from mixup.data.sources.imagenet import imagenet_data
 from mixup.data.streaming import Decoder, Task
 from mixup.errors import UserError
-from mixup.plan import EpochPlan, draw_plan, generator
+from mixup.mixing import mix_all
+from mixup.plan import EpochPlan, PlanSettings, draw_plan, generator
 from mixup.training.distributed import Group
-from mixup.training.engine import evaluate, mixed_batch, shares
+from mixup.training.engine import evaluate
+from mixup.training.step import Batch
+from mixup.training.train import batches
 
 CPU = torch.device("cpu")
 CLASSES, TRAIN, TEST = ("n01", "n02", "n03"), 9, 4  # images a class
@@ -60,18 +63,20 @@ def streamed(data: Dataset, *, workers: int = 0, on_error: str = "raise") -> Str
 
 def drawn(n: int, *, batch_size: int = 8, shards: int = 1, epoch: int = 0) -> EpochPlan:
     settings = {"alpha": 1.0, "lam_per": "batch", "flip": True, "resized_crop": True}
-    return draw_plan(5, epoch, n, batch_size=batch_size, shards=shards, **settings)
+    return draw_plan(PlanSettings(seed=5, n=n, batch_size=batch_size, shards=shards, **settings), epoch)
 
 
 def hashes(data: Examples, plan: EpochPlan, *, first_step: int = 0, group: Group | None = None) -> list[str]:
     """A digest of all that each step trains on."""
-    found = []
-    steps = [positions for positions, _ in shares(plan, first_step, group or Group())]
-    for visit, positions in data.visits(plan, steps):
-        batch = mixed_batch(visit, data.labels, plan, positions)
-        content = (batch.inputs, batch.targets, batch.weights)
-        found.append(hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in content)).hexdigest())
-    return found
+    digests = []
+    for step, batch in enumerate(batches(data, plan, first_step, group or Group()), first_step):
+        content = (mixed(plan, step, batch), batch.rows)
+        digests.append(hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in content)).hexdigest())
+    return digests
+
+
+def mixed(plan: EpochPlan, step: int, batch: Batch) -> torch.Tensor:
+    return mix_all(batch.examples, plan.lam[step * plan.batch_size + batch.rows])
 
 
 @pytest.mark.parametrize("name", ["imagenet", "tiny_imagenet"])
@@ -121,8 +126,8 @@ def test_training_views_are_those_of_torchvision_for_the_plans_boxes(photos):
     from mixup.data.crops import random_resized_crop
 
     data, plan = imagenet_data("imagenet", root=photos, resident=None), drawn(27)
-    ((visit, positions),) = streamed(data).visits(plan, [slice(0, 8)])
-    ours = visit.at(positions)
+    (((ours, _), usable),) = streamed(data).load(plan, [slice(0, 8)])
+    assert usable is None
     for position in range(8):
         image = pil_image(data.train.inputs.path(int(plan.order[position])))
         seed = plan.crop_seed[position : position + 1].numpy()
@@ -158,9 +163,10 @@ def test_resident_and_streamed_are_the_same_up_to_rounding(photos):
     plan = drawn(27)
     resident, files = (imagenet_data("tiny_imagenet", root=photos, resident=kept) for kept in (True, False))
     one, other = (serve(data.train, data.info, device=CPU) for data in (resident, files))
-    for (a, mine), (b, theirs) in zip(one.visits(plan, [slice(0, 27)]), other.visits(plan, [slice(0, 27)])):
-        difference = (a.at(mine) - b.at(theirs)).abs()
-        assert difference.max() < 2.05 / 255 / 0.224, "no more than PIL's rounding, on normalised inputs"
+    kept = one.fetch(plan.order, one.boxes(plan.crop_seed), plan.flip)
+    (((decoded, partners), _),) = other.load(plan, [slice(0, 27)])
+    for a, b in ((kept, decoded), (kept[plan.partner[:, 0]], partners)):
+        assert (a - b).abs().max() < 2.05 / 255 / 0.224, "no more than PIL's rounding, on normalised inputs"
     assert torch.equal(one.labels, other.labels)
 
 
@@ -175,13 +181,16 @@ def test_a_rank_mixes_within_its_own_share_and_ranks_together_see_every_example(
     for rank in range(2):
         group = Group(rank, rank, 2)
         assert len(hashes(streamed(data), plan, group=group)) == plan.num_steps
-        seen += [int(plan.order[p]) for positions, idle in shares(plan, 0, group) if not idle for p in range(27)[positions]]
+        for step, batch in enumerate(batches(streamed(data), plan, 0, group)):
+            seen += [] if batch.is_dummy else plan.order[8 * step + batch.rows].tolist()
     assert sorted(seen) == list(range(27))
 
 
-def test_a_rank_without_examples_takes_part_with_a_stand_in(photos):
+def test_a_rank_without_examples_takes_part_with_a_dummy(photos):
     data, plan = imagenet_data("tiny_imagenet", root=photos, resident=False), drawn(25, batch_size=8, shards=3)
-    assert [idle for _, idle in shares(plan, 0, Group(2, 2, 3))] == [False, False, False, True]
+    parts = list(batches(streamed(data), plan, 0, Group(2, 2, 3)))
+    assert [batch.is_dummy for batch in parts] == [False, False, False, True]
+    assert torch.equal(*parts[-1].examples), "a dummy is its own partner"
     assert len(hashes(streamed(data), plan, group=Group(2, 2, 3))) == 4
 
 
@@ -215,20 +224,22 @@ def test_a_damaged_file_is_named(copied, workers):
 
 @pytest.mark.parametrize("content", [b"", b"no image at all", None], ids=["empty", "text", "absent"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_skipped_files_are_left_out_with_their_pairs_and_counted(copied, content, workers):
+def test_skipped_files_are_left_out_with_their_mixtures_and_counted(copied, content, workers):
     victim = copied / "imagenet/train/n02/n02_3.JPEG"
     data, plan = imagenet_data("imagenet", root=copied, resident=None), drawn(27)
-    before = next(mixed_batch(v, data.train.labels, plan, p) for v, p in streamed(data).visits(plan, [slice(0, 27)]))
+    plan = drawn(27, batch_size=27)
+    (before,) = batches(streamed(data), plan, 0, Group())
     victim.unlink() if content is None else victim.write_bytes(content)
     examples = streamed(data, workers=workers, on_error="skip")
-    ((visit, positions),) = examples.visits(plan, [slice(0, 27)])
+    (after,) = batches(examples, plan, 0, Group())
     row = next(row for row in range(27) if data.train.inputs.path(row) == str(victim))
     position = plan.order.tolist().index(row)
     partner_of = plan.partner[:, 0].tolist().index(position)
     left_out = {position, partner_of}
-    assert positions.tolist() == [p for p in range(27) if p not in left_out]
-    after = mixed_batch(visit, data.train.labels, plan, positions)
-    assert torch.equal(after.inputs, before.inputs[positions]), "the others are what they would have been"
+    assert after.rows.tolist() == [p for p in range(27) if p not in left_out]
+    assert after.count == 27, "the loss is divided by the planned batch"
+    others = mixed(plan, 0, before)[after.rows]
+    assert torch.equal(mixed(plan, 0, after), others), "the others are what they would have been"
     assert list(examples.unreadable) == [row]
     assert str(victim) in examples.unreadable[row]
 
@@ -254,7 +265,7 @@ def test_a_batch_of_nothing_ends_the_run(copied):
     for file in (copied / "tiny_imagenet/train").rglob("*.png"):
         file.write_bytes(b"")
     data = imagenet_data("tiny_imagenet", root=copied, resident=False)
-    with pytest.raises(UserError, match="whole batch is left"):
+    with pytest.raises(UserError, match="no mixture of a process's whole batch is readable"):
         hashes(streamed(data, on_error="skip"), drawn(27))
 
 
@@ -374,7 +385,7 @@ def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
     def opened(seed: int) -> Dataset:
         options = {"root": str(photos), "download": False, "validation": 0.0}
         stream = lambda name: generator(seed, name)  # noqa: E731
-        return open_data("imagenet", **options, train_size=9, label_noise=0.5, stream=stream)
+        return open_dataset("imagenet", **options, train_size=9, label_noise=0.5, stream=stream)
 
     data = opened(0)
     assert np.bincount(open_data_labels(data)).tolist() == [3, 3, 3]

@@ -18,12 +18,14 @@ import soundfile
 import torchvision
 from PIL import Image
 
-from mixup.data import ARCHIVES, DATASETS
-from mixup.data.sources.speech import RELEASES
-from mixup.data.verification import Finding, verify
+from mixup.data import DATASETS
+from mixup.data.inventory import Finding
+from mixup.data.sources.cifar import CIFAR
+from mixup.data.sources.speech import SPEECH
+from mixup.data.verification import verify
 
 CLASSES = ("ant", "bee", "cat")
-TINY, CIFAR, V1 = "tiny_imagenet", "cifar100", "speech_commands"
+TINY, CIFAR100, V1 = "tiny_imagenet", "cifar100", "speech_commands"
 
 
 def pixels(seed: int, size: int = 64) -> np.ndarray:
@@ -169,15 +171,15 @@ def test_more_examples_or_classes_than_official_are_problems(tmp_path, monkeypat
     write_images(tmp_path)
     monkeypatch.setitem(DATASETS, TINY, replace(DATASETS[TINY], num_classes=2, train_count=5, test_count=21))
     assert verify(TINY, tmp_path, quick=True).problems == [
-        "3 classes, where the data set has 2",
-        "6 train examples, where the data set has 5",
+        "3 classes, where the dataset has 2",
+        "6 train examples, where the dataset has 5",
     ]
 
 
 def test_cifar_with_too_few_classes_is_a_problem(tmp_path):
     """Training refuses it."""
     write_images(tmp_path).rename(tmp_path / "cifar10")
-    assert verify("cifar10", tmp_path, quick=True).problems == ["3 classes, where the data set has 10"]
+    assert verify("cifar10", tmp_path, quick=True).problems == ["3 classes, where the dataset has 10"]
 
 
 # Shards
@@ -232,7 +234,7 @@ def test_class_that_imagenet_lacks_is_a_problem(tmp_path, label):
 def test_shards_without_those_of_the_test_are_a_problem(tmp_path):
     folder = write_shards(tmp_path)
     (folder / "val/0.tar").unlink()
-    assert "0 test examples, where the data set has 50,000" in verify("imagenet", tmp_path, quick=False).problems
+    assert "0 test examples, where the dataset has 50,000" in verify("imagenet", tmp_path, quick=False).problems
 
 
 # Speech Commands
@@ -276,7 +278,7 @@ def test_checksum_of_the_speech_archive(tmp_path, monkeypatch, right, unpacked):
     archive = tmp_path / "speech_commands_v0.01.tar.gz"
     archive.write_bytes(b"clips")
     if right:
-        monkeypatch.setitem(RELEASES, V1, replace(RELEASES[V1], sha256=hashlib.sha256(b"clips").hexdigest()))
+        monkeypatch.setitem(SPEECH, V1, replace(SPEECH[V1], sha256=hashlib.sha256(b"clips").hexdigest()))
     if unpacked:
         write_clips(tmp_path)
     finding = verify(V1, tmp_path, quick=False)
@@ -291,7 +293,7 @@ def test_checksum_of_the_speech_archive(tmp_path, monkeypatch, right, unpacked):
 def write_official(root: Path, monkeypatch) -> Path:
     """A tiny CIFAR-100 as Toronto packs it, both packed and unpacked, with torchvision expecting its checksums."""
     dataset = torchvision.datasets.CIFAR100
-    folder, packed = root / ARCHIVES[CIFAR].folder, root / ARCHIVES[CIFAR].file
+    folder, packed = root / CIFAR[CIFAR100].folders[0], CIFAR[CIFAR100].archive(root)
     folder.mkdir()
 
     def write(file: str, content: dict[str, object]) -> str:
@@ -310,11 +312,11 @@ def write_official(root: Path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("below", [".", CIFAR])
+@pytest.mark.parametrize("below", [".", CIFAR100])
 def test_official_archive_is_read(tmp_path, monkeypatch, below):
-    (tmp_path / CIFAR).mkdir()
+    (tmp_path / CIFAR100).mkdir()
     write_official(tmp_path / below, monkeypatch)
-    finding = verify(CIFAR, tmp_path, quick=False)
+    finding = verify(CIFAR100, tmp_path, quick=False)
     assert (finding.layout, finding.checksums, finding.unreadable, finding.problems) == ("archive", True, 0, [])
     assert (finding.counts, finding.classes) == ({"train": 200, "test": 100}, 100)
 
@@ -327,7 +329,7 @@ def test_batches_that_fail_their_checksum_are_named_and_not_opened(tmp_path, mon
     folder = write_official(tmp_path, monkeypatch)
     (folder / "train").write_bytes(pickle.dumps(Malice()))
     (folder / "meta").unlink()
-    finding = verify(CIFAR, tmp_path, quick=False)
+    finding = verify(CIFAR100, tmp_path, quick=False)
     assert (finding.layout, finding.checksums, finding.counts) == ("archive", False, {})
     assert finding.problems == [f"{folder}/train is damaged: its MD5 is wrong", f"{folder}/meta is not there"]
     assert not (tmp_path / "harm").exists()
@@ -337,19 +339,19 @@ def test_batches_that_fail_their_checksum_are_named_and_not_opened(tmp_path, mon
 def test_packed_archive_is_judged_by_its_checksum(tmp_path, monkeypatch, right):
     folder = write_official(tmp_path, monkeypatch)
     folder.rename(tmp_path / "elsewhere")
-    file = tmp_path / ARCHIVES[CIFAR].file
+    file = CIFAR[CIFAR100].archive(tmp_path)
     if not right:
         file.write_bytes(file.read_bytes()[:-1])
-    finding = verify(CIFAR, tmp_path, quick=False)
+    finding = verify(CIFAR100, tmp_path, quick=False)
     assert (finding.layout, finding.checksums) == ("archive, packed", right)
     assert finding.problems == ([] if right else [f"{file} is damaged: its MD5 is wrong"])
 
 
 def test_damaged_archive_beside_sound_batches_is_a_problem(tmp_path, monkeypatch):
     write_official(tmp_path, monkeypatch)
-    file = tmp_path / ARCHIVES[CIFAR].file
+    file = CIFAR[CIFAR100].archive(tmp_path)
     file.write_bytes(b"")
-    finding = verify(CIFAR, tmp_path, quick=False)
+    finding = verify(CIFAR100, tmp_path, quick=False)
     assert finding.problems == [f"{file} is damaged: its MD5 is wrong"]
     assert finding.counts == {"train": 200, "test": 100}
 
@@ -423,7 +425,7 @@ def test_script_of_a_sound_root(tmp_path, command):
     write_images(tmp_path)
     done = command("scripts/verify_data.py", TINY, "cifar10", MIXUP_DATA=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.rstrip().endswith("data sets there: 1, all sound")
+    assert done.stdout.rstrip().endswith("datasets there: 1, all sound")
 
 
 def test_table_shows_every_data_set_in_80_columns(tmp_path, monkeypatch, capsys):
@@ -439,7 +441,7 @@ def test_table_shows_every_data_set_in_80_columns(tmp_path, monkeypatch, capsys)
     assert " ".join(table[row + 1].split()) == "folders test 21 of 10,000 0 2 each"
     absent = [line.split()[0] for line in table if line.endswith("not there")]
     assert set(absent) == set(DATASETS) - {TINY, V1, "digits", "rings", "iris", "wine", "breast_cancer"}
-    assert "data sets there: 7, all sound" in out
+    assert "datasets there: 7, all sound" in out
 
 
 def test_longest_row_keeps_its_lines_in_80_columns(monkeypatch, capsys):
@@ -461,7 +463,7 @@ def test_script_of_a_damaged_root(tmp_path, command):
     done = command("scripts/verify_data.py", TINY, "digits", "--root", tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert f"problem {TINY}: 1 of 27 files cannot be used:\n    {folder}/val/bee/2.png cannot be read" in done.stdout
-    assert done.stdout.rstrip().endswith(f"data sets there: 2, not sound: {TINY}")
+    assert done.stdout.rstrip().endswith(f"datasets there: 2, not sound: {TINY}")
     assert "cifar10" not in done.stdout
 
 

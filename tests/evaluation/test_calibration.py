@@ -10,7 +10,7 @@ from sklearn.metrics import brier_score_loss
 from mixup.evaluation.calibration import (
     COLDEST,
     HOTTEST,
-    brier_score,
+    brier_scores,
     expected_calibration_error,
     reliability,
     scaled_probabilities,
@@ -24,6 +24,10 @@ def prediction(confidence: float, classes: int = 40) -> torch.Tensor:
     row = torch.full((classes,), (1 - confidence) / (classes - 1), dtype=torch.float64)
     row[0] = confidence
     return row
+
+
+def mean_brier(probabilities: torch.Tensor, labels: torch.Tensor) -> float:
+    return float(brier_scores(probabilities, labels).mean())
 
 
 def error_of(*cases: tuple[float, bool], bins: int = 15) -> float:
@@ -117,15 +121,15 @@ def test_brier_score_of_two_classes_is_twice_scikit_learns():
     """Which counts one class of the two."""
     probabilities, labels = random_predictions(2)
     theirs = brier_score_loss(labels.numpy(), probabilities[:, 1].numpy())
-    assert brier_score(probabilities, labels) == pytest.approx(2 * theirs, rel=1e-12)
+    assert mean_brier(probabilities, labels) == pytest.approx(2 * theirs, rel=1e-12)
 
 
 def test_brier_score_at_its_limits():
     certain = torch.eye(10)
     labels = torch.arange(10)
-    assert brier_score(certain, labels) == 0
-    assert brier_score(certain, labels.roll(1)) == 2
-    assert brier_score(torch.full((10, 10), 0.1, dtype=torch.float64), labels) == pytest.approx(0.9)
+    assert mean_brier(certain, labels) == 0
+    assert mean_brier(certain, labels.roll(1)) == 2
+    assert mean_brier(torch.full((10, 10), 0.1, dtype=torch.float64), labels) == pytest.approx(0.9)
 
 
 def test_brier_score_of_many_classes_is_that_of_a_plain_loop():
@@ -136,7 +140,7 @@ def test_brier_score_of_many_classes_is_that_of_a_plain_loop():
             for row, label in zip(probabilities.tolist(), labels.tolist())
         ]
     )
-    assert brier_score(probabilities, labels) == pytest.approx(expected, rel=1e-12)
+    assert mean_brier(probabilities, labels) == pytest.approx(expected, rel=1e-12)
 
 
 # -- reliability ---------------------------------------------------------------------------------------------------------
@@ -309,4 +313,4 @@ def test_scaling_mends_a_network_that_is_too_sure_and_changes_no_prediction():
     assert torch.equal(probabilities.argmax(1), logits.argmax(1))
     raw = expected_calibration_error(logits.softmax(1), labels)
     assert expected_calibration_error(probabilities, labels) < 0.3 * raw
-    assert brier_score(probabilities, labels) < brier_score(logits.softmax(1), labels)
+    assert mean_brier(probabilities, labels) < mean_brier(logits.softmax(1), labels)

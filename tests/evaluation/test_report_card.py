@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_evaluation import opened, train
 
+from mixup.commands.evaluate import draw_measurements, evaluate
 from mixup.errors import UserError
 from mixup.evaluation import report_card as card_module
-from mixup.evaluation.calibration import brier_score, expected_calibration_error
+from mixup.evaluation.calibration import brier_scores, expected_calibration_error
+from mixup.evaluation.compare import binned_bootstrap
 from mixup.evaluation.corruptions import CORRUPTIONS
 from mixup.evaluation.printed import report
 from mixup.evaluation.report_card import (
     Card,
     Measure,
-    binned_bootstrap,
     calibration,
     differences,
     make_card,
     mean_of,
     measure_run,
 )
+from mixup.evaluation.settings import CORRUPTIONS as CORRUPTION_NAMES
 from mixup.evaluation.settings import EvalConfig
-from mixup.figures.pictures import CORRUPTIONS as CORRUPTION_NAMES
-from mixup.figures.pictures import ERM, MIXUP, colours
 from mixup.run import records
+from tests.evaluation.short_runs import opened, train
 
 CELLS = [(name, eps) for name in ("fgsm", "ifgsm", "pgd") for eps in (0.0, 4.0)]
 FEW = {"examples": 40, "pairs": 10}
@@ -65,10 +65,11 @@ def test_the_clean_numbers_are_the_records(runs):
         logits, labels = (torch.from_numpy(predictions[name]) for name in ("logits", "labels"))
     probabilities = logits.double().softmax(1)
     assert measures["ece"] == pytest.approx(expected_calibration_error(probabilities, labels))
-    assert measures["brier"] == pytest.approx(brier_score(probabilities, labels))
+    assert measures["brier"] == pytest.approx(float(brier_scores(probabilities, labels).mean()))
     assert sum(values["reliability"]["count"]) == values["test_count"] == 200
     assert (values["examples"], values["pairs"]) == (40, 10)
     assert values["run"]["hash"] == record["hash"]
+    assert draw_measurements(runs["erm"]) == [runs["erm"] / "card.png"]
     assert (runs["erm"] / "card.png").stat().st_size > 20_000
 
 
@@ -100,8 +101,8 @@ def test_against_itself_every_difference_is_zero(runs):
 
 
 def test_two_runs_stand_side_by_side(runs, capsys):
-    wanted = EvalConfig(run=str(runs["erm"]), against=str(runs["mixup"]), device="cpu", **FEW)
-    assert report(wanted)
+    named = (f"run={runs['erm']}", f"against={runs['mixup']}")
+    assert evaluate([*named, "device=cpu", "examples=40", "pairs=10"], usage="") == 0
     output = capsys.readouterr().out
     for text in ("B - A", "95 % interval", "the record's, exactly", "40 of the test examples", "JPEG, severity 3", "I-FGSM"):
         assert text in output
@@ -126,11 +127,11 @@ def test_what_needs_images_is_left_out_of_a_table_and_said(runs, capsys):
     measures = json.loads((runs["table"] / "card.json").read_text())["measures"]
     assert not [name for name in measures if name.startswith(("corruptions/", "attacks/"))]
     assert "between/miss/0.5" in measures
-    assert (runs["table"] / "card.png").exists()
+    assert draw_measurements(runs["table"]) == [runs["table"] / "card.png"]
 
 
 def test_runs_on_other_test_sets_are_not_compared(runs):
-    with pytest.raises(UserError, match="name two runs of one data set"):
+    with pytest.raises(UserError, match="name two runs with equal"):
         report(EvalConfig(run=str(runs["erm"]), against=str(runs["table"]), device="cpu"))
 
 
@@ -185,15 +186,5 @@ def test_the_interval_of_a_calibration_error_covers_what_it_should():
     assert covered >= 35
 
 
-# -- pictures ------------------------------------------------------------------------------------------------------------
-
-
-def test_each_method_has_its_colour_and_no_two_runs_have_one():
-    assert colours([0.0, 1.0]) == [ERM, MIXUP]
-    assert colours([0.2]) == [MIXUP]
-    assert len(set(colours([0.0, 0.0]))) == 2
-    assert len(set(colours([1.0, 0.2]))) == 2
-
-
-def test_every_corruption_has_a_name_to_be_called_by():
+def test_every_corruption_has_a_name_for_people():
     assert CORRUPTION_NAMES.keys() == CORRUPTIONS.keys()

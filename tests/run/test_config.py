@@ -1,15 +1,16 @@
 """Configurations: what composes, what is refused and how, and which runs share a directory."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
+import yaml
 from hydra.errors import ConfigCompositionException
 
 from mixup.commands.messages import explain
 from mixup.data import DATASETS
 from mixup.errors import UserError
 from mixup.models import MODELS
+from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, configuration, planned
 from mixup.run.config import POINTS, from_dict, leaves, plain, schema_defaults
 from mixup.run.identity import config_hash
@@ -19,14 +20,18 @@ def names(group: str) -> list[str]:
     return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
 
 
-LONGER = {"imagenet_200"}  # recipes that are asked for by name
-SHARED = {"uci", "gan"}  # what recipes inherit
+def defaults_of(data: str) -> list[str | dict[str, str]]:
+    return yaml.safe_load((CONFIGS / "data" / f"{data}.yaml").read_text())["defaults"]
+
+
+LONGER = {"imagenet_200"}  # recipes that no data file names
 
 
 def test_every_data_set_and_network_has_its_file_and_the_other_way_round():
     assert names("data") == sorted([*DATASETS, *POINTS])
     assert names("model") == sorted([*MODELS, "gan"])
-    assert set(names("recipe")) == set(names("data")) | LONGER | SHARED
+    recipes = {default["/recipe"] for data in names("data") for default in defaults_of(data) if isinstance(default, dict)}
+    assert set(names("recipe")) == recipes | LONGER
 
 
 PAIRS = sorted({(data, "lenet") for data in DATASETS} | {("digits", model) for model in MODELS})
@@ -66,7 +71,7 @@ def test_every_recipe_for_a_net_belongs_to_a_data_set_and_a_net():
         *("trainer.precision=float16", "trainer.device=tpu", "tracking.wandb=yes", "seed=-1", "name=a/b"),
         *("trainer.checkpoint_every_steps=0", "trainer.log_every_steps=0", "optim.name=adamm", "optim.momentum=null"),
         *("data.workers=-1", "data.on_error=ignore", "model.depth=0", "model.growth=0", "mixup.warmup_epochs=-1"),
-        *("optim.warmup_epochs=-1", "optim.nesterov=null"),
+        *("optim.warmup_epochs=-1", "optim.nesterov=null", "trainer.checkpoint_every_minutes=-5"),
     ],
 )
 def test_a_value_out_of_range_names_field_value_and_remedy(override):
@@ -123,30 +128,33 @@ def test_a_setting_added_later_with_a_neutral_default_keeps_old_directories():
     assert config_hash(changed) != config_hash(config)
 
 
-def folder(*overrides: str) -> Path:
-    (task,) = planned(overrides, multirun=False)
-    return task.folder
+@pytest.mark.parametrize(
+    ("overrides", "both"),
+    [
+        (("mixup.within_class=true", "mixup.partner=flip"), ("mixup.within_class=True", "mixup.partner=flip")),
+        (("mixup.ways=3", "mixup.partner=roll"), ("mixup.ways=3", "mixup.partner=roll")),
+        (("mixup.fold=true", "mixup.ways=3"), ("mixup.fold=True", "mixup.ways=3")),
+        (("mixup.layer=stem", "mixup.partner=nearest"), ("mixup.layer=stem", "mixup.partner=nearest")),
+        (("optim.name=adam",), ("optim.momentum=0.9", "optim.name=adam")),
+        (("optim.warmup_epochs=2",), ("optim.warmup_lr=None", "optim.warmup_epochs=2")),
+    ],
+)
+def test_settings_that_exclude_each_other_are_both_named(overrides, both):
+    with pytest.raises(UserError, match="do not go together: use ") as caught:
+        configuration(overrides)
+    assert all(setting in str(caught.value) for setting in both)
 
 
-def test_the_directory_is_a_function_of_the_resolved_configuration():
-    assert folder("mixup=erm").name == folder("mixup.alpha=0").name
-    assert folder().name.startswith("alpha=1.0,seed=0-")
-    assert folder("trainer.epochs=40") == folder(), "the recipe's own value is no difference"
-    assert folder("trainer.epochs=3", "seed=2").name.startswith("epochs=3,alpha=1.0,seed=2-")
-    assert folder("optim.milestones=[1,2]").name.startswith("milestones=1-2,alpha=1.0")
-    assert folder("data=cifar10", "model=wrn28").parts[:2] == ("runs", "cifar10-wrn28")
-    assert folder("data=cifar10", "model=wrn28").name.startswith("alpha=1.0,seed=0-")
-    assert folder("data.seed=4").name.startswith("data.seed=4,"), "not to be mistaken for the run's seed"
-    assert "/" not in folder("data.root=/a/b").name
-
-
-def test_in_an_experiment_the_label_names_the_net_and_the_data():
-    tasks = planned(["experiment=quickstart", "model=lenet,preact_resnet18", "seed=0"], multirun=True)
-    shown = {task.config.model.name: "model=" in task.label for task in tasks}
-    assert shown == {"lenet": False, "preact_resnet18": True}, "what is the experiment's own needs no saying"
-    spelt_out = planned(["experiment=quickstart", "data=digits", "seed=0"], multirun=True)
-    assert {task.folder for task in spelt_out} < {task.folder for task in tasks}
-
-
-def test_another_recipe_shows_in_the_label():
-    assert "lr=0.1,milestones=100-150" in folder("recipe=cifar10").name
+def test_settings_without_effect_in_few_epochs_are_remarked_on_and_trained():
+    assert doubts(configuration([])) == []
+    few = (
+        "trainer.epochs=3",
+        "mixup.warmup_epochs=3",
+        "optim.milestones=[2,20]",
+        "optim.warmup_epochs=4",
+        "optim.warmup_lr=0",
+    )
+    late, rise, unmixed = doubts(configuration(few))
+    assert late == "optim.milestones: the learning rate does not fall after [20] within trainer.epochs=3"
+    assert "does not reach optim.lr" in rise
+    assert "nothing is mixed" in unmixed

@@ -55,7 +55,7 @@ def test_a_record_is_absent_present_or_named_as_damaged(tmp_path):
 
 def test_one_writer_a_directory_and_a_kill_lets_go(tmp_path):
     hold = (
-        "import sys; from pathlib import Path; from mixup.records import sole_writer\n"
+        "import sys; from pathlib import Path; from mixup.run.records import sole_writer\n"
         "with sole_writer(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(

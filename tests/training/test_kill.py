@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 RUN = (
-    *("model=preact_resnet18", "model.width=4", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
+    *("model=preact_resnet18", "model.width=16", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
     *(
         "trainer.batch_size=32",
         "trainer.clean_slice=50",

@@ -10,9 +10,8 @@ import torch
 from scipy.special import log_softmax
 from sklearn.metrics import top_k_accuracy_score
 
-from mixup.training.metrics import Totals, negative_log_likelihood, topk_errors
-
-CPU = torch.device("cpu")
+from mixup.training.engine import means_of
+from mixup.training.metrics import float64_sums, negative_log_likelihood, topk_errors
 
 
 def random_logits(n: int = 1_000, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,39 +59,30 @@ def test_negative_log_likelihood_is_scipys(dtype):
     np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_totals_over_uneven_batches_are_those_of_the_whole():
+def test_sums_over_uneven_batches_are_those_of_all_examples():
     logits, labels = random_logits()
-    whole, parts = (Totals.zero("top1", "top5", device=CPU) for _ in range(2))
-    whole.add(topk_errors(logits, labels, 1), topk_errors(logits, labels, 5), count=1_000)
+    whole = float64_sums(topk_errors(logits, labels, 1), topk_errors(logits, labels, 5))
+    parts = torch.zeros(2, dtype=torch.float64)
     for rows in torch.arange(1_000).split([1, 500, 3, 250, 246]):
-        some, their = logits[rows], labels[rows]
-        parts.add(topk_errors(some, their, 1), topk_errors(some, their, 5), count=len(rows))
-    assert parts.means() == whole.means()
-    assert parts.count == 1_000
-    assert parts.means() == {
+        parts += float64_sums(topk_errors(logits[rows], labels[rows], 1), topk_errors(logits[rows], labels[rows], 5))
+    assert torch.equal(parts, whole)
+    assert means_of(("top1", "top5"), parts, 1_000) == {
         "top1": int((logits.argmax(1) != labels).sum()) / 1_000,
         "top5": int((logits.topk(5).indices != labels[:, None]).all(1).sum()) / 1_000,
     }
 
 
-def test_totals_count_on_where_float32_would_stop():
-    totals = Totals.zero("value", device=CPU)
-    totals.add(torch.tensor([2.0**24]), count=1)
+def test_sums_count_on_where_float32_would_stop():
+    sums = float64_sums(torch.tensor([2.0**24]))
     for _ in range(3):
-        totals.add(torch.ones(1), count=1)
-    assert totals.means() == {"value": (2**24 + 3) / 4}
-    totals.add(torch.tensor([2.0**24, 1.0]), count=2)
-    assert totals.means() == {"value": (2**25 + 4) / 6}
+        sums += float64_sums(torch.ones(1))
+    assert sums.tolist() == [2**24 + 3]
+    assert float64_sums(torch.tensor([2.0**24, 1.0])).tolist() == [2**24 + 1]
 
 
-def test_totals_keep_no_graph():
-    totals = Totals.zero("loss", device=CPU)
-    totals.add(torch.ones(3, requires_grad=True) * 2, count=3)
-    assert not totals.sums.requires_grad
-    assert totals.means() == {"loss": 2.0}
+def test_sums_keep_no_graph():
+    assert not float64_sums(torch.ones(3, requires_grad=True) * 2).requires_grad
 
 
-def test_mean_of_nothing_is_not_a_number():
-    means = Totals.zero("a", "b", device=CPU).means()
-    assert list(means) == ["a", "b"]
-    assert all(math.isnan(value) for value in means.values())
+def test_a_mean_over_nothing_is_not_a_number():
+    assert math.isnan(means_of(("loss",), torch.zeros(1, dtype=torch.float64), 0)["loss"])

@@ -3,12 +3,11 @@
 import pytest
 
 from mixup.run.compose import configuration
-from mixup.training.schedules import step_schedule
-from mixup.training.setup import learning_rate
+from mixup.training.schedules import learning_rate
 
 
 def rate(progress: float, *overrides: str) -> float:
-    return learning_rate(configuration(overrides), progress)
+    return learning_rate(configuration(overrides).optim, progress)
 
 
 @pytest.mark.parametrize("model", ["preact_resnet18"])
@@ -27,7 +26,7 @@ def test_wide_resnets_are_divided_after_60_120_and_180_epochs(data):
 
 
 def test_no_milestones_is_constant():
-    assert {step_schedule(epoch, lr=0.3, milestones=[], decay=0.1) for epoch in range(500)} == {0.3}
+    assert {rate(epoch, "optim.lr=0.3", "optim.milestones=[]") for epoch in (0, 1, 250, 499)} == {0.3}
 
 
 @pytest.mark.parametrize("recipe", ["imagenet", "imagenet_200"])
@@ -40,4 +39,4 @@ def test_imagenet_rises_step_by_step_for_five_epochs(recipe):
 
 
 def test_without_a_warm_up_the_first_step_has_the_full_rate():
-    assert step_schedule(0, lr=0.3, milestones=[1], decay=0.1, warmup_epochs=0, warmup_lr=0.1) == 0.3
+    assert rate(0, "optim.lr=0.3", "optim.milestones=[1]", "optim.warmup_epochs=0", "optim.warmup_lr=0.1") == 0.3

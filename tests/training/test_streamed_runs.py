@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_distributed import torchrun
-from test_run import assert_same_run, interrupt_after
 
 from mixup.data import dataset_info
 from mixup.errors import UserError
 from mixup.evaluation.printed import report
 from mixup.evaluation.settings import EvalConfig
+from mixup.plan import draw_plan
 from mixup.run import records
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training import train as run
-from mixup.training.method import epoch_plan
-from mixup.training.resuming import Stops
+from mixup.training.setup import plan_settings
+from tests.training.test_distributed import torchrun
+from tests.training.test_train import assert_same_run, interrupt_after
 
 ARGUMENTS = (
     *(
@@ -69,7 +69,7 @@ def settings(root: Path, *overrides: str) -> TrainConfig:
 def test_a_run_stopped_at_any_step_ends_as_the_uninterrupted_one(root, tmp_path, monkeypatch, step):
     config = settings(root, "data.workers=0")
     run.train(config, tmp_path / "whole", "")
-    monkeypatch.setattr(Stops, "obey", interrupt_after(step))
+    monkeypatch.setattr(run, "stop_if_signalled", interrupt_after(step))
     with pytest.raises(run.Stopped):
         run.train(config, tmp_path / "cut", "")
     monkeypatch.undo()
@@ -96,7 +96,7 @@ def test_the_record_counts_unreadable_files_exactly_and_names_them(damaged, tmp_
 @pytest.mark.parametrize("step", [2, 6])
 def test_the_count_survives_a_restart(damaged, tmp_path, monkeypatch, step):
     """A file that was met before the stop, and is not visited again in the last epoch, is counted all the same."""
-    monkeypatch.setattr(Stops, "obey", interrupt_after(step))
+    monkeypatch.setattr(run, "stop_if_signalled", interrupt_after(step))
     config = settings(damaged, "data.on_error=skip", "trainer.epochs=2")
     with pytest.raises(run.Stopped):
         run.train(config, tmp_path / "run", "")
@@ -172,7 +172,7 @@ def test_skipping_is_for_streamed_images_alone(root, tmp_path):
 def test_a_process_names_the_file_it_alone_met(root, command, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     config = settings(tmp_path / "data", "trainer.batch_size=27", "trainer.epochs=1")
-    plan = epoch_plan(config, dataset_info("tiny_imagenet"), 0, 27, shards=2)
+    plan = draw_plan(plan_settings(config, dataset_info("tiny_imagenet"), np.zeros(27, int), shards=2), 0)
     files = sorted((tmp_path / "data/tiny_imagenet/train").rglob("*.png"))
     victim = files[int(plan.order[20])]  # in the second process's share
     victim.write_bytes(b"no image")

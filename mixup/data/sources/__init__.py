@@ -1,1 +1,1 @@
-"""Where each data set comes from."""
+"""Where each dataset comes from: one file a source, and what sources share (`download`, `cache`, `encoded`, `folders`)."""

@@ -1,93 +1,92 @@
-"""Where the arrays come from: official archives, folders of images, and what scikit-learn bundles."""
-
-from __future__ import annotations
+"""CIFAR-10 and CIFAR-100 (section 3.2): the official archives, or images in folders."""
 
 import urllib.error
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mixup.data.resident import Arrays
-from mixup.data.sources.download import time_limit
-from mixup.data.sources.folders import folder_arrays
+from mixup.data.dataset import Dataset, split_of
+from mixup.data.datasets import DatasetInfo
+from mixup.data.sources.download import Download, time_limit
+from mixup.data.sources.folders import decode_dataset, list_folders
 from mixup.errors import UserError
 
-
-def digits() -> Arrays:
-    """scikit-learn's 1,797 digits, 8x8, pixels 0 to 16. First half to train, second to test, as in scikit-learn's own
-    example: writers follow one another in the file, so the test set's are almost all new ones."""
-    from sklearn.datasets import load_digits
-
-    bundle = load_digits()
-    images, labels = bundle.images.astype(np.uint8)[..., None], bundle.target.astype(np.int64)
-    half = len(labels) // 2
-    names = tuple(str(name) for name in bundle.target_names)
-    return Arrays(images[:half], labels[:half], images[half:], labels[half:], names, "scikit-learn digits")
-
-
-@dataclass(frozen=True)
-class Archive:
-    """An official archive that torchvision knows: its class there, its file, the folder it unpacks to."""
-
-    title: str
-    torchvision_name: str
-    file: str
-    folder: str
-    megabytes: int
+URL = "https://www.cs.toronto.edu/~kriz"
+TEST_PARTS = ("test", "val")  # names of the test folder, if there are folders
+REMEDY = """  * the official archive, as {archive} or unpacked as {root}/{folders[0]}/
+  * images in folders, as {root}/{folders[1]}/train/<class>/*.png and {root}/{folders[1]}/test/<class>/*.png
+    (or val/, or .jpg)"""
+CIFAR = {
+    "cifar10": Download(
+        "CIFAR-10", ("cifar-10-batches-py", "cifar10"), f"{URL}/cifar-10-python.tar.gz", size="170 MB", remedy=REMEDY
+    ),
+    "cifar100": Download(
+        "CIFAR-100", ("cifar-100-python", "cifar100"), f"{URL}/cifar-100-python.tar.gz", size="169 MB", remedy=REMEDY
+    ),
+}
 
 
-def image_arrays(name: str, archive: Archive, root: Path, *, size: tuple[int, int], download: bool) -> Arrays:
-    """The official archive where it lies, else a folder of images, else the archive downloaded.
+def cifar_data(name: str, info: DatasetInfo, *, root: Path, download: bool) -> Dataset:
+    """The official archive below the root, else a folder of images, else the downloaded archive.
 
-    Raises UserError with the expected layout and the ways out where there is nothing, or where it is damaged.
+    Raises UserError with the expected layout and the ways out if nothing is there, or if it is damaged.
     """
-    for place in (root, root / name):
-        if (place / archive.folder).is_dir() or (place / archive.file).is_file():
-            return official_arrays(name, archive, place, root, download=download)
+    source, place = CIFAR[name], locate_archive(name, root)
+    if place is not None:
+        return official_data(name, info, place, root, download=download)
     if (root / name / "train").is_dir():
-        return folder_arrays(name, archive.title, root, size)
-    if download:
-        print(f"{archive.title} is not in {root}: downloading {archive.megabytes} MB", flush=True)
-        return official_arrays(name, archive, root, root, download=True)
-    raise UserError(nothing_found(name, archive, root, "data.download is false"))
+        return folder_data(name, info, root)
+    if not download:
+        raise source.missing(root, "data.download is false")
+    print(f"{source.title} is not in {root}: downloading {source.size}", flush=True)
+    return official_data(name, info, root, root, download=True)
 
 
-def nothing_found(name: str, archive: Archive, root: Path, why: str) -> str:
-    return f"""no {archive.title} in {root}, and {why}. Any one of these will do:
-  * the official archive, as {root}/{archive.file} or unpacked as {root}/{archive.folder}/
-  * images in folders, as {root}/{name}/train/<class>/*.png and {root}/{name}/test/<class>/*.png (or val/, or .jpg)
-  * another data root: MIXUP_DATA=DIR in the environment, or data.root=DIR
-  * the digits, which need no file: data=digits"""
+def locate_archive(name: str, root: Path) -> Path | None:
+    """The folder that holds the official archive, packed or unpacked; None if there is none."""
+    source = CIFAR[name]
+    places = (root, root / name)
+    return next((p for p in places if (p / source.folders[0]).is_dir() or source.archive(p).is_file()), None)
 
 
-def official_arrays(name: str, archive: Archive, place: Path, root: Path, *, download: bool) -> Arrays:
-    """Through torchvision, which checks the md5 of each file, unpacks what is packed and downloads what is missing."""
+def folder_data(name: str, info: DatasetInfo, root: Path) -> Dataset:
+    """`<root>/<name>/{train,test|val}/<class>/*`, decoded. JPEGs are called a copy: they are not the official pixels."""
+    title, listed = CIFAR[name].title, list_folders(info, root / name, TEST_PARTS)
+    if len(listed.classes) != info.num_classes:
+        raise UserError(f"{title} in {root / name} has {len(listed.classes)} classes, not {info.num_classes}")
+    names = [listed.train.files.path(row) for row in range(len(listed.train))]
+    suffixes = sorted({Path(file).suffix.lower().lstrip(".") for file in names})
+    kind = "JPEG copy" if {"jpg", "jpeg"}.intersection(suffixes) else f"folder of {'/'.join(suffixes)}"
+    return replace(decode_dataset(listed, name, root), provenance=f"{title} ({kind})")
+
+
+def torchvision_class(name: str) -> Any:
+    """torchvision's class of the dataset, which knows the MD5 of its files."""
     import torchvision
+
+    return getattr(torchvision.datasets, name.upper())
+
+
+def official_data(name: str, info: DatasetInfo, place: Path, root: Path, *, download: bool) -> Dataset:
+    """Through torchvision, which checks the MD5 of each file, unpacks what is packed and downloads what is missing."""
     from torchvision.datasets.utils import check_integrity
 
-    dataset = getattr(torchvision.datasets, archive.torchvision_name)
-    there = (place / archive.folder).is_dir() or (place / archive.file).is_file()
-    packed = check_integrity(place / archive.file, dataset.tgz_md5)
+    source, dataset = CIFAR[name], torchvision_class(name)
+    packed = check_integrity(source.archive(place), dataset.tgz_md5)
     try:
         with time_limit(30):
             train, test = (dataset(place, train=is_train, download=download or packed) for is_train in (True, False))
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         why = f"cannot be downloaded ({getattr(error, 'reason', error)})"
-        if there:
-            raise UserError(f"{archive.title} in {place} is damaged or incomplete, and {why}") from error
-        raise UserError(nothing_found(name, archive, root, f"it {why}")) from error
+        if locate_archive(name, root):
+            raise UserError(f"{source.title} in {place} is damaged or incomplete, and {why}") from error
+        raise source.missing(root, f"it {why}") from error
     except OSError as error:
-        raise UserError(f"{archive.title} in {place} cannot be read or written ({error})") from error
+        raise UserError(f"{source.title} in {place} cannot be read or written ({error})") from error
     except (RuntimeError, EOFError) as error:
-        raise UserError(
-            f"{archive.title} in {place} is damaged or incomplete ({error}): remove it and start again"
-        ) from error
-    return Arrays(
-        train_images=np.ascontiguousarray(train.data),
-        train_labels=np.asarray(train.targets, np.int64),
-        test_images=np.ascontiguousarray(test.data),
-        test_labels=np.asarray(test.targets, np.int64),
-        classes=tuple(train.classes),
-        provenance=f"{archive.title} (official archive)",
-    )
+        what = f"{source.title} in {place} is damaged or incomplete ({error})"
+        raise UserError(f"{what}: remove it and start again") from error
+    splits = [split_of(np.ascontiguousarray(part.data), np.asarray(part.targets, np.int64)) for part in (train, test)]
+    return Dataset(info, splits[0], None, splits[1], f"{source.title} (official archive)", tuple(train.classes))

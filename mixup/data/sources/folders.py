@@ -1,48 +1,29 @@
-"""Images in folders, one folder a class: decoded once, and kept as one array file."""
+"""Images in folders, one folder a class: listed as files, and decoded into memory once."""
 
-from __future__ import annotations
-
-import contextlib
-import hashlib
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from mixup.data.resident import Arrays
+from mixup.data.dataset import Dataset, Split, split_of
+from mixup.data.datasets import DatasetInfo
+from mixup.data.sources.cache import cached_arrays, file_states
+from mixup.data.sources.encoded import files_in
 from mixup.errors import UserError
+from mixup.run.display import progress
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Images in folders. train, test: names below `folder`, in the order of class and name, with labels (N,) int64."""
+def list_folders(info: DatasetInfo, folder: Path, test_parts: tuple[str, ...]) -> Dataset:
+    """`<folder>/train/<class>/*` and the first of the test parts that is there, in the order of class and name.
 
-    folder: Path
-    classes: tuple[str, ...]
-    train: list[str]
-    train_labels: np.ndarray
-    test: list[str]
-    test_labels: np.ndarray
-
-
-def folder_arrays(name: str, title: str, root: Path, size: tuple[int, int]) -> Arrays:
-    """`<root>/<name>/{train,test|val}/<class>/*`, decoded once and kept as one file below `<root>/.mixup-cache`."""
-    listing = list_folder(root / name, ("test", "val"))
-    suffixes = sorted({Path(file).suffix.lower().lstrip(".") for file in listing.train})
-    kind = "JPEG copy" if set(suffixes) & {"jpg", "jpeg"} else f"folder of {'/'.join(suffixes)}"
-    return decoded_arrays(listing, name, root, size, provenance=f"{title} ({kind})")
-
-
-def list_folder(folder: Path, test_parts: tuple[str, ...]) -> Listing:
-    """`<folder>/train/<class>/*` and the first of the test parts that is there. UserError for another layout."""
+    The inputs are `Files`, and `info` is passed on. Raises UserError for another layout.
+    """
+    if not (folder / "train").is_dir():
+        raise UserError(f"{folder} has no train/: expected train/<class>/* and {test_parts[0]}/<class>/*")
     test = next((part for part in test_parts if (folder / part).is_dir()), None)
     if test is None:
         missing = " nor ".join(f"{part}/" for part in test_parts)
@@ -50,20 +31,22 @@ def list_folder(folder: Path, test_parts: tuple[str, ...]) -> Listing:
             f"{folder} has train/ but {'neither ' if len(test_parts) > 1 else 'no '}{missing}: put the test images there, "
             "one folder a class"
         )
-    images = {part: list_images(folder / part) for part in ("train", test)}
-    classes = sorted(images["train"])
-    if sorted(images[test]) != classes:
-        odd = sorted(set(classes) ^ set(images[test]))
+    listed = {part: list_images(folder / part) for part in ("train", test)}
+    classes = sorted(listed["train"])
+    if sorted(listed[test]) != classes:
+        odd = sorted(set(classes) ^ set(listed[test]))
         raise UserError(f"{folder}/train and {folder}/{test} have different classes: {', '.join(odd[:5])} in one alone")
-    for part, listed in images.items():
-        if empty := next((label for label in classes if not listed[label]), None):
-            raise UserError(f"{folder / part / empty} holds no images: restore them, or remove that class from both parts")
-    names = {part: [f"{part}/{file}" for label in classes for file in images[part][label]] for part in images}
-    labels = {
-        part: np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[part][label]) for label in classes])
-        for part in images
-    }
-    return Listing(folder, tuple(classes), names["train"], labels["train"], names[test], labels[test])
+    splits = []
+    for part, images in listed.items():
+        names: list[str] = []
+        for label in classes:
+            if not images[label]:
+                where = folder / part / label
+                raise UserError(f"{where} holds no images: restore them, or remove that class from both parts")
+            names += [f"{part}/{file}" for file in images[label]]
+        labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[label]) for label in classes])
+        splits.append(split_of(files_in(folder, names), labels))
+    return Dataset(info, splits[0], None, splits[1], "folders", tuple(classes))
 
 
 def list_images(folder: Path) -> dict[str, list[str]]:
@@ -90,71 +73,26 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")  # macOS leaves ._name beside a name
 
 
-def decoded_arrays(listing: Listing, name: str, root: Path, size: tuple[int, int], *, provenance: str) -> Arrays:
-    """All images in memory; kept in a cache that is named after what lies in the folder, so that a change is seen."""
-    files = {part: [listing.folder / file for file in getattr(listing, part)] for part in ("train", "test")}
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for part in files.values() for file in part]
-    cache = cache_file(root, name, stats)
-    arrays = read_cache(cache)
-    if arrays is None:
-        arrays = {
-            f"{part}_images": decode(files[part], size, f"decoding {len(files[part]):,} images of {listing.folder}, once")
-            for part in files
-        }
-        write_cache(cache, arrays)
-    return Arrays(
-        **arrays,
-        train_labels=listing.train_labels,
-        test_labels=listing.test_labels,
-        classes=listing.classes,
-        provenance=provenance,
-    )
+def decode_dataset(data: Dataset, name: str, root: Path) -> Dataset:
+    """The listed dataset with its images in memory, (N, H, W, 3) uint8 of the dataset's size: decoded once, then cached."""
+    splits = {"train": data.train, "test": data.test}
+    files = [split.files.path(row) for split in splits.values() for row in range(len(split))]
+
+    def decode_splits() -> dict[str, np.ndarray]:
+        return {f"{part}_images": decode(split, data.info) for part, split in splits.items()}
+
+    arrays = cached_arrays(root, name, file_states(files), decode_splits)
+    train, test = (split_of(arrays[f"{part}_images"], split.labels.numpy()) for part, split in splits.items())
+    return replace(data, train=train, test=test)
 
 
-def decode(files: Sequence[Path], size: tuple[int, int], description: str) -> np.ndarray:
-    """(N, *size, 3) uint8. Raises UserError naming a file that cannot be read or has another size."""
-    from PIL import Image
-
-    def one(file: Path) -> np.ndarray:
-        try:
-            with Image.open(file) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"{file} cannot be read as an image ({error}): restore or remove it") from error
-        if pixels.shape[:2] != size:
-            raise UserError(f"{file} is {pixels.shape[1]}x{pixels.shape[0]}, not {size[1]}x{size[0]} as the others")
-        return pixels
-
+def decode(split: Split, info: DatasetInfo) -> np.ndarray:
+    """(N, H, W, 3) uint8. Raises UserError naming a file that cannot be read or has another size."""
+    files, size = split.files, (info.input_shape[1], info.input_shape[2])
     images = np.empty((len(files), *size, 3), np.uint8)
+    title = f"decoding {len(files):,} images of {files.root}, once"
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(one, files, chunksize=64)
-        for row, pixels in track(enumerate(decoded), description=description, total=len(files), transient=True):
+        decoded = pool.map(lambda row: files.image(row, size), range(len(files)), chunksize=64)
+        for row, pixels in enumerate(progress(decoded, title, len(files))):
             images[row] = pixels
     return images
-
-
-def cache_file(root: Path, name: str, listings: object) -> Path:
-    """Named after what lies in the folder, so that a changed folder is decoded again."""
-    key = hashlib.sha256(repr(listings).encode()).hexdigest()[:16]
-    return root / ".mixup-cache" / f"{name}-{key}.safetensors"
-
-
-def read_cache(file: Path) -> dict[str, np.ndarray] | None:
-    try:
-        with safe_open(file, framework="np") as tensors:
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError):
-        return None
-
-
-def write_cache(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Atomic. Without permission or space it is all computed again next time, which is said."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(exist_ok=True)
-        save_file(arrays, partial)
-        partial.replace(file)
-    except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        print(f"{file.name} cannot be kept in {file.parent} ({error}); next time all of it is done again", flush=True)

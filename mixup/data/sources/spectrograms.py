@@ -5,8 +5,6 @@ baselines are the paper's: windows of 20 ms every 10 ms, Hamming, log(1 + magnit
 spectrogram of each clip. That makes 161 frequencies.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,63 +12,33 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
 from mixup.data.dataset import identities
-from mixup.data.sources.folders import cache_file, write_cache
 from mixup.errors import UserError
+from mixup.run.display import progress
 
 VERSION = 1  # of the features below: to be raised with any change of them, so that cached ones are computed again
 RATE = 16_000
 WINDOW, HOP, FRAMES = 320, 160, 101
-READ_AT_ONCE = 256
-
-Listing = list[tuple[str, int, int]]  # name below the folder, bytes, modification time in ns
-
-
-def cached_spectrograms(
-    root: Path, name: str, folder: Path, parts: dict[str, Listing], *, device: torch.device
-) -> dict[str, np.ndarray]:
-    """What `read_spectrograms` returns: computed once, then read from `<root>/.mixup-cache`."""
-    cache = cache_file(root, name, (VERSION, parts))
-    arrays = map_cache(cache)
-    if arrays is None:
-        files = {part: [folder / clip for clip, *_ in listing] for part, listing in parts.items()}
-        arrays = read_spectrograms(files, device=device, title=f"reading the clips of {folder}, once")
-        write_cache(cache, arrays)
-    return arrays
-
-
-def map_cache(file: Path) -> dict[str, np.ndarray] | None:
-    """As `read_cache`, but mapped: gigabytes open at once, and the processes of a machine share them. A write stays its
-    process's own."""
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            return {key: tensors.get_tensor(key).numpy() for key in tensors.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError):
-        return None
+BATCH = 256  # clips that are read together
 
 
 def read_spectrograms(parts: Mapping[str, Sequence[Path]], *, device: torch.device, title: str) -> dict[str, np.ndarray]:
     """For each part, `<part>` (N, 1, 161, 101) float32, and `<part>_identity` (N, 8) uint8: digests of what was recorded,
-    whatever machine computed the first.
+    whatever machine computed the spectrograms.
 
     title: of the progress bar. Raises UserError naming a file that is not a clip of one channel at 16 kHz.
     """
     arrays: dict[str, np.ndarray] = {}
+    batches = []
     for part, files in parts.items():  # gigabytes: filled in place, never copied
         arrays[part] = np.empty((len(files), 1, WINDOW // 2 + 1, FRAMES), np.float32)
         arrays[f"{part}_identity"] = np.empty((len(files), 8), np.uint8)
-    batches = [
-        (part, slice(start, start + READ_AT_ONCE))
-        for part, files in parts.items()
-        for start in range(0, len(files), READ_AT_ONCE)
-    ]
+        batches += [(part, slice(start, start + BATCH)) for start in range(0, len(files), BATCH)]
     with ThreadPoolExecutor() as pool:
-        for part, rows in track(batches, description=title, transient=True):
+        for part, rows in progress(batches, title, len(batches)):
             clips = list(pool.map(read_clip, parts[part][rows]))
             arrays[part][rows, 0] = spectrograms(clips, device)
             arrays[f"{part}_identity"][rows] = identities([clip.tobytes() for clip in clips])
@@ -81,37 +49,37 @@ def read_clip(file: Path) -> np.ndarray:
     """(samples,) int16. Raises UserError naming the file."""
     import soundfile
 
+    def unusable(fault: str) -> UserError:
+        expected = f"expected a WAV file of one channel at {RATE:,} samples a second"
+        return UserError(f"{file} {fault}; {expected}: restore or remove it")
+
     try:
         content = file.read_bytes()
         samples, rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(unusable(file, f"cannot be read as a clip ({getattr(error, 'error_string', error)})")) from error
+        raise unusable(f"cannot be read as a clip ({getattr(error, 'error_string', error)})") from error
     if content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") > len(content):
         # libsndfile returns what is left of it without a word.
-        raise UserError(unusable(file, f"is cut short: {len(content):,} bytes are left of it"))
+        raise unusable(f"is cut short: {len(content):,} bytes are left of it")
     if rate != RATE:
-        raise UserError(unusable(file, f"has {rate:,} samples a second"))
+        raise unusable(f"has {rate:,} samples a second")
     if samples.shape[1] != 1:
-        raise UserError(unusable(file, f"has {samples.shape[1]} channels"))
+        raise unusable(f"has {samples.shape[1]} channels")
     if not len(samples):
-        raise UserError(unusable(file, "holds no samples"))
+        raise unusable("holds no samples")
     return np.ascontiguousarray(samples[:, 0])
-
-
-def unusable(file: Path, fault: str) -> str:
-    return f"{file} {fault}; expected a WAV file of one channel at {RATE:,} samples a second: restore or remove it"
 
 
 def spectrograms(clips: Sequence[np.ndarray], device: torch.device) -> np.ndarray:
     """(N, 161, 101) float32 of clips (samples,) int16. Those of one length, nearly all, are computed together."""
-    longest = FRAMES * HOP  # samples that the frames kept can reach
-    rows: dict[int, list[int]] = {}
+    longest = FRAMES * HOP  # samples that the frames can reach
+    rows_by_length: dict[int, list[int]] = {}
     for row, clip in enumerate(clips):
-        rows.setdefault(min(len(clip), longest), []).append(row)
+        rows_by_length.setdefault(min(len(clip), longest), []).append(row)
     features = np.empty((len(clips), WINDOW // 2 + 1, FRAMES), np.float32)
-    for length, same in rows.items():
-        samples = torch.from_numpy(np.stack([clips[row][:length] for row in same]))
-        features[same] = normalised_spectrogram(samples.to(device)).cpu().numpy()
+    for length, rows in rows_by_length.items():
+        samples = torch.from_numpy(np.stack([clips[row][:length] for row in rows]))
+        features[rows] = normalised_spectrogram(samples.to(device)).cpu().numpy()
     return features
 
 

@@ -1,136 +1,127 @@
 """Google Speech Commands (section 3.3): the official archives, their official lists of held-out clips."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os
 import shlex
 import tarfile
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mixup.data.dataset import Dataset, split_of
+from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import dataset_info
-from mixup.data.sources.download import time_limit
-from mixup.data.sources.spectrograms import Listing, cached_spectrograms
+from mixup.data.sources import spectrograms
+from mixup.data.sources.cache import cached_arrays, file_states
+from mixup.data.sources.download import Download, time_limit
+from mixup.data.sources.encoded import files_in
 from mixup.errors import UserError
 
-
-@dataclass(frozen=True)
-class Release:
-    """folders: names that it may have below the data root. url, sha256, gigabytes: of its archive, named after the first."""
-
-    title: str
-    folders: tuple[str, ...]
-    sha256: str
-    gigabytes: float
-
-    @property
-    def url(self) -> str:
-        return f"http://download.tensorflow.org/data/{self.folders[0]}.tar.gz"
-
-    def archive(self, root: Path) -> Path:
-        return root / f"{self.folders[0]}.tar.gz"
-
-
-SHA256_V1 = "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
-SHA256_V2 = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
-RELEASES = {
-    "speech_commands": Release("Speech Commands v0.01", ("speech_commands_v0.01",), SHA256_V1, gigabytes=1.4),
-    "speech_commands_v2": Release(
-        "Speech Commands v0.02", ("speech_commands_v0.02", "speech_commands"), SHA256_V2, gigabytes=2.3
-    ),
-}
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+URL = "http://download.tensorflow.org/data"
+REMEDY = f"""  * the official archive ({{size}}), as {{archive}}; with data.download=true it is fetched, or by
+      curl -L -o {{quoted_archive}} {{url}} --create-dirs
+  * its clips, as {{root}}/{{folders[0]}}/<word>/*.wav, and beside the words its lists,
+    {" and ".join(LISTS.values())}"""
+SHA256 = {
+    "v0.01": "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
+    "v0.02": "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+}
 
 
-def speech_commands(name: str, *, root: Path, download: bool, device: torch.device) -> Dataset:
+def release(version: str, *other_folders: str, size: str) -> Download:
+    """One of Google's releases. size: of its archive."""
+    folder = f"speech_commands_{version}"
+    title, folders, url = f"Speech Commands {version}", (folder, *other_folders), f"{URL}/{folder}.tar.gz"
+    return Download(title, folders, url, size=size, remedy=REMEDY, sha256=SHA256[version])
+
+
+SPEECH = {
+    "speech_commands": release("v0.01", size="1.4 GB"),
+    "speech_commands_v2": release("v0.02", "speech_commands", size="2.3 GB"),
+}
+
+
+def speech_data(name: str, *, root: Path, download: bool, device: torch.device) -> Dataset:
     """Spectrograms (N, 1, 161, 101) float32 by the official lists, of the words that are there. Computed on `device` once.
 
-    Raises UserError where there is nothing, and for a folder that is not the release or is damaged.
+    Raises UserError if nothing is there, and for a folder that is not the release or is damaged.
     """
-    release, info = RELEASES[name], dataset_info(name)
-    folder = find(release, root, download=download)
-    clips = list_clips(folder)
-    classes = tuple(sorted({word_of(clip) for clip, *_ in clips}))
-    if len(classes) > info.num_classes:
-        known = f"{release.title} has {info.num_classes}"
-        raise UserError(f"{folder} holds {len(classes)} words, and {known}: move away what does not belong there")
-    held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
-    parts = assign(clips, held_out, folder)
-    arrays = cached_spectrograms(root, name, folder, parts, device=device)
-    splits = {part: split_of(arrays[part], labels_of(parts[part], classes), arrays[f"{part}_identity"]) for part in parts}
-    words = f" ({len(classes)} of {info.num_classes} words)" if len(classes) < info.num_classes else ""
-    if not words and len(parts["train"]) != info.train_count:
-        words = f" ({len(parts['train']):,} of {info.train_count:,} training clips)"
-    return Dataset(
-        info=replace(info, num_classes=len(classes)),
-        train=splits["train"],
-        validation=splits["validation"],
-        test=splits["test"],
-        provenance=f"{release.title}{words}",
-        classes=classes,
-        absent=count_absent(folder, held_out, parts),
-    )
+    source, official = SPEECH[name], dataset_info(name)
+    folder = locate_clips(source, root)
+    if folder is None:
+        folder = unpack(obtain_archive(source, root, download=download), root / source.folders[0])
+    data = list_clips(name, folder)
+    if len(data.classes) > official.num_classes:
+        known = f"{source.title} has {official.num_classes}"
+        raise UserError(f"{folder} holds {len(data.classes)} words, and {known}: move away what does not belong there")
+    if data.absent:
+        listed = {part: count + len(data.splits[part]) for part, count in data.absent.items()}
+        counts = " and ".join(f"{count:,} of {listed[part]:,} {part} clips" for part, count in data.absent.items())
+        print(f"{folder} lacks {counts} that the official lists name", flush=True)
+    return with_spectrograms(data, name, root, folder, device)
 
 
-def find(release: Release, root: Path, *, download: bool) -> Path:
-    """The folder of clips: as it lies there, else unpacked from the archive that lies there, else from a downloaded one."""
-    for name in release.folders:
-        if (root / name).is_dir():
-            return root / name
-    archive = release.archive(root)
+def with_spectrograms(data: Dataset, name: str, root: Path, folder: Path, device: torch.device) -> Dataset:
+    """The listed dataset with spectrograms in place of clips, from the cache below the root if they are there."""
+    names = {part: [os.fsdecode(clip) for clip in split.files.names] for part, split in data.splits.items()}
+    states = {part: file_states(names[part], folder) for part in names}
+
+    def compute() -> dict[str, np.ndarray]:
+        files = {part: [folder / clip for clip in names[part]] for part in names}
+        return spectrograms.read_spectrograms(files, device=device, title=f"reading the clips of {folder}, once")
+
+    arrays = cached_arrays(root, name, (spectrograms.VERSION, states), compute)
+
+    def transformed(part: str) -> Split:
+        inputs, identity = torch.from_numpy(arrays[part]), torch.from_numpy(arrays[f"{part}_identity"])
+        return replace(data.splits[part], inputs=inputs, identity=identity)
+
+    return replace(data, train=transformed("train"), validation=transformed("validation"), test=transformed("test"))
+
+
+def locate_clips(source: Download, root: Path) -> Path | None:
+    """The folder of clips below the root, if there is one."""
+    return next((root / name for name in source.folders if (root / name).is_dir()), None)
+
+
+def obtain_archive(source: Download, root: Path, *, download: bool) -> Path:
+    """The archive below the root, checked; else the downloaded one, which has its name only once it is complete."""
+    archive = source.archive(root)
     if archive.is_file():
-        check_archive(archive, release)
-    elif download:
-        fetch(release, archive)
-    else:
-        raise UserError(nothing_found(release, root, "data.download is false"))
-    return unpack(archive, root / release.folders[0])
-
-
-def nothing_found(release: Release, root: Path, why: str) -> str:
-    archive, folder = release.archive(root), root / release.folders[0]
-    return f"""no {release.title} in {root}, and {why}. Any one of these will do:
-  * the official archive ({release.gigabytes} GB), as {archive}; with data.download=true it is fetched, or by
-      curl -L -o {shlex.quote(str(archive))} {release.url} --create-dirs
-  * its clips, as {folder}/<word>/*.wav, and its lists beside the words, as {folder}/{" and ".join(LISTS.values())}
-  * another data root: MIXUP_DATA=DIR in the environment, or data.root=DIR
-  * the digits, which need no file: data=digits"""
-
-
-def fetch(release: Release, archive: Path) -> None:
-    """Downloads the archive: under its name only once it is whole."""
-    print(f"{release.title} is not in {archive.parent}: downloading {release.gigabytes} GB", flush=True)
+        check_archive(archive, source)
+        return archive
+    if not download:
+        raise source.missing(root, "data.download is false")
+    print(f"{source.title} is not in {root}: downloading {source.size}", flush=True)
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
         with time_limit(30):
-            torch.hub.download_url_to_file(release.url, str(archive), hash_prefix=release.sha256)
+            torch.hub.download_url_to_file(source.url, str(archive), hash_prefix=source.sha256)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(nothing_found(release, archive.parent, f"it cannot be downloaded ({reason})")) from error
+        raise source.missing(root, f"it cannot be downloaded ({getattr(error, 'reason', error)})") from error
+    return archive
 
 
-def check_archive(archive: Path, release: Release) -> None:
+def check_archive(archive: Path, source: Download) -> None:
+    """Raises UserError unless the archive has the release's checksum."""
     try:
         with open(archive, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{archive} cannot be read ({error})") from error
-    if sha256 != release.sha256:
+    if sha256 != source.sha256:
         raise UserError(
-            f"{archive} is damaged, incomplete or not {release.title}: its SHA-256 is {sha256}, not {release.sha256}. "
-            f"Get it anew: curl -L -o {shlex.quote(str(archive))} {release.url}"
+            f"{archive} is damaged, incomplete or not {source.title}: its SHA-256 is {sha256}, not {source.sha256}. "
+            f"Get it anew: curl -L -o {shlex.quote(str(archive))} {source.url}"
         )
 
 
 def unpack(archive: Path, folder: Path) -> Path:
-    """Into `folder`, which has its name only once it is whole; nothing is left of an unpacking that fails."""
+    """Into `folder`, which has its name only once it is complete; an unpacking that fails leaves nothing behind."""
     print(f"unpacking {archive}, once", flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as partial:
@@ -143,14 +134,41 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def list_clips(folder: Path) -> Listing:
-    """Of all words, in the order of their names. Folders such as _background_noise_ are no words."""
-    clips: Listing = []
+def list_clips(name: str, folder: Path) -> Dataset:
+    """The clips as files, split by the official lists; clips that no list names are to train on.
+
+    The info and the provenance say which words and clips are there, `absent` how many listed clips of these words are not.
+    Raises UserError for a list that is missing, and for a split without clips.
+    """
+    clips = names_of_clips(folder)
+    words = tuple(sorted({word_of(clip) for clip in clips}))
+    held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
+    names: dict[str, list[str]] = {"train": [], **{part: [] for part in held_out}}
+    for clip in clips:
+        names[next((part for part, listed in held_out.items() if clip in listed), "train")].append(clip)
+    splits = {part: split_clips(part, names[part], folder, words) for part in names}
+    absent = {}
+    for part, listed in held_out.items():
+        count = sum(word_of(clip) in words for clip in listed) - len(names[part])
+        if count > 0:
+            absent[part] = count
+    title, official = SPEECH[name].title, dataset_info(name)
+    if len(words) < official.num_classes:
+        title += f" ({len(words)} of {official.num_classes} words)"
+    elif len(names["train"]) != official.train_count:
+        title += f" ({len(names['train']):,} of {official.train_count:,} training clips)"
+    info = replace(official, num_classes=len(words))
+    return Dataset(info, splits["train"], splits["validation"], splits["test"], title, words, absent)
+
+
+def names_of_clips(folder: Path) -> list[str]:
+    """`<word>/<clip>.wav` of all words, in order. Folders such as _background_noise_ are no words."""
+    clips = []
     try:
         for word in os.scandir(folder):
             if word.is_dir() and not word.name.startswith(("_", ".")):
-                files = [file for file in os.scandir(word.path) if file.name.endswith(".wav") and file.name[0] != "."]
-                clips += [(f"{word.name}/{file.name}", file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+                files = [file.name for file in os.scandir(word.path)]
+                clips += [f"{word.name}/{file}" for file in files if file.endswith(".wav") and file[0] != "."]
     except OSError as error:
         raise UserError(f"{folder} cannot be listed ({error}): restore or remove what is named there") from error
     return sorted(clips)
@@ -158,11 +176,6 @@ def list_clips(folder: Path) -> Listing:
 
 def word_of(clip: str) -> str:
     return clip.split("/")[0]
-
-
-def labels_of(listing: Listing, classes: tuple[str, ...]) -> np.ndarray:
-    index = {word: label for label, word in enumerate(classes)}
-    return np.array([index[word_of(clip)] for clip, *_ in listing], np.int64)
 
 
 def read_list(file: Path) -> set[str]:
@@ -174,25 +187,11 @@ def read_list(file: Path) -> set[str]:
         raise UserError(f"{file} {why}: restore it from the official archive") from error
 
 
-def assign(clips: Listing, held_out: dict[str, set[str]], folder: Path) -> dict[str, Listing]:
-    """Clips by split. What no list names is to train on. Raises UserError where a split gets none."""
-    parts: dict[str, Listing] = {"train": [], **{part: [] for part in held_out}}
-    for clip in clips:
-        parts[next((part for part, names in held_out.items() if clip[0] in names), "train")].append(clip)
-    for part, listing in parts.items():
-        if not listing:
-            which = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
-            remedy = "restore them from the official archive, or move the folder away and start again"
-            raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {which}; {remedy}")
-    return parts
-
-
-def count_absent(folder: Path, held_out: dict[str, set[str]], parts: dict[str, Listing]) -> dict[str, int]:
-    """Listed clips that are not there, by split; said. Words left out altogether do not count: the provenance has those."""
-    words = {word_of(clip) for listing in parts.values() for clip, *_ in listing}
-    listed = {part: sum(word_of(name) in words for name in names) for part, names in held_out.items()}
-    absent = {part: listed[part] - len(parts[part]) for part in held_out if listed[part] > len(parts[part])}
-    if absent:
-        counts = " and ".join(f"{count:,} of {listed[part]:,} {part} clips" for part, count in absent.items())
-        print(f"{folder} lacks {counts} that the official lists name", flush=True)
-    return absent
+def split_clips(part: str, names: list[str], folder: Path, words: tuple[str, ...]) -> Split:
+    """The clips of one split as files. Raises UserError if there are none."""
+    if not names:
+        expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
+        remedy = "restore them from the official archive, or move the folder away and start again"
+        raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {expected}; {remedy}")
+    labels = {word: label for label, word in enumerate(words)}
+    return split_of(files_in(folder, names), np.array([labels[word_of(clip)] for clip in names], np.int64))

@@ -10,8 +10,6 @@ The paper states the network and how it is trained, and nothing of the data's pr
 * Abalone's classes are its 28 counts of rings, as the error of 74 % says; arrhythmia's the 13 of its 16 that occur.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Sequence
@@ -22,7 +20,7 @@ import numpy as np
 
 from mixup.data.dataset import Dataset, split_of
 from mixup.data.datasets import DatasetInfo, dataset_info
-from mixup.data.sources.uci import REMOTE, find
+from mixup.data.sources.uci import REMOTE, obtain_csv
 from mixup.errors import UserError, suggestion
 
 BUNDLED = {"iris": "Iris", "wine": "Wine", "breast_cancer": "Breast Cancer Wisconsin (Diagnostic)"}
@@ -41,52 +39,39 @@ class Table:
 
 
 def table_data(name: str, *, root: Path, download: bool, split: np.random.Generator) -> Dataset:
-    """A UCI table (section 3.6): features (N, F) float32, halved by one draw from `split`. Its facts are what was found;
-    where that is not what UCI states, the provenance says so. Raises UserError where no table is found, or another one."""
+    """A UCI table (section 3.6): features (N, F) float32, halved by one draw from `split`. Its info counts what was read;
+    where that is not what UCI states, the provenance says so. Raises UserError if there is no table, or another one."""
     if name not in BUNDLED | REMOTE:
         names = ", ".join(BUNDLED | REMOTE)
         raise UserError(f"data.name={name}: no such table{suggestion(name, BUNDLED | REMOTE)}; there are {names}")
-    table = bundled(name) if name in BUNDLED else read_csv(*find(name, root / "uci", download=download))
-    info, rows, classes = dataset_info(name), len(table.labels), len(table.classes)
-    if not 0 < classes <= min(info.num_classes, rows // 2):
+    table = bundled_table(name) if name in BUNDLED else read_csv(*obtain_csv(name, root / "uci", download=download))
+    official, rows, classes = dataset_info(name), len(table.labels), len(table.classes)
+    if not 0 < classes <= min(official.num_classes, rows // 2):
         raise UserError(
             f"{table.provenance} in {root / 'uci'} has {rows:,} rows of {classes:,} classes, where UCI has "
-            f"{info.train_count + info.test_count:,} of {info.num_classes}: is anything cut off, and is the class in the "
-            f"column `class`, or else in the last one?"
+            f"{official.train_count + official.test_count:,} of {official.num_classes}: is anything cut off, and is the "
+            f"class in the column `class`, or else in the last one?"
         )
     train, test = halves(table.labels, split)
     inputs = as_numbers(table, train)
-    shape, counts = inputs.shape[1:], (len(train), len(test))
-    found = replace(info, num_classes=classes, input_shape=shape, train_count=counts[0], test_count=counts[1])
-    return Dataset(
-        found,
-        train=split_of(inputs[train], table.labels[train]),
-        validation=None,
-        test=split_of(inputs[test], table.labels[test]),
-        provenance=table.provenance + differences(found, info),
-        classes=table.classes,
-    )
+    train_split, test_split = (split_of(inputs[half], table.labels[half]) for half in (train, test))
+    info = replace(official, num_classes=classes, input_shape=inputs.shape[1:], train_count=len(train), test_count=len(test))
+    provenance = table.provenance + differences(info, official)
+    return Dataset(info, train_split, None, test_split, provenance, table.classes)
 
 
-def is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def differences(found: DatasetInfo, stated: DatasetInfo) -> str:
+def differences(info: DatasetInfo, official: DatasetInfo) -> str:
     """`, 4,176 rows instead of 4,177`, or an empty string."""
-    counts = {
-        "rows": [info.train_count + info.test_count for info in (found, stated)],
-        "features": [info.input_shape[0] for info in (found, stated)],
-        "classes": [info.num_classes for info in (found, stated)],
-    }
-    return "".join(f", {ours:,} {what} instead of {theirs:,}" for what, (ours, theirs) in counts.items() if ours != theirs)
+    counts = [
+        ("rows", info.train_count + info.test_count, official.train_count + official.test_count),
+        ("features", info.input_shape[0], official.input_shape[0]),
+        ("classes", info.num_classes, official.num_classes),
+    ]
+    return "".join(f", {ours:,} {what} instead of {theirs:,}" for what, ours, theirs in counts if ours != theirs)
 
 
 def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the training half, which has the odd one, and of the test half; both in rising order."""
+    """Rows of the training half, the larger one if their number is odd, and of the test half; both in rising order."""
     from sklearn.model_selection import train_test_split
 
     alone = np.bincount(labels)[labels] == 1
@@ -97,7 +82,7 @@ def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def as_numbers(table: Table, train: np.ndarray) -> np.ndarray:
-    """(N, features) float32 by what the rows `train` alone say: first the numbers, then the words."""
+    """(N, features) float32, first the numbers, then the words; fitted to the rows `train` alone."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -112,7 +97,7 @@ def as_numbers(table: Table, train: np.ndarray) -> np.ndarray:
     return transform.fit(table.cells[train]).transform(table.cells).astype(np.float32, order="C")
 
 
-def bundled(name: str) -> Table:
+def bundled_table(name: str) -> Table:
     """scikit-learn's copy."""
     from sklearn import datasets
 
@@ -122,7 +107,7 @@ def bundled(name: str) -> Table:
 
 
 def read_csv(file: Path, provenance: str) -> Table:
-    """Raises UserError with file and line where it is not as `nothing_found` says."""
+    """A table with a header and a class column. Raises UserError with file and line for any other content."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -132,26 +117,34 @@ def read_csv(file: Path, provenance: str) -> Table:
     header = [name.casefold() for name in rows[0][1]] if rows else []
     if len(header) < 2 or not all(header) or any(map(is_number, header)) or header.count("class") > 1:
         raise UserError(f"{file} does not begin with the names of its columns, separated by commas, one of them the class")
-    last = header.index("class") if "class" in header else len(header) - 1
+    place = header.index("class") if "class" in header else len(header) - 1
     for line, row in rows[1:]:
-        if len(row) != len(header) or row[last] in MISSING:
+        if len(row) != len(header) or row[place] in MISSING:
             raise UserError(f"{file}, line {line}: expected {len(header)} values, one of them the class, not {len(row)}")
-    columns = list(zip(*(row for _, row in rows[1:])))
-    labels = columns.pop(last) if columns else ()
-    classes = sorted(set(labels), key=float if all(map(is_number, labels)) else None)  # 2 before 10
-    parsed = [as_column(f"{file}, column {place + 1}", column) for place, column in enumerate(columns)]
-    words = [place for place, column in enumerate(parsed) if column.dtype == object]
-    cells = np.stack(parsed, axis=1) if parsed else np.empty((0, 0))
-    numbered = np.array([classes.index(label) for label in labels], np.int64)
-    return Table(cells, words, numbered, tuple(classes), provenance)
+    columns = list(zip(*(row for _, row in rows[1:]))) or [()] * len(header)
+    labels = columns.pop(place)
+    names = sorted(set(labels))
+    if all(map(is_number, names)):
+        names.sort(key=float)  # 2 before 10
+    parsed = [parse_column(f"{file}, column {number}", column) for number, column in enumerate(columns, 1)]
+    words = [number for number, column in enumerate(parsed) if column.dtype == object]
+    numbered = np.array([names.index(label) for label in labels], np.int64)
+    return Table(np.stack(parsed, axis=1), words, numbered, tuple(names), provenance)
 
 
-def as_column(where: str, texts: Sequence[str]) -> np.ndarray:
+def is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def parse_column(where: str, texts: Sequence[str]) -> np.ndarray:
     """Numbers as float64, words as object. Raises UserError for both in one column, as a typing error makes them."""
-    known = [text for text in texts if text not in MISSING]
-    numeric = [is_number(text) for text in known]
+    present = [text for text in texts if text not in MISSING]
+    numeric = [is_number(text) for text in present]
     if all(numeric):
         return np.array([math.nan if text in MISSING else float(text) for text in texts])
     if any(numeric):
-        raise UserError(f"{where}: '{known[numeric.index(False)]}' among numbers; ? or nothing stands for a missing one")
+        raise UserError(f"{where}: '{present[numeric.index(False)]}' among numbers; ? or nothing stands for a missing one")
     return np.array(["" if text in MISSING else text for text in texts], object)

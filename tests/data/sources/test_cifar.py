@@ -1,4 +1,4 @@
-"""Where the arrays come from, and what a user is told when they do not."""
+"""CIFAR and images in folders: what is read from each layout, and the messages for missing or damaged files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 import socket
 import tarfile
 import urllib.error
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 
@@ -17,10 +18,9 @@ import pytest
 import torchvision
 from PIL import Image
 
-from mixup.data import ARCHIVES, DATASETS, data_root, dataset_info, open_data
-from mixup.data.resident import Arrays
-from mixup.data.sources import folders
-from mixup.data.sources.cifar import digits, image_arrays
+from mixup.data import DATASETS, Dataset, data_root, dataset_info, open_dataset, split_of
+from mixup.data.sources import cache, folders
+from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.errors import UserError
 from mixup.plan import generator
 
@@ -42,8 +42,10 @@ def requests(monkeypatch) -> list[str]:
     return seen
 
 
-def read(root: Path, name: str = "cifar10", *, size=SIZE, download: bool = False) -> Arrays:
-    return image_arrays(name, ARCHIVES[name], root, size=size, download=download)
+def read(root: Path, name: str = "cifar10", *, download: bool = False) -> Dataset:
+    """A folder may hold the classes and the image size of this file alone."""
+    info = replace(DATASETS[name], num_classes=len(CLASSES), input_shape=(3, *SIZE))
+    return cifar_data(name, info, root=root, download=download)
 
 
 def failure(root: Path, **options) -> str:
@@ -58,37 +60,11 @@ def without(root: Path, message: str) -> str:
     return message.replace(str(root), "ROOT")
 
 
-def assert_same(ours: Arrays, other: Arrays) -> None:
-    for field, value in vars(ours).items():
-        np.testing.assert_array_equal(value, getattr(other, field), err_msg=field)
-
-
-# Digits
-
-
-def test_digits_are_halved_in_the_order_of_the_file():
-    from sklearn.datasets import load_digits
-
-    ours, bundle = digits(), load_digits()
-    assert ours.train_images.shape == (898, 8, 8, 1)
-    assert ours.test_images.shape == (899, 8, 8, 1)
-    assert ours.train_images.dtype == ours.test_images.dtype == np.uint8
-    assert ours.train_labels.dtype == ours.test_labels.dtype == np.int64
-    np.testing.assert_array_equal(np.concatenate([ours.train_images, ours.test_images])[..., 0], bundle.images)
-    np.testing.assert_array_equal(np.concatenate([ours.train_labels, ours.test_labels]), bundle.target)
-    assert ours.classes == tuple("0123456789")
-
-
-def test_facts_of_digits_agree_with_the_data():
-    ours, info = digits(), DATASETS["digits"]
-    assert (ours.train_images.min(), ours.train_images.max()) == (0, info.white) == (0, 16)
-    assert (len(ours.train_labels), len(ours.test_labels)) == (info.train_count, info.test_count)
-    assert ours.train_images.shape[1:] == (8, 8, 1)
-    assert info.input_shape == (1, 8, 8)
-    assert set(ours.train_labels) == set(ours.test_labels) == set(range(info.num_classes))
-    scaled = ours.train_images / info.white
-    assert info.mean == pytest.approx([scaled.mean()], rel=0.01)
-    assert info.std == pytest.approx([scaled.std()], rel=0.01)
+def assert_same(ours: Dataset, other: Dataset) -> None:
+    assert (ours.classes, ours.provenance) == (other.classes, other.provenance)
+    for part in ("train", "test"):
+        np.testing.assert_array_equal(getattr(ours, part).inputs, getattr(other, part).inputs, err_msg=part)
+        np.testing.assert_array_equal(getattr(ours, part).labels, getattr(other, part).labels, err_msg=part)
 
 
 # Folders of images
@@ -116,12 +92,12 @@ def test_folder_is_read_class_by_class_in_sorted_order(tmp_path, test):
     written = write_folder(tmp_path, test=test)
     ours = read(tmp_path)
     assert ours.classes == CLASSES
-    np.testing.assert_array_equal(ours.train_images, written["train"])
-    np.testing.assert_array_equal(ours.test_images, written[test])
-    assert ours.train_labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert ours.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert ours.train_images.dtype == np.uint8
-    assert ours.train_labels.dtype == np.int64
+    np.testing.assert_array_equal(ours.train.inputs.numpy(), written["train"])
+    np.testing.assert_array_equal(ours.test.inputs.numpy(), written[test])
+    assert ours.train.labels.numpy().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert ours.test.labels.numpy().tolist() == [0, 0, 1, 1, 2, 2]
+    assert ours.train.inputs.numpy().dtype == np.uint8
+    assert ours.train.labels.numpy().dtype == np.int64
     assert ours.provenance == "CIFAR-10 (folder of png)"
 
 
@@ -130,7 +106,7 @@ def test_jpeg_folder_is_never_called_the_original(tmp_path):
     ours = read(tmp_path)
     assert ours.provenance == "CIFAR-10 (JPEG copy)"
     with Image.open(tmp_path / "cifar10/test/cat/1.jpg") as image:
-        np.testing.assert_array_equal(ours.test_images[-1], np.asarray(image))
+        np.testing.assert_array_equal(ours.test.inputs.numpy()[-1], np.asarray(image))
 
 
 def test_what_is_not_an_image_is_passed_over(tmp_path):
@@ -149,7 +125,7 @@ def test_other_colour_modes_become_rgb(tmp_path, mode):
     with Image.open(file) as image:
         other = image.convert(mode)
     other.save(file)
-    np.testing.assert_array_equal(read(tmp_path).train_images[0], np.asarray(other.convert("RGB")))
+    np.testing.assert_array_equal(read(tmp_path).train.inputs.numpy()[0], np.asarray(other.convert("RGB")))
 
 
 def forbid_decoding(monkeypatch) -> None:
@@ -170,14 +146,14 @@ def test_second_opening_decodes_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("ending", "seconds_later"), [("bmp", 1), ("png", 0)], ids=["by its time", "by its length"])
 def test_changed_file_is_decoded_again(tmp_path, part, ending, seconds_later):
     write_folder(tmp_path, ending=ending)
-    before = getattr(read(tmp_path), f"{part}_images")
+    before = getattr(read(tmp_path), part).inputs.numpy()
     file = tmp_path / "cifar10" / part / "ant" / f"0.{ending}"
     old = file.stat()
     Image.new("RGB", SIZE[::-1], (1, 2, 3)).save(file)
     time = old.st_mtime_ns + seconds_later * 10**9
     os.utime(file, ns=(time, time))
     assert (file.stat().st_size == old.st_size) == (ending == "bmp")
-    after = getattr(read(tmp_path), f"{part}_images")
+    after = getattr(read(tmp_path), part).inputs.numpy()
     assert (after[0] == (1, 2, 3)).all()
     np.testing.assert_array_equal(after[1:], before[1:])
 
@@ -186,9 +162,9 @@ def test_added_and_removed_files_are_noticed(tmp_path):
     write_folder(tmp_path)
     read(tmp_path)
     (tmp_path / "cifar10/train/bee/1.png").unlink()
-    assert read(tmp_path).train_labels.tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert read(tmp_path).train.labels.numpy().tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
     Image.new("RGB", SIZE[::-1]).save(tmp_path / "cifar10/test/cat/9.png")
-    assert read(tmp_path).test_labels.tolist() == [0, 0, 1, 1, 2, 2, 2]
+    assert read(tmp_path).test.labels.numpy().tolist() == [0, 0, 1, 1, 2, 2, 2]
 
 
 def test_damaged_cache_is_made_anew(tmp_path, monkeypatch):
@@ -205,7 +181,7 @@ def test_cache_folder_that_cannot_be_made_costs_only_time(tmp_path, capsys):
     written = write_folder(tmp_path)
     (tmp_path / ".mixup-cache").write_text("a file where the folder should be")
     ours = read(tmp_path)
-    np.testing.assert_array_equal(ours.train_images, written["train"])
+    np.testing.assert_array_equal(ours.train.inputs.numpy(), written["train"])
     assert f"cannot be kept in {tmp_path}/.mixup-cache" in capsys.readouterr().out
 
 
@@ -215,9 +191,9 @@ def test_full_disk_costs_only_time_and_leaves_no_rubbish(tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     written = write_folder(tmp_path)
-    monkeypatch.setattr(folders, "save_file", fill_the_disk)
+    monkeypatch.setattr(cache, "save_file", fill_the_disk)
     ours = read(tmp_path)
-    np.testing.assert_array_equal(ours.test_images, written["test"])
+    np.testing.assert_array_equal(ours.test.inputs.numpy(), written["test"])
     assert "No space left on device" in capsys.readouterr().out
     assert list((tmp_path / ".mixup-cache").iterdir()) == []
 
@@ -290,10 +266,10 @@ def test_more_classes_than_the_data_set_has_are_refused(tmp_path):
 # Official archives
 
 
-def write_official(place: Path, monkeypatch, name: str = "cifar10") -> Arrays:
+def write_official(place: Path, monkeypatch, name: str = "cifar10") -> Dataset:
     """A tiny archive as Toronto packs them, unpacked in `place`, with torchvision expecting its checksums."""
-    dataset = getattr(torchvision.datasets, ARCHIVES[name].torchvision_name)
-    folder = place / ARCHIVES[name].folder
+    dataset = getattr(torchvision.datasets, name.upper())
+    folder = place / CIFAR[name].folders[0]
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     classes = tuple(f"class {index}" for index in range(DATASETS[name].num_classes))
@@ -319,13 +295,14 @@ def write_official(place: Path, monkeypatch, name: str = "cifar10") -> Arrays:
     monkeypatch.setattr(dataset, "train_list", train_sums)
     monkeypatch.setattr(dataset, "test_list", test_sums)
     monkeypatch.setattr(dataset, "meta", meta)
-    provenance = f"{ARCHIVES[name].title} (official archive)"
-    return Arrays(train_images, train_labels, test_images, test_labels, classes, provenance)
+    provenance = f"{CIFAR[name].title} (official archive)"
+    train, test = split_of(train_images, train_labels), split_of(test_images, test_labels)
+    return Dataset(DATASETS[name], train, None, test, provenance, classes)
 
 
 def pack(place: Path, monkeypatch) -> Path:
     """Replaces the unpacked CIFAR-10 in `place` by the .tar.gz."""
-    folder, file = place / ARCHIVES["cifar10"].folder, place / ARCHIVES["cifar10"].file
+    folder, file = place / CIFAR["cifar10"].folders[0], CIFAR["cifar10"].archive(place)
     with tarfile.open(file, "w:gz") as archive:
         archive.add(folder, folder.name)
     for part in folder.iterdir():
@@ -341,8 +318,8 @@ def test_official_archive_is_read_where_it_lies(tmp_path, monkeypatch, requests,
     expected = write_official(tmp_path / below.replace("<name>", name), monkeypatch, name)
     ours = read(tmp_path, name)
     assert_same(ours, expected)
-    assert ours.train_images.dtype == np.uint8
-    assert ours.train_labels.dtype == np.int64
+    assert ours.train.inputs.numpy().dtype == np.uint8
+    assert ours.train.labels.numpy().dtype == np.int64
     assert requests == []
 
 
@@ -363,8 +340,8 @@ def test_official_archive_is_preferred_to_a_folder_of_images(tmp_path, monkeypat
 def test_official_archive_opens_as_data_and_has_a_fingerprint(tmp_path, monkeypatch):
     expected = write_official(tmp_path, monkeypatch)
     data = open_by_name("cifar10", root=str(tmp_path))
-    np.testing.assert_array_equal(data.train.inputs.numpy(), expected.train_images)
-    np.testing.assert_array_equal(data.test.labels.numpy(), expected.test_labels)
+    np.testing.assert_array_equal(data.train.inputs.numpy(), expected.train.inputs.numpy())
+    np.testing.assert_array_equal(data.test.labels.numpy(), expected.test.labels.numpy())
     assert len(data.fingerprint()) == 64
 
 
@@ -498,7 +475,7 @@ def test_data_root_that_cannot_be_written_is_not_called_a_damaged_archive(tmp_pa
 
 
 def open_by_name(name: str, *, root: str | None):
-    return open_data(
+    return open_dataset(
         name,
         root=root,
         download=False,
@@ -542,7 +519,7 @@ REAL = Path(os.environ.get("MIXUP_DATA") or "/nowhere")
 @pytest.mark.skipif(
     not (REAL / "cifar10").is_dir(), reason="needs real CIFAR-10: set MIXUP_DATA to a folder with cifar10/ in it"
 )
-def test_facts_of_cifar10_agree_with_the_data():
+def test_info_of_cifar10_agrees_with_the_data():
     info, data = DATASETS["cifar10"], open_by_name("cifar10", root=str(REAL))
     assert tuple(data.train.inputs.shape) == (info.train_count, 32, 32, 3)
     assert tuple(data.test.inputs.shape) == (info.test_count, 32, 32, 3)

@@ -25,7 +25,7 @@ import torch
 from mixup.data.dataset import Dataset, Split
 from mixup.data.datasets import DATASETS
 from mixup.data.sources import spectrograms as features
-from mixup.data.sources.speech import RELEASES, speech_commands
+from mixup.data.sources.speech import SPEECH, speech_data
 from mixup.errors import UserError
 from mixup.run.compose import configuration
 
@@ -84,7 +84,7 @@ def root(tmp_path) -> Path:
 
 
 def read(root: Path, name: str = V1, *, download: bool = False) -> Dataset:
-    return speech_commands(name, root=root, download=download, device=CPU)
+    return speech_data(name, root=root, download=download, device=CPU)
 
 
 def failure(root: Path, name: str = V1, *, download: bool = False) -> str:
@@ -208,7 +208,7 @@ def test_official_lists_split_the_clips_and_the_rest_is_to_train_on(root):
 
 
 def test_more_clips_than_are_read_at_once_keep_their_order(root, monkeypatch):
-    monkeypatch.setattr(features, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(features, "BATCH", 3)
     data = read(root)
     assert held_by(data.train) == digests(CLIPS["train"])
     np.testing.assert_allclose(data.train.inputs[3, 0], reference(noise("yes/3.wav")), atol=2e-4)
@@ -430,11 +430,11 @@ def pack(root: Path, monkeypatch, name: str = V1) -> Path:
     """The release packed as Google packs it, without a folder of its own, and its checksum expected."""
     release = root / "packed"
     write_release(release)
-    archive = root / f"{RELEASES[name].folders[0]}.tar.gz"
+    archive = root / f"{SPEECH[name].folders[0]}.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
         packed.add(release, ".")
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    monkeypatch.setitem(RELEASES, name, replace(RELEASES[name], sha256=sha256))
+    monkeypatch.setitem(SPEECH, name, replace(SPEECH[name], sha256=sha256))
     return archive
 
 
@@ -448,7 +448,7 @@ def test_archive_is_unpacked_where_it_lies_without_the_network(tmp_path, monkeyp
     data = read(tmp_path, name)
     assert held_by(data.train) == digests(CLIPS["train"])
     assert f"unpacking {archive}, once" in capsys.readouterr().out
-    folder = RELEASES[name].folders[0]
+    folder = SPEECH[name].folders[0]
     assert contents(tmp_path) == sorted([".mixup-cache", "packed", folder, f"{folder}.tar.gz"])
     assert (tmp_path / folder).stat().st_mode == (tmp_path / "packed").stat().st_mode
     archive.unlink()
@@ -470,7 +470,7 @@ def test_archive_with_another_checksum_is_refused(tmp_path, monkeypatch, request
 
 
 def test_checksums_and_addresses_are_googles():
-    one, two = RELEASES[V1], RELEASES[V2]
+    one, two = SPEECH[V1], SPEECH[V2]
     assert (one.sha256[:8], two.sha256[:8]) == ("74393542", "af14739e")
     assert all(len(bytes.fromhex(release.sha256)) == 32 for release in (one, two))
     assert one.url == "http://download.tensorflow.org/data/speech_commands_v0.01.tar.gz"
@@ -563,7 +563,7 @@ def test_nothing_there_and_no_network_tells_the_ways_out(tmp_path, requests, cap
     message = failure(tmp_path, name, download=True)
     assert_lists_the_ways_out(message, tmp_path, name)
     assert "cannot be downloaded (no route to host)" in message
-    assert requests == [RELEASES[name].url]
+    assert requests == [SPEECH[name].url]
     assert f"downloading {size}" in capsys.readouterr().out
     assert contents(tmp_path) == []
 

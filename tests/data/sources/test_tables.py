@@ -23,7 +23,8 @@ from sklearn.model_selection import train_test_split
 
 from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
-from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
+from mixup.data.sources.tables import BUNDLED, halves, table_data
+from mixup.data.sources.uci import REMOTE
 from mixup.errors import UserError
 
 
@@ -119,7 +120,7 @@ def test_constant_and_empty_columns_are_zeros(tmp_path):
         assert split.inputs.isfinite().all()
 
 
-def test_facts_are_what_was_found_and_the_provenance_tells_the_difference(tmp_path):
+def test_info_counts_what_was_read_and_the_provenance_tells_the_difference(tmp_path):
     write(tmp_path, "abalone", HEADER, mixed_rows())
     data = open_table("abalone", tmp_path)
     found = data.info
@@ -214,7 +215,7 @@ def test_halves_are_disjoint_complete_and_stratified(counts, seed):
     assert (np.abs(of_train - of_test) <= 2).all()
 
 
-def test_published_counts_are_those_of_the_facts():
+def test_published_counts_are_those_of_the_info():
     for name, counts in (("abalone", ABALONE), ("arrhythmia", ARRHYTHMIA)):
         info, sizes = DATASETS[name], [int(count) for count in counts.split()]
         assert (sum(sizes), len(sizes)) == (info.train_count + info.test_count, info.num_classes)
@@ -224,7 +225,7 @@ def test_published_counts_are_those_of_the_facts():
 
 
 @pytest.mark.parametrize(("name", "title"), BUNDLED.items())
-def test_bundled_table_is_scikit_learns_and_as_the_facts_say(tmp_path, requests, name, title):
+def test_bundled_table_is_scikit_learns_and_as_the_info_says(tmp_path, requests, name, title):
     data = open_table(name, tmp_path / "absent")
     bundle = getattr(sklearn.datasets, f"load_{name}")()
     assert data.info == DATASETS[name]
@@ -348,11 +349,11 @@ def test_nothing_there_tells_the_ways_out(tmp_path, requests, name, download):
     message = failure(name, tmp_path, download=download)
     remote = REMOTE[name]
     for part in (
-        f"no UCI {remote.title} in {tmp_path}/uci",
+        f"no {remote.download.title} in {tmp_path}/uci",
         "cannot be downloaded (no route to host)" if download else "data.download is false",
         f"{tmp_path}/uci/{name}-openml{remote.openml}.csv",
         f"{tmp_path}/uci/{name}.csv: a header row",
-        f"https://archive.ics.uci.edu/static/public/{remote.archive}",
+        remote.download.url,
         "MIXUP_DATA=",
         "data=iris",
     ):
@@ -432,7 +433,7 @@ def test_commands_of_the_message_make_a_table_of_ucis_archive(tmp_path, name):
     server, programs = tmp_path / "server", tmp_path / "bin"
     server.mkdir()
     programs.mkdir()
-    with zipfile.ZipFile(server / Path(REMOTE[name].archive).name, "w") as archive:
+    with zipfile.ZipFile(REMOTE[name].download.archive(server), "w") as archive:
         for file, content in files.items():
             archive.writestr(file, content)
     for program, does in (

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_engine import CPU, images, network, plan, train
 from torch.nn import functional as F
 
 from mixup.data import dataset_info
 from mixup.errors import UserError
-from mixup.plan import stream_seed
+from mixup.plan import draw_plan, stream_seed
 from mixup.run.compose import configuration
 from mixup.training import train as run
 from mixup.training.distributed import Group
-from mixup.training.engine import Method, mixed_batch, noisy, start_epoch
-from mixup.training.method import epoch_plan
-from mixup.training.setup import assemble
+from mixup.training.engine import start_epoch
+from mixup.training.setup import assemble, plan_settings
+from tests.training.test_step import CPU, images, mixed, network, plan, train
 
 SMALL = ["data.train_size=100", "trainer.epochs=2", "tracking.wandb=disabled", "trainer.device=cpu"]
 
@@ -63,37 +62,55 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_noise_layers_and_neighbours_ali
     settings = ["mixup.noise=0.1", "mixup.layer='2'", "mixup.ways=3", "trainer.batch_size=16"]
     expected = trained(tmp_path, "whole", *settings)
     config = configuration([*SMALL, *settings, f"runs_dir={tmp_path}"])
-    obey, calls = run.Stops.obey, []
+    stop_if_signalled, calls = run.stop_if_signalled, []
 
-    def stop_once(stops, made, progress):
+    def stop_once(stops, assembled, progress):
         calls.append(progress.step)
         if len(calls) == 10:  # the third step of the second epoch
             stops.received.append(15)
-        obey(stops, made, progress)
+        stop_if_signalled(stops, assembled, progress)
 
-    monkeypatch.setattr(run.Stops, "obey", stop_once)
+    monkeypatch.setattr(run, "stop_if_signalled", stop_once)
     with pytest.raises(run.Stopped):
         run.train(config, tmp_path / "cut", "cut")
     run.train(config, tmp_path / "cut", "cut")
     assert torch.equal(torch.from_numpy(np.load(tmp_path / "cut" / "predictions.npz")["logits"]), expected)
 
 
+class Record(torch.nn.Module):
+    """A network that keeps its inputs and ignores them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias, self.inputs = torch.nn.Parameter(torch.zeros(3)), torch.zeros(0)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.inputs = inputs
+        return self.bias.expand(len(inputs), 3)
+
+
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 def test_noise_is_the_same_on_any_number_of_ranks_and_of_the_given_size(world_size):
-    inputs, drawn = torch.zeros(7, 3, 40, 40), plan(7, batch_size=7)
-    std = torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1)
-    whole = noisy(inputs, std, drawn.rows(drawn.positions(0), 0), 7, seed=3)
-    parts = [drawn.rows(drawn.positions(0, rank=rank, world_size=world_size), 0) for rank in range(world_size)]
-    assert torch.equal(torch.cat([noisy(inputs[rows], std, rows, 7, seed=3) for rows in parts]), whole)
-    assert torch.allclose(whole.std((0, 2, 3)), std.flatten(), rtol=0.03)
-    assert not torch.equal(noisy(inputs, std, slice(0, 7), 7, seed=4), whole)
+    data, drawn, std = images(7), plan(7, batch_size=7, alpha=0.0), torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1)
+
+    def seen(group: Group, noise: torch.Tensor | None, epoch: int = 0) -> torch.Tensor:
+        model, progress = Record(), start_epoch(epoch, 1, CPU)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        train(model, data, drawn, progress, optimizer=optimizer, noise=noise, group=group)
+        return model.inputs
+
+    plain, noisy = seen(Group(), None), seen(Group(), std)
+    parts = [seen(Group(rank, rank, world_size), std) for rank in range(world_size)]
+    assert torch.equal(torch.cat(parts), noisy)
+    assert torch.allclose((noisy - plain).std((0, 2, 3)), std.flatten(), rtol=0.1)
+    assert not torch.equal(seen(Group(), std, epoch=1), noisy)
 
 
 def test_noise_is_given_on_the_scale_of_pixels(tmp_path):
     """0.1 of white is 0.1 / std of a normalised input, in each channel."""
     config = configuration([*SMALL, "mixup.noise=0.1"])
-    made = assemble(config, tmp_path, Group())
-    assert made.method.noise.flatten().tolist() == pytest.approx([0.1 / dataset_info("digits").std[0]])
+    assembled = assemble(config, tmp_path, Group())
+    assert assembled.step.noise.flatten().tolist() == pytest.approx([0.1 / dataset_info("digits").std[0]])
 
 
 def test_a_latent_mixture_is_the_hand_written_one_for_a_whole_epoch():
@@ -101,7 +118,7 @@ def test_a_latent_mixture_is_the_hand_written_one_for_a_whole_epoch():
     data, drawn = images(40), plan(40, batch_size=20)
     ours, theirs = network(), network()
     ours[3].p = theirs[3].p = 0.0
-    train(ours, data, drawn, start_epoch(0, 2, CPU), method=Method(layer=ours[2]))
+    train(ours, data, drawn, start_epoch(0, 2, CPU), layer=ours[2])
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
     for first in range(0, 40, 20):
         rows = slice(first, first + 20)
@@ -119,17 +136,16 @@ def test_a_latent_mixture_is_the_hand_written_one_for_a_whole_epoch():
 
 def test_inputs_alone_are_mixed_with_the_target_of_the_closer_example():
     data, drawn = images(16), plan(16)
-    ((visit, seen),) = data.visits(drawn, [slice(0, 16)])
-    mixed, alone = (mixed_batch(visit, data.labels, drawn, seen, Method(dominant=flag)) for flag in (False, True))
-    assert torch.equal(mixed.inputs, alone.inputs)
-    assert torch.equal(alone.weights[:, 0] == 1, drawn.lam[:, 0] >= 0.5)
-    assert torch.equal(alone.weights.sum(1), torch.ones(16))
+    both, inputs_alone = (mixed(data, drawn, slice(0, 16), dominant=flag) for flag in (False, True))
+    assert torch.equal(both.inputs, inputs_alone.inputs)
+    assert torch.equal(inputs_alone.weights[:, 0] == 1, drawn.lam[:, 0] >= 0.5)
+    assert torch.equal(inputs_alone.weights.sum(1), torch.ones(16))
 
 
 def test_smote_pairs_are_of_one_class_and_near(tmp_path):
     settings = ["mixup.partner=nearest", "mixup.within_class=true", "mixup.neighbours=7", "data.label_noise=0.3"]
-    made = assemble(configuration([*SMALL, *settings]), tmp_path, Group())
-    drawn, labels = made.plan(0), made.data.train.labels
+    assembled = assemble(configuration([*SMALL, *settings]), tmp_path, Group())
+    drawn, labels = draw_plan(assembled.plan, 0), assembled.data.train.labels
     assert torch.equal(labels[drawn.order], labels[drawn.order[drawn.partner[:, 0]]]), "the labels that are trained on"
     beyond = drawn.partner[:, 0] // 64 != torch.arange(100) // 64
     assert beyond.any(), "neighbours are not looked for in the batch alone"
@@ -137,7 +153,7 @@ def test_smote_pairs_are_of_one_class_and_near(tmp_path):
 
 def test_partners_of_a_layer_stay_in_each_ranks_share():
     config = configuration(["mixup.layer='2'"])
-    drawn = epoch_plan(config, dataset_info("digits"), 0, 50, shards=2)
+    drawn = draw_plan(plan_settings(config, dataset_info("digits"), np.zeros(50, int), shards=2), 0)
     for rank in range(2):
         mine = drawn.positions(0, rank=rank, world_size=2)
         assert sorted(drawn.partner[mine, 0].tolist()) == list(range(mine.start, mine.stop))

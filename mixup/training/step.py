@@ -1,0 +1,191 @@
+"""One training step, and the device tensors that it reads and writes.
+
+Everything of a batch except its pixels is known when the epoch's plan is drawn: examples, crops, flips, lambdas, targets,
+weights, entropy floors and learning rates. `draw_epoch` puts these in tables on the device once an epoch. A step counts
+itself in a device tensor, so it is a function of device tensors alone and never waits for the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mixup import mixing
+from mixup.data import Examples, ResidentImages, StreamedImages
+from mixup.plan import EpochPlan
+from mixup.training.distributed import Group
+from mixup.training.metrics import float64_sums
+
+SUMS = ("loss", "entropy_floor", "lam_accuracy", "dominant_accuracy")
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """What stays the same over the steps of a run.
+
+    autocast: makes the context of the forward pass. dominant: targets are the class of the largest weight alone. noise:
+    standard deviation of Gaussian noise on the inputs, (1,) or one a channel (C, 1, 1), in normalised units; None for none.
+    layer: the module whose output is mixed instead of the inputs; None mixes inputs (section 3.8).
+    """
+
+    seed: int
+    num_classes: int
+    group: Group
+    autocast: Callable[[], contextlib.AbstractContextManager[object]]
+    dominant: bool = False
+    label_smoothing: float = 0.0
+    noise: Tensor | None = None
+    layer: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The tables of an epoch on the device: what steps read. n positions, k examples in a mixture, the own one first.
+
+    plan: the epoch's plan, on the CPU. index: (k, n) int64, crop: (k, n, 2) or (k, n, 4) int64, flip: (k, n) bool: the
+    examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed. partner: (n, k - 1) int64
+    positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32. entropy_floor: (n,) float32, nats.
+    learning_rates: (steps,) float64.
+    """
+
+    plan: EpochPlan
+    index: Tensor
+    crop: Tensor
+    flip: Tensor
+    partner: Tensor
+    lam: Tensor
+    targets: Tensor
+    weights: Tensor
+    entropy_floor: Tensor
+    learning_rates: Tensor
+
+
+@dataclass
+class State:
+    """What the steps of an epoch write, on the device.
+
+    step: (1,) int64, steps done in this epoch. learning_rate: (), the optimizer's own. losses: (steps,) float32, this rank's
+    part of each batch's mean loss. sums: (4,) float64, over examples, as named by `SUMS`. noise: drawn for the whole batch.
+    """
+
+    step: Tensor
+    learning_rate: Tensor
+    losses: Tensor
+    sums: Tensor
+    noise: torch.Generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This rank's part of a batch.
+
+    rows: (B,) int64 on the device, in the batch. count: examples of the batch over all ranks. is_dummy: a rank without
+    examples repeats one, whose loss is multiplied by 0, so that every rank joins the all-reduce. examples: k tensors
+    (B, *input_shape), own first, from the loader of streamed images; None for resident data.
+    """
+
+    rows: Tensor
+    count: int
+    is_dummy: bool = False
+    examples: Sequence[Tensor] | None = None
+
+
+def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float], settings: StepSettings) -> Epoch:
+    """The tables of an epoch. learning_rates: one for each step."""
+    device = data.labels.device
+    positions = torch.cat([torch.arange(len(plan.order))[:, None], plan.partner], 1)
+    fetched = (positions if settings.layer is None else positions[:, :1]).T
+    crop = plan.crop
+    if plan.crop_seed is not None and isinstance(data, ResidentImages):
+        crop = data.boxes(plan.crop_seed)
+    lam = plan.lam.to(device)
+    targets, weights = data.labels[plan.order[positions].to(device)], mixing.mixture_weights(lam)
+    if settings.dominant:
+        weights = mixing.dominant_weights(weights)
+    return Epoch(
+        plan=plan,
+        index=plan.order[fetched].to(device),
+        crop=crop[fetched].to(device),
+        flip=plan.flip[fetched].to(device),
+        partner=plan.partner.to(device),
+        lam=lam,
+        targets=targets,
+        weights=weights,
+        entropy_floor=mixing.target_entropy(targets, weights, settings.num_classes, settings.label_smoothing),
+        learning_rates=torch.tensor(learning_rates, dtype=torch.float64, device=device),
+    )
+
+
+def start_state(num_steps: int, device: torch.device) -> State:
+    return State(
+        step=torch.zeros(1, dtype=torch.int64, device=device),
+        # CUDA's fused optimizers read float32. On a CPU they compute in float64, as they would with a Python number.
+        learning_rate=torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64, device=device),
+        losses=torch.zeros(num_steps, device=device),
+        sums=torch.zeros(len(SUMS), dtype=torch.float64, device=device),
+        noise=torch.Generator(device),
+    )
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: Examples,
+    *,
+    epoch: Epoch,
+    state: State,
+    batch: Batch,
+    settings: StepSettings,
+) -> None:
+    """One update of the model on this rank's part of a batch. model: inputs (B, *input_shape) -> logits (B, C)."""
+    positions = state.step * epoch.plan.batch_size + batch.rows
+    lam, targets, weights = epoch.lam[positions], epoch.targets[positions], epoch.weights[positions]
+    state.learning_rate.copy_(epoch.learning_rates.index_select(0, state.step)[0])
+    for group in optimizer.param_groups:
+        group["lr"] = state.learning_rate
+
+    # fetch and mix
+    examples = batch.examples or fetch(data, epoch, positions)
+    inputs = mixing.mix_all(examples, lam) if settings.layer is None else examples[0]  # lam * x_i + (1 - lam) * x_j
+    if settings.noise is not None:  # drawn for the whole batch, so that it is the same on any number of ranks
+        noise = torch.randn((batch.count, *inputs.shape[1:]), generator=state.noise, device=inputs.device)
+        inputs = inputs + settings.noise * noise[batch.rows]
+
+    # forward
+    with settings.autocast(), mixed_layer(settings.layer, epoch, positions):
+        logits = model(inputs)
+    losses = mixing.mixed_cross_entropy(logits, targets, weights, settings.label_smoothing)
+    loss = losses.sum() * (0 if batch.is_dummy else 1 / batch.count)  # the sum over ranks is the mean over the batch
+
+    # backward and update; DDP averages the gradients of the ranks, and the batch's gradient is their sum
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(torch.full_like(loss, settings.group.world_size))
+    optimizer.step()
+
+    # count
+    with torch.no_grad():
+        if not batch.is_dummy:
+            accuracies = mixing.lam_accuracy(logits, targets, weights), mixing.dominant_accuracy(logits, targets, weights)
+            state.sums += float64_sums(losses, epoch.entropy_floor[positions], *accuracies)
+        state.losses.index_copy_(0, state.step, loss.view(1))
+        state.step += 1
+
+
+def fetch(data: Examples, epoch: Epoch, positions: Tensor) -> Sequence[Tensor]:
+    """The augmented examples of each mixture, k tensors (B, *input_shape), own first; any partner is resident."""
+    assert not isinstance(data, StreamedImages), "streamed images come from their loader"
+    index, crop, flip = epoch.index[:, positions], epoch.crop[:, positions], epoch.flip[:, positions]
+    return data.fetch(index.flatten(), crop.flatten(0, 1), flip.flatten()).chunk(len(index))
+
+
+def mixed_layer(layer: nn.Module | None, epoch: Epoch, positions: Tensor) -> contextlib.AbstractContextManager[object]:
+    """The context in which the output of a layer is mixed, with partners inside this rank's contiguous positions."""
+    if layer is None:
+        return contextlib.nullcontext()
+    # The partner of a dummy example is another rank's: the clamp makes the dummy its own partner.
+    partners = (epoch.partner[positions] - positions[0]).clamp(0, len(positions) - 1)
+    return mixing.mixed_at(layer, partners, epoch.lam[positions])
