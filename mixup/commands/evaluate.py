@@ -1,7 +1,5 @@
 """What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path
@@ -10,9 +8,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
 from mixup.errors import UserError
-from mixup.evaluation.measurements import Values, read_measurement, run_name
+from mixup.evaluation.measurements import Values, finished_record, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
-from mixup.run import records
 
 
 def evaluate(arguments: list[str], *, usage: str) -> int:
@@ -63,17 +60,16 @@ def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> N
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
     from mixup.ledger.paper import read_figure2
 
+    if picture.stem == "attacks":
+        draw_attacks(picture, run_name(folder), values["results"])
+        return
+    runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
     second = values.get("against")
     if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
         second = read_measurement(against, "between.json")
-    runs = [
-        (run_name(run), (records.read_record(run) or {})["alpha"], measured)
-        for run, measured in ((folder, values), (against, second))
-        if run is not None and measured is not None
-    ]
-    if picture.stem == "attacks":
-        draw_attacks(picture, run_name(folder), values["results"])
-    elif picture.stem == "between":
+    if against is not None and second is not None:
+        runs.append((run_name(against), finished_record(against)["alpha"], second))
+    if picture.stem == "between":
         draw_between(picture, runs, read_figure2())
     else:
         draw_card(picture, runs)

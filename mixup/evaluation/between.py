@@ -17,9 +17,7 @@ norm scales with the data's deviation: compare networks on the same data, by rat
 Labels are those trained on, and gradients are taken in the precision that the run was trained in.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -51,34 +49,24 @@ def draw_pairs(n: int, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def between(
-    model: Function,
-    inputs_at: Function,
-    labels: Tensor,
-    pairs: Tensor,
-    *,
-    lams: Sequence[float] = LAMS,
-    batch_size: int,
-    name: str = "",
+    model: Function, inputs_at: Function, labels: Tensor, batches: Iterable[Tensor], lams: Sequence[float] = LAMS
 ) -> tuple[Tensor, Tensor]:
     """Misses in percent and gradient norms in nats per unit of normalised input, both (lambdas, P) float64.
 
     model: in evaluation mode, (B, ...) normalised inputs -> (B, num_classes) logits; its parameters get no gradient.
-    inputs_at: (B,) int64, on the device of the labels -> (B, ...) float inputs without augmentation. labels: (N,) int64.
-    pairs: (P, 2) int64, i and j. batch_size: points in a forward pass; inputs are fetched once for all lambdas.
-    name: of the run, for the display of progress.
+    inputs_at: (B,) int64, on the device of the labels -> (B, ...) float inputs without augmentation, once for all lambdas.
+    labels: (N,) int64. batches: of the P pairs, each (B, 2) int64, i and j, on the device of the labels.
     """
-    misses, norms = [], []
-    chunks = pairs.to(labels.device).split(batch_size)
-    for chunk in tracked(chunks, f"between training points, {name}", len(chunks)):
-        ends, targets = [inputs_at(index) for index in chunk.unbind(1)], labels[chunk]
-        miss, norm = zip(*(at_lambda(model, ends, targets, lam) for lam in lams))
-        misses.append(torch.stack(miss))
-        norms.append(torch.stack(norm))
-    return 100 * torch.cat(misses, 1).double(), torch.cat(norms, 1).double()
+    measured = []
+    for pairs in batches:
+        ends, targets = [inputs_at(index) for index in pairs.unbind(1)], labels[pairs]
+        measured.append(torch.stack([at_lambda(model, ends, targets, lam) for lam in lams]))
+    misses, norms = torch.cat(measured, 2).double().unbind(1)
+    return 100 * misses, norms
 
 
-def at_lambda(model: Function, ends: Sequence[Tensor], targets: Tensor, lam: float) -> tuple[Tensor, Tensor]:
-    """ends: x_i and x_j, each (B, ...). targets: (B, 2). Returns misses (B,) bool and gradient norms (B,) float."""
+def at_lambda(model: Function, ends: Sequence[Tensor], targets: Tensor, lam: float) -> Tensor:
+    """ends: x_i and x_j, each (B, ...). targets: (B, 2). Returns misses, 0 or 1, and gradient norms, (2, B) float32."""
     weights = ends[0].new_tensor([lam, 1 - lam]).expand(len(targets), 2)
     with torch.enable_grad():
         points = mix(ends[0], ends[1], weights[:, 0]).detach().requires_grad_()
@@ -87,7 +75,7 @@ def at_lambda(model: Function, ends: Sequence[Tensor], targets: Tensor, lam: flo
         loss = mixed_cross_entropy(logits, targets, weights).sum()
         (gradient,) = torch.autograd.grad(loss, points)
     miss = (logits.argmax(1)[:, None] != targets).all(1)
-    return miss, gradient.float().flatten(1).norm(dim=1)
+    return torch.stack([miss.float(), gradient.float().flatten(1).norm(dim=1)])
 
 
 def summary(misses: Tensor, norms: Tensor, lams: Sequence[float] = LAMS) -> Values:
@@ -108,9 +96,6 @@ def summary(misses: Tensor, norms: Tensor, lams: Sequence[float] = LAMS) -> Valu
     }
 
 
-# -- of a finished run ---------------------------------------------------------------------------------------------------
-
-
 def measure_between(run: FinishedRun, *, pairs: int = PAIRS) -> Values:
     """Writes between.json, the `summary` with the seed of the pairs, and returns it."""
     if len(run.data.train) < 2:
@@ -122,8 +107,9 @@ def at_pairs(run: FinishedRun, count: int) -> tuple[Tensor, Tensor]:
     """`between` of random pairs of the run's training examples. `data.seed` decides the pairs, so that runs on the same
     training set are measured at the same points."""
     pairs = draw_pairs(len(run.data.train), count, generator(run.config.data.seed, "between_pairs"))
-    labels = run.data.train.labels.to(run.device)
-    return between(run.of_inputs, partial(training_inputs, run), labels, pairs, batch_size=run.gradient_batch, name=run.name)
+    chunks = pairs.to(run.device).split(run.gradient_batch)
+    batches = tracked(chunks, f"between training points, {run.name}", len(chunks))
+    return between(run.of_inputs, partial(training_inputs, run), run.data.train.labels.to(run.device), batches)
 
 
 def training_inputs(run: FinishedRun, index: Tensor) -> Tensor:

@@ -4,8 +4,6 @@ The intervals are for these two networks as they are. They say nothing of other 
 pairs: two networks of one recipe also differ by such an interval.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ by name. Those without chance leave the generator as it was. Severities are equa
 is worse for small images than for large ones, so compare networks on one data set alone.
 """
 
-from __future__ import annotations
-
 import io
 import math
 
@@ -18,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from mixup.evaluation.attacks import WHITE
+from mixup.evaluation.finished_run import WHITE
 
 SEVERITIES = (1, 2, 3)
 # By severity:

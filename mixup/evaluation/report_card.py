@@ -4,29 +4,21 @@ Of two runs on one test set every measure is taken on the same examples, with th
 difference has a paired bootstrap interval: over examples, for these two networks; seeds are another matter (`compare`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from mixup.evaluation.attack_errors import CELLS, attack_errors, misses, pixel_batches
+from mixup.evaluation.attacks import CELLS, Cell, attack_errors, errors_on_changed, misses
 from mixup.evaluation.between import LAMS, PAIRS, at_pairs
-from mixup.evaluation.calibration import (
-    Reliability,
-    bin_of,
-    brier_scores,
-    expected_calibration_error,
-    reliability,
-    scaled_probabilities,
-)
+from mixup.evaluation.calibration import bin_of, brier_scores, expected_calibration_error, reliability, scaled_probabilities
 from mixup.evaluation.compare import Difference, binned_bootstrap, paired_bootstrap
 from mixup.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from mixup.evaluation.finished_run import FinishedRun, digest
-from mixup.evaluation.measurements import Values, tracked, write_measurement
+from mixup.evaluation.measurements import Values, stamp, write_measurement
 from mixup.evaluation.settings import ATTACKS, EXAMPLES
 from mixup.evaluation.settings import CORRUPTIONS as CORRUPTION_NAMES
 from mixup.plan import generator, stream_seed
@@ -54,24 +46,12 @@ Measures = dict[str, Measure]
 
 @dataclass(frozen=True)
 class Card:
-    """All measures of one run. examples: the number of test examples for corruptions and attacks. pairs: of training
-    examples."""
+    """All measures of one run. values: as card.json has them, with the number of test examples, of those for corruptions and
+    attacks (`examples`), and of pairs of training examples."""
 
     run: FinishedRun
     measures: Measures
-    reliability: Reliability
-    test_count: int
-    examples: int
-    pairs: int
-
-    def values(self) -> Values:
-        return {
-            "test_count": self.test_count,
-            "examples": self.examples,
-            "pairs": self.pairs,
-            "measures": {name: measure.value for name, measure in self.measures.items()},
-            "reliability": asdict(self.reliability),
-        }
+    values: Values
 
 
 def mean_of(title: str, values: Tensor | np.ndarray, mean: float | None = None) -> Measure:
@@ -82,19 +62,32 @@ def mean_of(title: str, values: Tensor | np.ndarray, mean: float | None = None) 
 
 def make_card(
     run: FinishedRun, other: FinishedRun | None = None, *, examples: int | None = EXAMPLES, pairs: int = PAIRS
-) -> tuple[list[Card], dict[str, Difference], str]:
+) -> tuple[list[Card], dict[str, Difference], Path]:
     """Measures a run, or two on the same examples, and writes `card.json`, or `card-against-<folder of the other>.json`, in
-    the first one's directory. Returns the cards, the difference other - run of each measure, and the file's name."""
+    the first one's directory. Returns the cards, the difference other - run of each measure, and the file."""
     rows, seed = run.test_rows(examples), run.config.data.seed
     runs = [run] if other is None else [run, other]
     cards = [measure_run(member, rows, seed, pairs, runs) for member in runs]
-    values, by_measure, file = cards[0].values(), {}, "card.json"
+    values, by_measure, file = dict(cards[0].values), {}, "card.json"
     if other is not None:
         by_measure, file = differences(*cards), f"card-against-{other.folder.resolve().name}.json"
-        values["against"] = {"run": other.stamp, **cards[1].values()}
+        values["against"] = {"run": stamp(other.folder), **cards[1].values}
         values["differences"] = {name: asdict(difference) for name, difference in by_measure.items()}
     write_measurement(run.folder, file, values)
-    return cards, by_measure, file
+    return cards, by_measure, run.folder / file
+
+
+def differences(card: Card, other: Card) -> dict[str, Difference]:
+    """other - card, with its 95 % interval, of every measure that is of the same examples in both."""
+    same_pairs = digest(card.run.data.train) == digest(other.run.data.train)
+    by_measure = {}
+    for name in [name for name in card.measures if name in other.measures]:
+        a, b = card.measures[name].examples, other.measures[name].examples
+        if a is None or b is None or a.shape != b.shape or (name.startswith("between/") and not same_pairs):
+            continue
+        rng = generator(card.run.config.data.seed, f"bootstrap/{name}")
+        by_measure[name] = paired_bootstrap(a[:, 0], b[:, 0], rng) if a.shape[1] == 1 else binned_bootstrap(a, b, rng)
+    return by_measure
 
 
 # -- one run -------------------------------------------------------------------------------------------------------------
@@ -108,12 +101,25 @@ def measure_run(run: FinishedRun, rows: np.ndarray, seed: int, pairs: int, runs:
     measures = clean_measures(run, logits, labels) | scaled_measures(logits, labels, seed)
     examples = len(rows)
     if run.takes_images:
-        attacked = attack_errors(run, [run], rows, CELLS)[0, :, 0]
+        attacked = 100 * attack_errors(run, [run], rows, CELLS)[0, :, 0]
         examples = attacked.shape[1]
-        measures |= corruption_measures(run, rows, seed) | attack_measures(attacked)
+        measures |= corruption_measures(run, rows, seed)
+        for (name, eps), errors in zip(CELLS, attacked):
+            title = f"{ATTACKS[name]}, epsilon {eps:g} of 255: top-1 error %"
+            measures[f"attacks/{name}/{eps:g}"] = mean_of(title, errors)
     if len(run.data.train) > 1:
-        measures |= between_measures(run, pairs)
-    return Card(run, measures, reliability(logits.softmax(1), labels, bins=BINS), len(labels), examples, pairs)
+        for lam, miss, norm in zip(LAMS, *(values.cpu() for values in at_pairs(run, pairs))):
+            title = f"between training points, lambda {lam:g}"
+            measures[f"between/miss/{lam:g}"] = mean_of(f"{title}: misses %", miss)
+            measures[f"between/gradient_norm/{lam:g}"] = mean_of(f"{title}: gradient norm", norm)
+    values = {
+        "test_count": len(labels),
+        "examples": examples,
+        "pairs": pairs,
+        "measures": {name: measure.value for name, measure in measures.items()},
+        "reliability": reliability(logits.softmax(1), labels, bins=BINS),
+    }
+    return Card(run, measures, values)
 
 
 def clean_measures(run: FinishedRun, logits: Tensor, labels: Tensor) -> Measures:
@@ -157,54 +163,20 @@ def calibration(title: str, probabilities: Tensor, labels: Tensor) -> Measure:
 
 def corruption_measures(run: FinishedRun, rows: np.ndarray, seed: int) -> Measures:
     """Top-1 error under every corruption and severity, and over all of them."""
-    cells = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
     # One stream of noise a cell, whatever the batches: two runs see the same.
-    sources = {cell: torch.Generator().manual_seed(stream_seed(seed, *cell)) for cell in cells}
-    batches: dict[tuple[str, int], list[Tensor]] = {cell: [] for cell in cells}
-    steps = ((batch, cell) for batch in pixel_batches(run, rows) for cell in cells)
-    total = len(cells) * -(-len(rows) // run.gradient_batch)
-    for (_, pixels, labels), cell in tracked(steps, f"corruptions, {run.name}", total):
-        name, severity = cell
-        with torch.no_grad():
-            logits = run.of_pixels(CORRUPTIONS[name](pixels, severity, sources[cell]))
-        batches[cell].append(100 * misses(logits, labels)[0].cpu())
-    errors = torch.stack([torch.cat(parts) for parts in batches.values()])
+    streams: dict[Cell, Generator] = {
+        (name, severity): Generator().manual_seed(stream_seed(seed, name, severity))
+        for name in CORRUPTIONS
+        for severity in SEVERITIES
+    }
+
+    def corrupt(cell: Cell, pixels: Tensor, labels: Tensor, first: int) -> Tensor:
+        return CORRUPTIONS[cell[0]](pixels, int(cell[1]), streams[cell])
+
+    wrong = errors_on_changed(run, [run], rows, list(streams), corrupt, f"corruptions, {run.name}")
+    errors = 100 * wrong[0, :, 0]
     measures = {
         f"corruptions/{name}/{severity}": mean_of(f"{CORRUPTION_NAMES[name]}, severity {severity}: top-1 error %", row)
-        for (name, severity), row in zip(cells, errors)
+        for (name, severity), row in zip(streams, errors)
     }
     return measures | {"corruptions/mean": mean_of("mean over corruptions: top-1 error %", errors.mean(0))}
-
-
-def attack_measures(errors: Tensor) -> Measures:
-    """Top-1 error on adversarial examples made on the run itself. errors: (cells, N)."""
-    return {
-        f"attacks/{name}/{eps:g}": mean_of(f"{ATTACKS[name]}, epsilon {eps:g} of 255: top-1 error %", row)
-        for (name, eps), row in zip(CELLS, 100 * errors)
-    }
-
-
-def between_measures(run: FinishedRun, pairs: int) -> Measures:
-    """Figure 2 at every lambda."""
-    measures = {}
-    for lam, miss, norm in zip(LAMS, *(values.cpu() for values in at_pairs(run, pairs))):
-        title = f"between training points, lambda {lam:g}"
-        measures[f"between/miss/{lam:g}"] = mean_of(f"{title}: misses %", miss)
-        measures[f"between/gradient_norm/{lam:g}"] = mean_of(f"{title}: gradient norm", norm)
-    return measures
-
-
-# -- two runs ------------------------------------------------------------------------------------------------------------
-
-
-def differences(card: Card, other: Card) -> dict[str, Difference]:
-    """other - card, with its 95 % interval, of every measure that is of the same examples in both."""
-    same_pairs = digest(card.run.data.train) == digest(other.run.data.train)
-    by_measure = {}
-    for name in [name for name in card.measures if name in other.measures]:
-        a, b = card.measures[name].examples, other.measures[name].examples
-        if a is None or b is None or a.shape != b.shape or (name.startswith("between/") and not same_pairs):
-            continue
-        rng = generator(card.run.config.data.seed, f"bootstrap/{name}")
-        by_measure[name] = paired_bootstrap(a[:, 0], b[:, 0], rng) if a.shape[1] == 1 else binned_bootstrap(a, b, rng)
-    return by_measure

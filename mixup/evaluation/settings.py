@@ -1,9 +1,6 @@
 """The settings of `eval.py`, and their checks. Imports no torch."""
 
-from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from omegaconf import MISSING, OmegaConf
@@ -24,8 +21,8 @@ class EvalConfig:
     root: str | None = None  # `data.root` here
     device: str = "auto"
     against: str | None = None  # a second run to compare with
-    attack: list[str] = dataclasses.field(default_factory=list)
-    eps: list[float] = dataclasses.field(default_factory=list)  # bounds of the attacks, in pixels, 0 to 255
+    attack: list[str] = field(default_factory=list)
+    eps: list[float] = field(default_factory=list)  # bounds of the attacks, in pixels, 0 to 255
     source: str | None = None  # the run that adversarial examples are made on; None for `run` itself
     between: bool = False
     pairs: int | None = None  # of training examples, for figure 2; None for the default
@@ -56,7 +53,7 @@ def eval_config(arguments: list[str]) -> EvalConfig:
     UserError, or OmegaConf's for a value of the wrong type.
     """
     values: dict[str, Any] = {}
-    known = [item.name for item in dataclasses.fields(EvalConfig)]
+    known = [item.name for item in fields(EvalConfig)]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:

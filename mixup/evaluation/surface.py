@@ -1,7 +1,5 @@
 """Figure 1(b) of a finished run: the decision surface of two classes in the plane."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -28,7 +28,7 @@ def examples() -> tuple[Tensor, Tensor]:
 
 
 def measured(model, inputs: Tensor, labels: Tensor, pairs: Tensor, lams=LAMS, batch_size=7) -> SimpleNamespace:
-    values = between(model, lambda index: inputs[index], labels, pairs, lams=lams, batch_size=batch_size)
+    values = between(model, lambda index: inputs[index], labels, pairs.split(batch_size), lams)
     return SimpleNamespace(**summary(*values, lams))
 
 
@@ -122,7 +122,7 @@ def test_batches_change_nothing_and_fetch_each_end_once(linear, examples, batch_
         fetched.append(index)
         return inputs[index]
 
-    _, norms = between(linear, inputs_at, labels, pairs, batch_size=batch_size)
+    _, norms = between(linear, inputs_at, labels, pairs.split(batch_size))
     assert norms.mean(1).tolist() == pytest.approx(measured(linear, inputs, labels, pairs).gradient_norm, rel=1e-5)
     assert len(torch.cat(fetched)) == 2 * len(pairs)
     assert max(map(len, fetched)) == min(batch_size, len(pairs))

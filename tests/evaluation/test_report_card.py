@@ -139,7 +139,7 @@ def test_runs_on_other_test_sets_are_not_compared(runs):
 
 
 def of(net, **measures: Measure) -> Card:
-    return Card(net, measures, None, 0, 0, 0)
+    return Card(net, measures, {})
 
 
 def test_the_interval_of_a_made_difference(runs):
