@@ -28,7 +28,6 @@ Random = Generator | None  # on the device of the pixels; FGSM and I-FGSM have n
 Cell = tuple[str, float]  # an attack and its epsilon, or a corruption and its severity
 Change = Callable[[Cell, Tensor, Tensor, int], Tensor]
 
-FILE = "attacks.json"
 STEPS = {"fgsm": 1, "ifgsm": 10, "pgd": 20}
 EPS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # of a sweep and of the report card; the paper has 4 alone
 CELLS: list[Cell] = [(name, eps) for name in STEPS for eps in EPS]
@@ -65,8 +64,7 @@ def pgd(
 
 def climb(model: Model, pixels: Tensor, labels: Tensor, *, start: Tensor, eps: float, step: float, steps: int) -> Tensor:
     """Signed gradient steps, after each one back into the ball of `eps` around the pixels and into valid pixels."""
-    low, high = (pixels - eps).clamp(min=0), (pixels + eps).clamp(max=WHITE)
-    adversarial = start
+    low, high, adversarial = (pixels - eps).clamp(min=0), (pixels + eps).clamp(max=WHITE), start
     for _ in range(steps):
         with torch.enable_grad():
             leaf = adversarial.detach().requires_grad_()
@@ -87,9 +85,7 @@ def misses(logits: Tensor, labels: Tensor) -> Tensor:
 
 def attack_errors(source: FinishedRun, targets: Sequence[FinishedRun], rows: np.ndarray, cells: Sequence[Cell]) -> Tensor:
     """`errors_on_changed` of each target on adversarial examples made on the source: (targets, cells, 2, K).
-
-    The first example of each batch seeds PGD's starting points.
-    """
+    The first example of each batch seeds PGD's starting points."""
 
     def attack(cell: Cell, pixels: Tensor, labels: Tensor, first: int) -> Tensor:
         name, eps = cell
@@ -114,7 +110,7 @@ def errors_on_changed(
     changes = [(column, cell) for column, cell in enumerate(cells) if cell[1]]
     if unchanged := [column for column, (_, strength) in enumerate(cells) if not strength]:
         for errors, target in zip(wrong, targets):
-            logits, labels = target.logits(rows), target.data.test.labels[torch.from_numpy(rows)]
+            logits, labels = target.logits(rows), target.data.test.labels[rows]
             errors[unchanged] = torch.where(logits.isnan().any(1), torch.nan, misses(logits, labels))
     examples, size = source.served(source.data.test.select(rows)), source.gradient_batch
     chunks = [slice(first, min(first + size, len(rows))) for first in range(0, len(rows), size)]
@@ -142,16 +138,16 @@ def measure_attacks(
             {"attack": name, "eps": eps, "steps": STEPS[name], **made_on, "top1_error": top1, "top5_error": top5}
             for (name, eps), (top1, top5) in zip(cells, (100 * errors.double().mean(2)).tolist())
         ]
-        earlier = read_measurement(target.folder, FILE) or {"examples": count, "results": []}
+        earlier = read_measurement(target.folder, "attacks.json") or {"examples": count, "results": []}
         if earlier["examples"] == count:
             results = [*earlier["results"], *results]
         else:
             replaced = f"errors on {earlier['examples']:,} examples: replaced by these, on {count:,}"
-            print(f"{target.folder / FILE} held {replaced}")
+            print(f"{target.folder / 'attacks.json'} held {replaced}")
         ordered = sorted({place(result): result for result in results}.values(), key=place)
         for doubt in doubts(ordered):
             print(f"note on {target.name}, {count:,} examples: {doubt}", flush=True)
-        contents.append(write_measurement(target.folder, FILE, {"examples": count, "results": ordered}))
+        contents.append(write_measurement(target.folder, "attacks.json", {"examples": count, "results": ordered}))
     return contents
 
 

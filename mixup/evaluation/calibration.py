@@ -35,10 +35,8 @@ def reliability(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> dic
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy, in percent, weighted by how many predictions fall into each bin.
-
-    As `reliability`, of which it is the summary (Guo et al. 2017, equation 3).
-    """
+    """Mean gap between confidence and accuracy, in percent, weighted by how many predictions fall into each bin of
+    `reliability`, of which it is the summary (Guo et al. 2017, equation 3)."""
     rows = zip(*reliability(probabilities, labels, bins=bins).values())
     return math.fsum(count * abs(accuracy - confidence) for count, confidence, accuracy in rows if count) / len(labels)
 
@@ -64,8 +62,8 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         raise ValueError("the temperature of no predictions is undefined")
     if not logits.isfinite().all():
         raise ValueError("logits that are not finite have no temperature: leave out examples that could not be read")
-    excess = logits.double()
-    excess = excess - excess.gather(1, labels[:, None])  # over the true class: exactly 0 there, so that no rounding is left
+    # Over the true class: exactly 0 there, so that no rounding is left.
+    excess = logits.double() - logits.double().gather(1, labels[:, None])
 
     def slope(inverse: float) -> float:
         """Of the mean loss by 1 / T, in which it is convex: the slope rises, and its root is the only minimum."""

@@ -18,8 +18,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from mixup.evaluation.finished_run import WHITE
 
-SEVERITIES = (1, 2, 3)
-# By severity:
+SEVERITIES = (1, 2, 3)  # and by severity:
 NOISE_STD = (8.0, 16.0, 32.0)  # grey levels, of 255
 BLUR_SIGMA = (0.5, 1.0, 2.0)  # pixels
 CONTRAST_LEFT = (0.6, 0.4, 0.2)  # share of a pixel's distance from the image's mean grey

@@ -86,8 +86,7 @@ class FinishedRun:
 
     def evaluate(self, split: Split) -> tuple[dict[str, float], Tensor]:
         """Means and logits (N, num_classes) on the CPU, as training evaluates; logits of unreadable examples are NaN."""
-        size = self.config.trainer.eval_batch_size
-        precision = partial(autocast, self.config, self.device)
+        size, precision = self.config.trainer.eval_batch_size, partial(autocast, self.config, self.device)
         means, logits = evaluate(self.model, self.served(split), batch_size=size, autocast=precision, group=Group())
         return means, logits.cpu()
 
@@ -156,7 +155,5 @@ def balanced_rows(labels: np.ndarray, size: int | None, rng: np.random.Generator
         return np.arange(len(labels))
     order = rng.permutation(len(labels))
     rank = np.empty(len(labels), np.int64)  # 0 for the first example of every class, 1 for the second, ...
-    for label in np.unique(labels):
-        members = labels[order] == label
-        rank[members] = np.arange(members.sum())
+    rank[np.argsort(labels[order], kind="stable")] = np.concatenate([np.arange(count) for count in np.bincount(labels)])
     return np.sort(order[np.argsort(rank, kind="stable")[:size]])

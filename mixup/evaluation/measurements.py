@@ -27,29 +27,25 @@ def finished_record(folder: Path, setting: str = "") -> records.Record:
     record = records.read_record(folder) if folder.is_dir() else None
     if record is not None:
         return record
-    runs = sorted(file.parent.name for file in folder.glob("*/record.json"))
-    why = f"no run, but a folder of runs: {', '.join(runs[:3])}, ..." if runs else "no run lies here"
     if not folder.is_dir():
         why = "no such directory; runs lie at runs/<name>/<label>-<hash>"
     elif (folder / "config.yaml").exists():
         why = "this run has not finished; the command that started it resumes it"
+    else:
+        runs = sorted(file.parent.name for file in folder.glob("*/record.json"))
+        why = f"no run, but a folder of runs: {', '.join(runs[:3])}, ..." if runs else "no run lies here"
     raise UserError(f"{setting}{folder}: {why}")
 
 
 def stamp(folder: Path) -> dict[str, str]:
-    """Identifies a run's network: name, label, hash of the configuration, SHA-256 of the weights.
-
-    OSError or UserError if there is no finished run.
-    """
-    record = finished_record(folder)
-    weights = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-    return {**{key: record[key] for key in ("name", "label", "hash")}, "weights_sha256": weights}
+    """A network's name, label, hash of the configuration, SHA-256 of the weights. OSError or UserError without these."""
+    record, weights = finished_record(folder), (folder / "weights.safetensors").read_bytes()
+    return {**{key: record[key] for key in ("name", "label", "hash")}, "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 
 def write_measurement(folder: Path, file: str, values: Values) -> Values:
     """Writes the values with the run's stamp and returns both; numbers that are not finite become null, as JSON has none."""
-    finite = json.loads(json.dumps(values), parse_constant=lambda name: None)
-    content = {"run": stamp(folder), **finite}
+    content = {"run": stamp(folder), **json.loads(json.dumps(values), parse_constant=lambda name: None)}
     write_json(folder / file, content)
     return content
 

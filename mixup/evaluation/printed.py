@@ -8,13 +8,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from mixup.errors import UserError
-from mixup.evaluation.attacks import FILE as ATTACKS_FILE
 from mixup.evaluation.attacks import measure_attacks
-from mixup.evaluation.between import FILE as BETWEEN_FILE
-from mixup.evaluation.between import PAIRS, measure_between
-from mixup.evaluation.compare import Difference
+from mixup.evaluation.between import measure_between
 from mixup.evaluation.finished_run import FinishedRun, digest, open_finished_run
-from mixup.evaluation.report_card import Card, make_card
+from mixup.evaluation.report_card import Card, Difference, make_card
 from mixup.evaluation.settings import ATTACKS, EvalConfig
 
 PRINTED_LAMS = ("0", "0.25", "0.5")  # the card's JSON has all 21
@@ -26,16 +23,15 @@ def report(settings: EvalConfig) -> bool:
     if settings.attack:
         report_attacks(run, second_run(settings, run, "source") or run, settings)
         return True
-    other, pairs = second_run(settings, run, "against"), settings.pairs or PAIRS
+    other = second_run(settings, run, "against")
     if settings.between:
-        report_between([run] if other is None or other is run else [run, other], pairs)
+        report_between([run] if other is None or other is run else [run, other], settings.pairs)
         return True
     recorded = run.record["test"]["top1_error"]["last"]
     same = run.tested[0]["top1_error"] == recorded
-    exactly = f"is the record's, exactly: {recorded} %"
-    otherwise = f"differs from the record's {recorded} %, which was measured on {run.record['device']}"
-    print(f"the test error {exactly if same else otherwise}", flush=True)
-    cards, differences, file = make_card(run, other, examples=settings.examples, pairs=pairs)
+    differs = f"differs from the record's {recorded} %, which was measured on {run.record['device']}"
+    print("the test error", f"is the record's, exactly: {recorded} %" if same else differs, flush=True)
+    cards, differences, file = make_card(run, other, examples=settings.examples, pairs=settings.pairs)
     print_card(cards, differences, file)
     return same
 
@@ -105,9 +101,9 @@ def report_attacks(run: FinishedRun, source: FinishedRun, settings: EvalConfig) 
             errors = [f"{result[f'top{top}_error']:.2f}" for top in (1, 5)]
             table.add_row(ATTACKS[result["attack"]], f"{result['eps']:g}", str(result["steps"]), *errors)
     box = "the run itself: white box" if source is run else f"{source.name}: black box"
-    examples = f"{values['examples']:,} of {len(run.data.test):,} test examples"
-    note = f"{run.record['data']['provenance']}, {examples}; epsilon in grey levels of 255"
-    print_table([run.name, f"attacked by examples made on {box}"], table, note, [run.folder / ATTACKS_FILE])
+    note = f"{run.record['data']['provenance']}, {values['examples']:,} of {len(run.data.test):,} test examples"
+    note += "; epsilon in grey levels of 255"
+    print_table([run.name, f"attacked by examples made on {box}"], table, note, [run.folder / "attacks.json"])
 
 
 def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
@@ -123,4 +119,4 @@ def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
             cells.append(f"{values['gradient_norm'][place]:.4f} ± {values['gradient_error'][place]:.4f}")
         table.add_row(f"{lam:.2f}", *cells)
     note = f"{pairs:,} pairs of training examples, mean ± standard error"
-    print_table([run.name for run in runs], table, note, [run.folder / BETWEEN_FILE for run in runs])
+    print_table([run.name for run in runs], table, note, [run.folder / "between.json" for run in runs])

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from mixup.errors import UserError
 from mixup.evaluation.attacks import CELLS, measure_attacks
-from mixup.evaluation.between import PAIRS, measure_between
+from mixup.evaluation.between import measure_between, measure_surface
 from mixup.evaluation.finished_run import FinishedRun, open_finished_run
 from mixup.evaluation.measurements import finished_record, read_measurement, stamp
 from mixup.evaluation.report_card import make_card
-from mixup.evaluation.settings import EXAMPLES
-from mixup.evaluation.surface import measure_surface
+from mixup.evaluation.settings import EXAMPLES, PAIRS
 from mixup.run.config import from_dict
 from mixup.run.identity import identity
 
@@ -53,8 +52,7 @@ def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, devi
             opened = []
             for target in targets:
                 with noting(faults, f"attacks on {target}"):
-                    shared = target == folder
-                    opened.append(run if shared else open_finished_run(target, root=root, device=device, like=run))
+                    opened.append(run if target == folder else open_finished_run(target, root=root, device=device, like=run))
             if opened:
                 measure_attacks(run, opened, CELLS, examples=EXAMPLES)
     return int(bool(faults))
@@ -89,11 +87,8 @@ def is_measured(folder: Path, kind: str, source: Path) -> bool:
     return {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights} >= set(CELLS)
 
 
-# -- table 3 -------------------------------------------------------------------------------------------------------------
-
-
 def black_boxes(folders: Sequence[Path]) -> dict[Path, list[Path]]:
-    """For each run the other runs that its adversarial examples attack; so examples are made once on each run.
+    """For each run the other runs that its adversarial examples attack (table 3); so examples are made once on each run.
 
     A run is attacked by the ERM run of the next seed, the first seed following the last, with equal settings but for alpha.
     So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section 3.5. It is not the ERM
