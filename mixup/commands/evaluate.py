@@ -25,14 +25,12 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
         for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
             print(f"written: {picture}", flush=True)
         return 0 if agrees else 1
-    except (UserError, OmegaConfBaseException) as error:
-        print(explain(error), file=sys.stderr)
-        return 2
     except BrokenPipeError:  # `eval.py --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        print(f"{error}: restore what is missing, or train the run again", file=sys.stderr)
+    except (UserError, OmegaConfBaseException, OSError) as error:
+        restore = f"{error}: restore what is missing, or train the run again"
+        print(restore if isinstance(error, OSError) else explain(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the measurement in progress was not written", file=sys.stderr)
@@ -48,8 +46,7 @@ def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
     pictures = []
     for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
         fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
-        values = None if fresh else read_measurement(folder, file.name)
-        if values is not None:
+        if not fresh and (values := read_measurement(folder, file.name)) is not None:
             draw(picture, folder, values, against)
             pictures.append(picture)
     return pictures
@@ -60,16 +57,15 @@ def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> N
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
     from mixup.ledger.paper import read_figure2
 
-    if picture.stem == "attacks":
-        draw_attacks(picture, run_name(folder), values["results"])
-        return
     runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
     second = values.get("against")
     if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
         second = read_measurement(against, "between.json")
     if against is not None and second is not None:
         runs.append((run_name(against), finished_record(against)["alpha"], second))
-    if picture.stem == "between":
+    if picture.stem == "attacks":
+        draw_attacks(picture, run_name(folder), values["results"])
+    elif picture.stem == "between":
         draw_between(picture, runs, read_figure2())
     else:
         draw_card(picture, runs)

@@ -20,11 +20,7 @@ from mixup.evaluation.settings import EXAMPLES, PAIRS
 from mixup.run.config import from_dict
 from mixup.run.identity import identity
 
-MEASURES: dict[str, Callable[[FinishedRun], object]] = {
-    "between": measure_between,
-    "card": make_card,
-    "surface": measure_surface,
-}
+MEASURES: dict[str, Callable[..., object]] = {"between": measure_between, "card": make_card, "surface": measure_surface}
 
 
 def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, device: str) -> int:
@@ -79,10 +75,10 @@ def is_measured(folder: Path, kind: str, source: Path) -> bool:
     if kind == "between":
         return values["pairs"] >= PAIRS
     data = finished_record(folder)["data"]
-    if values["examples"] < min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]:  # which may be among those drawn
-        return False
-    if kind == "card":
-        return True
+    # Unreadable examples may be among those drawn.
+    enough = values["examples"] >= min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
+    if kind == "card" or not enough:
+        return enough
     weights = stamp(source)["weights_sha256"]
     return {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights} >= set(CELLS)
 
