@@ -1,40 +1,27 @@
 """What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
-import os
-import sys
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
-
-from mixup.commands.messages import explain
-from mixup.errors import UserError
+from mixup.commands.messages import one_message
 from mixup.evaluation.measurements import Values, finished_record, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
 
 
+@one_message(
+    stopped="stopped; the measurement in progress was not written", remedy="restore what is missing, or train the run again"
+)
 def evaluate(arguments: list[str], *, usage: str) -> int:
     """`eval.py`: returns 0, 1 if the test error is not the record's, 2 for a mistake in the request."""
-    try:
-        if not arguments or {"-h", "--help"} & set(arguments):
-            print(usage.strip(), flush=True)
-            return 0 if arguments else 2
-        settings = eval_config(arguments)
-        from mixup.evaluation.printed import report
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage.strip(), flush=True)
+        return 0 if arguments else 2
+    settings = eval_config(arguments)
+    from mixup.evaluation.printed import report
 
-        agrees = report(settings)
-        for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
-            print(f"written: {picture}", flush=True)
-        return 0 if agrees else 1
-    except BrokenPipeError:  # `eval.py --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (UserError, OmegaConfBaseException, OSError) as error:
-        restore = f"{error}: restore what is missing, or train the run again"
-        print(restore if isinstance(error, OSError) else explain(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the measurement in progress was not written", file=sys.stderr)
-        return 130
+    agrees = report(settings)
+    for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
+        print(f"written: {picture}", flush=True)
+    return 0 if agrees else 1
 
 
 def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:

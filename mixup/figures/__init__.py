@@ -12,7 +12,7 @@ from pathlib import Path
 from mixup.errors import UserError
 from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves, noise_bars
 from mixup.figures.evaluations import attacks, between, calibration, surfaces
-from mixup.figures.gan import gan_modes, gan_samples
+from mixup.figures.gan import gan_pictures
 from mixup.figures.sheets import Sheet, sheets
 from mixup.figures.style import Picture
 from mixup.ledger.evidence import Evidence, faults, read_evidence
@@ -33,6 +33,7 @@ WANTED = {  # the start of a picture's name -> the command that makes its runs
     "alpha_sweep-alpha": f"{TRAIN}alpha_sweep",
     "report_card-calibration": f"{TRAIN}report_card",
 }
+LONGEST_TITLE = 60  # letters
 MOST_FAULTS = 5  # runs with faults that a message names
 GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
 
@@ -53,11 +54,13 @@ def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], 
 def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
     """What is drawn of records and curves alone."""
     if sheet.experiment == "figure5_gan":
-        return [*gan_samples(sheet), gan_modes(sheet)]
+        return gan_pictures(sheet)
     if sheet.experiment == "figure1_toy":
         return []  # its error is 0 from the fifth epoch
     title = experiment_title(sheet.experiment, paper)
-    pictures = [learning_curves(sheet, f"Learning curves: {title.rpartition(': ')[2].partition(',')[0]}")]
+    content = title.rpartition(": ")[2]
+    content = content if len(content) <= LONGEST_TITLE else content.partition(",")[0]
+    pictures = [learning_curves(sheet, f"Learning curves: {content}")]
     pictures += noise_bars(sheet, paper_of(sheet, paper))
     pictures += alpha_sweep(sheet, paper[sheet.experiment].statistic if sheet.experiment in paper else MEDIAN)
     if sheet.experiment == "figure3_cifar10":

@@ -96,7 +96,7 @@ def draw_curves(
     milestones = {tuple(cell.settings["optim.milestones"]) for cell in cells}
     for epoch in milestones.pop() if len(milestones) == 1 else ():
         axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":")
-    axes.set(xlabel=x, ylabel=column.label)
+    axes.set(xlabel="iteration" if x == "step" else x, ylabel=column.label)
     whole_numbers(axes)
     if column.log:
         log_scale(axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +25,13 @@ COVERED = (
     "Mean and range over seeds, of 1,000 samples. A sample is good within 3 standard deviations of a mode; a mode is "
     "covered by a tenth of an equal share of the samples, all of them good."
 )
+
+
+def gan_pictures(sheet: Sheet) -> list[Picture]:
+    """Samples, and modes over iterations, with the short names of the data sets."""
+    panels = [replace(panel, title=panel.cells[0].settings["data.name"]) for panel in sheet.panels]
+    sheet = replace(sheet, panels=tuple(panels))
+    return [*gan_samples(sheet), gan_modes(sheet)]
 
 
 def gan_samples(sheet: Sheet) -> list[Picture]:
@@ -54,7 +62,7 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
 def gan_modes(sheet: Sheet) -> Picture:
     """Modes covered and good samples over the iterations, a row a data set."""
     note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
-    columns = [Column("test_modes", "modes covered"), Column("test_good_share", "good samples (%)")]
+    columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
     return curves_picture(sheet, "modes", "Figure 5: modes covered over the iterations", note, columns, x="step")
 
 

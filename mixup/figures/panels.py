@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from mixup.figures.style import INK, WIDTH
 
 HANDLE = 0.72  # inches that a legend's entry takes beside its text
+BLANK = 0.075  # inches between words, at the size of a caption
 MARGIN = 0.1  # inches left and right of title, legend and caption
 
 
@@ -85,7 +86,7 @@ def wrapped(text: str, width: float) -> list[str]:
     lines: list[list[str]] = []
     left = 0.0
     for word in text.split():
-        needed = text_width(f"{word}i") + 0.02  # with a blank
+        needed = text_width(word) + BLANK
         left -= needed
         if left < 0 or not lines:
             lines.append([])

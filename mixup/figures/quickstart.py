@@ -85,7 +85,10 @@ def figure(sheet: Sheet) -> Figure:
     for panel in sheet.panels:
         draw_bars(axes[panel.title], sheet, panel.cells)
         axes[panel.title].set_title(panel.title or "clean labels")
+    right = max(axes[panel.title].get_xlim()[1] for panel in sheet.panels)
+    for panel in sheet.panels:
+        axes[panel.title].set_xlim(0, right)
     draw_curves(axes["curves"], sheet, sheet.panels[-1].cells, ERROR)
-    axes["curves"].set(title=f"{sheet.panels[-1].title}: mean and range over seeds", ylim=(0, 60))
+    axes["curves"].set(title=f"{sheet.panels[-1].title or 'clean labels'}: mean and range over seeds", ylim=(0, 60))
     legend = [axes["curves"], axes[sheet.panels[0].title]]
     return framed(picture, title="ERM against mixup on handwritten digits", caption=caption(sheet), legend=legend)

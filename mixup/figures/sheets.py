@@ -99,8 +99,14 @@ def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Exper
         for key in sorted(groups, key=natural)
     ]
     columns = group_of("", list(cells), experiment, paper).columns
-    names = columns.get("row") or columns.get("system") or columns["method"]
+    names = columns.get("system") or columns["method"] if "row" not in columns else without_shared(columns["row"])
     return Sheet(experiment, scale, tuple(panels), names, colours(cells, names))
+
+
+def without_shared(names: Mapping[str, str]) -> dict[str, str]:
+    """Names without the parts that all of them have."""
+    shared = set.intersection(*(set(name.split(", ")) for name in names.values()))
+    return {key: ", ".join(part for part in name.split(", ") if part not in shared) or name for key, name in names.items()}
 
 
 def circumstances(members: Sequence[Settings]) -> list[str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mixup.ledger.cells import Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.cells import is_erm, is_mixup
 from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Entry, Group, Ledger
 from mixup.ledger.inference import Word, sign_test
 from mixup.ledger.metrics import Measure
-from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, net, row_name, row_parts
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
 from mixup.pages.texts import claim_text, cost, direction, paired, printed, probability, spread
 
 
@@ -48,21 +48,23 @@ class Table:
 
 def table(columns: Sequence[Column | None], items: Iterable[Any], *, grouped: int = 0) -> Table:
     """A line an item. grouped: in how many first columns a text is not said again below itself."""
-    there = [column for column in columns if column is not None]
+    present = [column for column in columns if column is not None]
     rows: list[list[Text]] = []
     for item in items:
-        texts = [column.text(item) for column in there]
+        texts = [column.text(item) for column in present]
         above = [text.text for text in rows[-1]] if rows else []
         same = [bool(above) and place < grouped and above[: place + 1] == texts[: place + 1] for place in range(len(texts))]
-        rows.append([Text(text, one.left, one.target(item), again) for text, one, again in zip(texts, there, same)])
-    return Table(there, rows)
+        rows.append(
+            [Text(text, column.left, column.target(item), repeats) for text, column, repeats in zip(texts, present, same)]
+        )
+    return Table(present, rows)
 
 
 def several(items: Sequence[Entry] | Sequence[ClaimEntry]) -> bool:
     return len({item.measure for item in items}) > 1
 
 
-def or_missing(count: int) -> str:
+def count_text(count: int) -> str:
     return str(count) if count else MISSING
 
 
@@ -161,31 +163,6 @@ def group_claims_table(group: Group, ledger: Ledger) -> Table:
     return table(columns, [claim for claim in ledger.claims if claim.group is group], grouped=1)
 
 
-def caption(group: Group) -> str:
-    """What all cells of a group have in common, and what one would not expect of their training."""
-    nets = {net(cell.settings) for cell in group.cells}
-    epochs = {length(cell.settings) for cell in group.cells}
-    data = [
-        {f"{cell.first.record['data'][f'{part}_count']:,} {name} examples" for cell in group.cells}
-        for part, name in (("train", "training"), ("test", "test"))
-        if f"{part}_count" in group.cells[0].first.record["data"]
-    ]
-    near = {cell.settings["mixup.neighbours"] for cell in group.cells if cell.settings.get("mixup.partner") == "nearest"}
-    common = ", ".join(texts.pop() for texts in (nets, *data, epochs) if len(texts) == 1)
-    remarks = [
-        *uncropped(cell.settings for cell in group.cells),
-        *(f"a near partner is one of the {n} nearest" for n in sorted(near)),
-    ]
-    text = "; ".join([common, *remarks])
-    of = f" Difference and p are of: {group.headline.title}." if group.wide and len(group.measures) > 1 else ""
-    return f"{text[:1].upper()}{text[1:]}.{of}"
-
-
-def length(settings: Settings) -> str:
-    iterations = settings.get("gan.iterations")
-    return f"{iterations:,} iterations" if iterations else f"{settings['trainer.epochs']} epochs"
-
-
 # -- tables over all experiments -----------------------------------------------------------------------------------------
 
 
@@ -199,28 +176,28 @@ def experiments_table(ledger: Ledger, *, words: bool) -> Table:
     parts = {name: ledger.of(name) for name in ledger.papers}
 
     def count(word: Word, name: str) -> str:
-        return or_missing(parts[name].counts[word])
+        return count_text(parts[name].counts[word])
 
     columns = [
         Column(
             "experiment", lambda name: short_title(ledger, name), True, lambda name: name if parts[name].entries else None
         ),
-        Column("numbers", lambda name: or_missing(len(parts[name].numbers))),
+        Column("numbers", lambda name: count_text(len(parts[name].numbers))),
         *(Column(word, partial(count, word)) for word in (WORDS if words else ())),
         None if words else Column("judged", lambda name: str(parts[name].judged) if parts[name].numbers else MISSING),
-        None if words else Column("verdicts", lambda name: said(parts[name].counts) or MISSING, left=True),
-        Column("runs not comparable", lambda name: or_missing(parts[name].not_comparable)),
-        Column("directions seen there", lambda name: seen(parts[name]) or MISSING),
+        None if words else Column("verdicts", lambda name: verdict_counts(parts[name].counts) or MISSING, left=True),
+        Column("runs not comparable", lambda name: count_text(parts[name].not_comparable)),
+        Column("directions seen there", lambda name: directions_text(parts[name]) or MISSING),
     ]
     return table(columns, [name for name in parts if words or parts[name].entries])
 
 
-def said(counts: Mapping[Any, int], but: Sequence[str] = UNJUDGED) -> str:
+def verdict_counts(counts: Mapping[Any, int], but: Sequence[str] = UNJUDGED) -> str:
     """`2 reproduced, 1 undecided`."""
     return ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word] and word not in but)
 
 
-def seen(ledger: Ledger) -> str:
+def directions_text(ledger: Ledger) -> str:
     """`29 of 58`."""
     return f"{sum(ledger.directions)} of {len(ledger.directions)}" if ledger.directions else ""
 
@@ -234,7 +211,7 @@ def all_claims_table(ledger: Ledger) -> Table:
 
     def verdicts(same: Sequence[ClaimEntry]) -> str:
         words = [claim.verdict.word for claim in same if claim.verdict]
-        return said({word: words.count(word) for word in WORDS}, ()) if len(same) > 1 else str(same[0].verdict)
+        return verdict_counts({word: words.count(word) for word in WORDS}, ()) if len(same) > 1 else str(same[0].verdict)
 
     columns = [
         Column("experiment", lambda same: short_title(ledger, same[0].experiment), left=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mixup.commands import train as command_line
+import train as train_script
 from mixup.evaluation import sweep as evaluation
 from mixup.evaluation.between import measure_between
 from mixup.evaluation.measurements import read_measurement
@@ -119,22 +119,22 @@ def test_a_sweep_of_train_ends_with_its_measurements(tmp_path, monkeypatch, caps
     arguments = ["train.py", "-m", "tracking.wandb=disabled", *small, "evaluate=between"]
     for expected in (0, 2):
         monkeypatch.setattr(sys, "argv", list(arguments))
-        assert command_line.main() == 0
+        assert train_script.main() == 0
         assert capsys.readouterr().out.count("measured before") == expected
     assert len(list(tmp_path.glob("runs/*/*/between.json"))) == 2
     assert len(list(tmp_path.glob("runs/*/*/between.png"))) == 2
     monkeypatch.setattr(sys, "argv", [*arguments[:-1], "evaluate=surface"])
-    assert command_line.main() == 1
+    assert train_script.main() == 1
 
 
 def test_other_ranks_leave_the_measuring_to_the_first(monkeypatch, tmp_path):
     measured = []
-    monkeypatch.setattr(command_line, "measure", lambda tasks: measured.append(tasks) or 0)
-    monkeypatch.setattr(command_line, "perform", lambda task, **place: 0)
-    monkeypatch.setattr(command_line, "summarise", lambda tasks: 0)
+    monkeypatch.setattr("mixup.commands.train.measure", lambda tasks: measured.append(tasks) or 0)
+    monkeypatch.setattr("mixup.commands.train.summarise", lambda tasks: 0)
+    monkeypatch.setattr(train_script, "perform", lambda task, train: 0)
     monkeypatch.chdir(tmp_path)
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=0,1"])
-        assert command_line.main() == 0
+        assert train_script.main() == 0
     assert len(measured) == 1

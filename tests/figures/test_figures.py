@@ -356,5 +356,5 @@ def test_tidy_rounds_coordinates_and_no_words():
 
 
 def test_neither_torch_nor_pyplot_is_needed():
-    code = "import sys, mixup.figures, mixup.pages.html; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = "import sys, mixup.figures, mixup.pages.build; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
