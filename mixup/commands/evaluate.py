@@ -1,13 +1,10 @@
 """What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mixup.commands.messages import one_message
-from mixup.evaluation.measurements import Values, read_measurement, run_name
+from mixup.evaluation.measurements import Values, finished_record, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
-from mixup.run import records
 
 
 @one_message(
@@ -36,8 +33,7 @@ def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
     pictures = []
     for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
         fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
-        values = None if fresh else read_measurement(folder, file.name)
-        if values is not None:
+        if not fresh and (values := read_measurement(folder, file.name)) is not None:
             draw(picture, folder, values, against)
             pictures.append(picture)
     return pictures
@@ -48,14 +44,12 @@ def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> N
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
     from mixup.ledger.paper import read_figure2
 
+    runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
     second = values.get("against")
     if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
         second = read_measurement(against, "between.json")
-    runs = [
-        (run_name(run), (records.read_record(run) or {})["alpha"], measured)
-        for run, measured in ((folder, values), (against, second))
-        if run is not None and measured is not None
-    ]
+    if against is not None and second is not None:
+        runs.append((run_name(against), finished_record(against)["alpha"], second))
     if picture.stem == "attacks":
         draw_attacks(picture, run_name(folder), values["results"])
     elif picture.stem == "between":
