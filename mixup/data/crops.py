@@ -37,14 +37,10 @@ def random_resized_crop(seeds: np.ndarray, heights: np.ndarray, widths: np.ndarr
     tops = (top[first] * (heights - height + 1)).astype(np.int64)
     lefts = (left[first] * (widths - width + 1)).astype(np.int64)
     box = np.stack([tops, lefts, height, width], axis=1)
-    return np.where(fits.any(1)[:, None], box, central_box(heights, widths))
-
-
-def central_box(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """The largest central box of an allowed ratio. (N, 4)."""
     height = np.minimum(heights, np.rint(widths / RATIO[0])).astype(np.int64)
     width = np.minimum(widths, np.rint(heights * RATIO[1])).astype(np.int64)
-    return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
+    central_box = np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
+    return np.where(fits.any(1)[:, None], box, central_box)
 
 
 def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
