@@ -139,7 +139,7 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
 def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
     """Of each cell the last epoch's bar above that of the best, and thin lines at the paper's numbers."""
     for place, cell in enumerate(reversed(cells)):
-        row = next((row for row in paper.rows if not mismatches(cell.first.nested, row.settings)), None) if paper else None
+        row = next((row for row in paper.rows if not mismatches(cell.settings, row.settings)), None) if paper else None
         for statistic, label, shift, alpha in BARS:
             line = replace(sheet.line(cell), name=label if place == len(cells) - 1 else "")
             seed_bar(axes, place + shift, list(cell.values("test.top1_error", statistic).values()), line, alpha=alpha)

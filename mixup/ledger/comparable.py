@@ -26,13 +26,13 @@ Recipes = Callable[[str, str], Settings | None]
 
 def why_not_comparable(run: Evidence, row: Row, experiment: str, recipes: Recipes) -> str | None:
     """Why a run cannot stand beside the row's numbers; None where it can."""
-    if differences := mismatches(run.nested, row.settings):
+    if differences := mismatches(run.settings, row.settings):
         return differences[0]
     if run.settings["scale"] != "paper":
         return f"scale={run.settings['scale']}"
     if not is_papers_data(row.data, run.record["data"]):
         return f"{run.record['data']['provenance']}, the paper's is {row.data}"
-    if differences := mismatches(run.nested, row.recipe):
+    if differences := mismatches(run.settings, row.recipe):
         return differences[0]
     recipe = recipes(experiment, row.id)
     if recipe is None:

@@ -16,7 +16,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,6 @@ class Evidence:
             return from_dict(self.record["config"])
         except (TypeError, KeyError, ValueError, OmegaConfBaseException) as error:
             raise UserError(str(error).splitlines()[0]) from error
-
-    @cached_property
-    def nested(self) -> dict[str, Any]:
-        """The configuration as nested plain values."""
-        return asdict(self.config)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
