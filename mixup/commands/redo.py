@@ -6,11 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,8 +17,8 @@ from mixup.ledger.comparable import Recipes, corresponding
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.names import experiments
 from mixup.ledger.paper import Experiment, mismatches
-from mixup.run.compose import CONFIGS, configuration
-from mixup.run.config import TrainConfig, from_omegaconf, leaves
+from mixup.run.compose import configuration, expanded, parsed, sweeper_params
+from mixup.run.config import TrainConfig, leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
 SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}
@@ -47,16 +44,11 @@ class GridCell:
 def grid(experiment: str, scale: str) -> tuple[GridCell, ...]:
     """Every cell of an experiment's sweep, composed and checked."""
     choice = chosen(experiment, scale)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        params = dict((compose("train", choice, return_hydra_config=True).hydra.sweeper.params or {}).items())
-        seeds = str(params.pop("seed", "0"))
-        sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-        values = [
-            list(sweep.sweep_string_iterator()) if sweep.is_sweep_override() else [sweep.get_value_element_as_str()]
-            for sweep in sweeps
-        ]
-        cells = [tuple(f"{key}={value}" for key, value in zip(params, cell)) for cell in product(*values)]
-        return tuple(GridCell(experiment, cell, seeds, from_omegaconf(compose("train", [*cell, *choice]))) for cell in cells)
+    params = dict(line.split("=", 1) for line in sweeper_params(parsed(choice)))
+    seeds = params.pop("seed", "0")
+    cells = expanded(parsed([f"{key}={value}" for key, value in params.items()]))
+    words = [tuple(str(override.input_line) for override in cell) for cell in cells]
+    return tuple(GridCell(experiment, cell, seeds, configuration([*cell, *choice])) for cell in words)
 
 
 def chosen(experiment: str, scale: str) -> list[str]:

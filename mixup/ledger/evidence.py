@@ -56,10 +56,6 @@ class Evidence:
         return self.record["seed"]
 
     @property
-    def is_gan(self) -> bool:
-        return self.config.gan is not None
-
-    @property
     def samples(self) -> Path:
         """`real` and `fake<iteration>`, each (1000, 2), where there are any."""
         return self.file.with_suffix(".npz")
