@@ -21,7 +21,7 @@ from mixup.ledger.paper import read_paper
 from mixup.ledger.verdicts import build, checked
 from mixup.pages import columns
 from mixup.pages.runs import Differences, anchor, run_line, runs_json
-from mixup.pages.texts import claim_text
+from mixup.pages.texts import caption, claim_text
 from mixup.run.display import duration
 from mixup.run.files import write_atomic
 
@@ -44,7 +44,13 @@ def render(template: str, format: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"one_line": lambda text: " ".join(text.split()), "markdown_table": markdown_table}
-    environment.globals |= {"columns": columns, "counted": counted, "row_name": row_name, "claim_text": claim_text}
+    environment.globals |= {
+        "columns": columns,
+        "counted": counted,
+        "row_name": row_name,
+        "claim_text": claim_text,
+        "caption": caption,
+    }
     text = environment.get_template(template).render(format=format, made=MADE, sources_title=SOURCES, **values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n" if format == "markdown" else text
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from mixup.ledger.cells import Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.cells import is_erm, is_mixup
 from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Entry, Group, Ledger
 from mixup.ledger.inference import Word, sign_test
 from mixup.ledger.metrics import Measure
-from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, net, row_name, row_parts
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
 from mixup.pages.texts import claim_text, cost, direction, paired, printed, probability, spread
 
 
@@ -161,31 +161,6 @@ def group_claims_table(group: Group, ledger: Ledger) -> Table:
         *(MEASURE, DIFFERENCE, Column("seen here", lambda claim: direction(claim.beside), left=True)),
     ]
     return table(columns, [claim for claim in ledger.claims if claim.group is group], grouped=1)
-
-
-def caption(group: Group) -> str:
-    """What all cells of a group have in common, and what one would not expect of their training."""
-    nets = {net(cell.settings) for cell in group.cells}
-    epochs = {length(cell.settings) for cell in group.cells}
-    data = [
-        {f"{cell.first.record['data'][f'{part}_count']:,} {name} examples" for cell in group.cells}
-        for part, name in (("train", "training"), ("test", "test"))
-        if f"{part}_count" in group.cells[0].first.record["data"]
-    ]
-    near = {cell.settings["mixup.neighbours"] for cell in group.cells if cell.settings.get("mixup.partner") == "nearest"}
-    common = ", ".join(texts.pop() for texts in (nets, *data, epochs) if len(texts) == 1)
-    remarks = [
-        *uncropped(cell.settings for cell in group.cells),
-        *(f"a near partner is one of the {n} nearest" for n in sorted(near)),
-    ]
-    text = "; ".join([common, *remarks])
-    of = f" Difference and p are of: {group.headline.title}." if group.wide and len(group.measures) > 1 else ""
-    return f"{text[:1].upper()}{text[1:]}.{of}"
-
-
-def length(settings: Settings) -> str:
-    iterations = settings.get("gan.iterations")
-    return f"{iterations:,} iterations" if iterations else f"{settings['trainer.epochs']} epochs"
 
 
 # -- tables over all experiments -----------------------------------------------------------------------------------------

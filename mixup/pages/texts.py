@@ -1,12 +1,13 @@
-"""How numbers, differences, verdicts and costs are written in tables."""
+"""How numbers, differences, directions and costs are written in tables, and the caption of a group of cells."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mixup.ledger.cells import Cell
+from mixup.ledger.cells import Cell, Settings, uncropped
+from mixup.ledger.entries import Group
 from mixup.ledger.inference import Paired, interval, sign_test
-from mixup.ledger.names import MISSING
+from mixup.ledger.names import MISSING, net
 from mixup.ledger.paper import Claim, Row, Value
 from mixup.run.display import duration
 
@@ -62,3 +63,28 @@ def claim_text(claim: Claim) -> str:
 def cost(cell: Cell | None) -> str:
     """`2.1 h, NVIDIA H100`: of one run."""
     return MISSING if cell is None else f"{duration(cell.seconds)}, {'; '.join(cell.devices)}"
+
+
+def caption(group: Group) -> str:
+    """What all cells of a group have in common, and what one would not expect of their training."""
+    nets = {net(cell.settings) for cell in group.cells}
+    epochs = {length(cell.settings) for cell in group.cells}
+    data = [
+        {f"{cell.first.record['data'][f'{part}_count']:,} {name} examples" for cell in group.cells}
+        for part, name in (("train", "training"), ("test", "test"))
+        if f"{part}_count" in group.cells[0].first.record["data"]
+    ]
+    near = {cell.settings["mixup.neighbours"] for cell in group.cells if cell.settings.get("mixup.partner") == "nearest"}
+    common = ", ".join(texts.pop() for texts in (nets, *data, epochs) if len(texts) == 1)
+    remarks = [
+        *uncropped(cell.settings for cell in group.cells),
+        *(f"a near partner is one of the {n} nearest" for n in sorted(near)),
+    ]
+    text = "; ".join([common, *remarks])
+    of = f" Difference and p are of: {group.headline.title}." if group.wide and len(group.measures) > 1 else ""
+    return f"{text[:1].upper()}{text[1:]}.{of}"
+
+
+def length(settings: Settings) -> str:
+    iterations = settings.get("gan.iterations")
+    return f"{iterations:,} iterations" if iterations else f"{settings['trainer.epochs']} epochs"

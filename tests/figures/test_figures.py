@@ -227,7 +227,7 @@ def test_the_gans_samples_are_of_the_seed_that_has_them_and_its_curves_of_all(pi
     assert "1 of 8 modes" in {axes.get_xlabel() for axes in samples.axes}
     assert "seed 0" in pictures["figure5_gan-cpu"].description
     modes = drawn(pictures["figure5_gan-modes-cpu"]).axes[0]
-    runs = [run for run in evidence if run.is_gan and run.record["alpha"] == 0]
+    runs = [run for run in evidence if run.config.gan and run.record["alpha"] == 0]
     assert modes.lines[0].get_ydata() == pytest.approx(np.mean([run.curve["test_modes"] for run in runs], 0))
 
 
@@ -356,5 +356,5 @@ def test_tidy_rounds_coordinates_and_no_words():
 
 
 def test_neither_torch_nor_pyplot_is_needed():
-    code = "import sys, mixup.figures, mixup.pages.html; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = "import sys, mixup.figures, mixup.pages.build; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
