@@ -22,7 +22,7 @@ from mixup.training.engine import Progress, finish_epoch, start_epoch
 from mixup.training.folder import mirrored, occupied
 from mixup.training.results import write_results
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import Run, assemble
+from mixup.training.setup import Run, assemble, explained_batchnorm
 from mixup.training.signals import Stopped, received_signals
 from mixup.training.step import Batch, Epoch, StepSettings, draw_epoch, train_step
 
@@ -103,7 +103,8 @@ def train_epoch(
     model.train()
     for batch in batches(data, epoch.plan, progress.step, settings.group):
         seed_draws(settings, progress)
-        train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
+        with explained_batchnorm():  # a batch with unreadable images may shrink to one example
+            train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
         progress.step += 1
         progress.count += 0 if batch.is_dummy else len(batch.rows)
         after_step(progress)

@@ -67,7 +67,7 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_noise_layers_and_neighbours_ali
     def stop_once(received, assembled, progress):
         calls.append(progress.step)
         if len(calls) == 10:  # the third step of the second epoch
-            stops.received.append(15)
+            received.append(15)
         stop_if_signalled(received, assembled, progress)
 
     monkeypatch.setattr(run, "stop_if_signalled", stop_once)
