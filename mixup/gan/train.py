@@ -212,13 +212,6 @@ def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.
         "train_seconds": last["seconds"],
         "iterations_per_second": run.gan.iterations / last["seconds"],
         "parameters": parameter_count(run.players.networks),
+        "world_size": 1,
     }
-    return finish(
-        run.config,
-        run.folder,
-        label=label,
-        environment=environment,
-        weights=run.players.networks.state_dict(),
-        results=results,
-        device=run.device,
-    )
+    return finish(run, label, environment, weights=run.players.networks.state_dict(), results=results)

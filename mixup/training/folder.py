@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from safetensors.torch import save
 from torch import Tensor
@@ -58,17 +57,13 @@ def mirrored(config: TrainConfig, folder: Path, group: Group, display: Display) 
 
 
 def finish(
-    config: TrainConfig,
-    folder: Path,
-    *,
-    label: str,
-    environment: dict[str, Any],
-    weights: dict[str, Tensor],
-    results: dict[str, Any],
-    device: torch.device,
-    world_size: int = 1,
+    run: Any, label: str, environment: dict[str, Any], *, weights: dict[str, Tensor], results: dict[str, Any]
 ) -> records.Record:
-    """Writes weights and, last, the record, and removes the checkpoints. results: what this kind of run has measured."""
+    """Writes weights and, last, the record, and removes the checkpoints.
+
+    run: of a classifier or a GAN; its config, folder and device are read. results: what this kind of run has measured.
+    """
+    config, folder = run.config, run.folder
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
     write_atomic(folder / "weights.safetensors", save(contiguous))
     record = {
@@ -80,8 +75,7 @@ def finish(
         "cell": config_hash(dataclasses.replace(config, seed=0)),
         "config": plain(config),
         **results,
-        "device": device_name(device),
-        "world_size": world_size,
+        "device": device_name(run.device),
         "environment": environment,
         "wandb": tracking.read_address(folder) or None,
     }

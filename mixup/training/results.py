@@ -22,24 +22,16 @@ def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.
     """Evaluates the finished run, and writes predictions, weights and its record; returns the record on every rank."""
     test, logits = evaluate(run, run.test)
     # Evaluating all of a streamed training set would take a third of an epoch's time, so it is the fixed slice.
-    measured, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
-    train, train_logits = evaluate(run, measured)
+    data, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
+    train, train_logits = evaluate(run, data)
     train |= noise_errors(train_logits, split) if train["count"] else {}
     served = {"train": run.train, "validation": run.validation, "test": run.test}
     unreadable = {name: union(run.group, part.unreadable) for name, part in served.items() if part is not None}
     record = None
     if run.group.is_leader:
         write_predictions(run, logits, unreadable)
-        record = finish(
-            run.config,
-            run.folder,
-            label=label,
-            environment=environment,
-            weights=run.model.state_dict(),
-            results=results(run, test, train, unreadable),
-            device=run.device,
-            world_size=run.group.world_size,
-        )
+        measured = results(run, test, train, unreadable)
+        record = finish(run, label, environment, weights=run.model.state_dict(), results=measured)
     return broadcast(run.group, record)
 
 
@@ -85,6 +77,7 @@ def results(
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
         "parameters": parameter_count(run.model),
         "flops_per_image": flops_per_image(lambda: build(config, info), info.input_shape),
+        "world_size": run.group.world_size,
     }
 
 
