@@ -27,7 +27,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +40,8 @@ from mixup.plan import draw_lam, generator, stream_seed
 SPREAD = 0.01  # standard deviation of every mode; the released example's, the paper does not say
 BLOCK = 100  # iterations whose random numbers are drawn together; another number is another run
 SHOWN = 1000  # points of a picture, real and fake each
+
+Stream = Callable[[str], np.random.Generator]  # a random generator by name
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,7 @@ def real_points(rng: np.random.Generator, data: str, shape: tuple[int, ...]) -> 
     return centres[rng.integers(len(centres), size=shape)] + SPREAD * rng.standard_normal((*shape, 2))
 
 
-# -- what is random ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """The random numbers of BLOCK iterations, each of S batches: one for each step of the discriminator, then the
     generator's. H is 2 where partners come from a second batch, else 1; points are counted real, fake, real, fake.
 
@@ -85,9 +84,6 @@ class Draws:
     noise: Tensor
     partner: Tensor
     lam: Tensor
-
-    def to(self, device: torch.device) -> Draws:
-        return Draws(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 def draw(game: Game, seed: int, block: int) -> Draws:
@@ -112,9 +108,7 @@ def draw(game: Game, seed: int, block: int) -> Draws:
     )
 
 
-def paper_mixing(
-    game: Game, stream: Callable[[str], np.random.Generator], batches: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def paper_mixing(game: Game, stream: Stream, batches: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Partner and lambda of the paper's game, and of `unmixed`: real i with fake i, the same lambda for both of a pair."""
     size = game.batch_size
     lam = draw_lam(stream("lam"), math.prod(batches) * size, size, alpha=game.alpha, lam_per=game.lam_per)
@@ -125,9 +119,7 @@ def paper_mixing(
     return np.broadcast_to(opposite, lam.shape).copy(), lam
 
 
-def author_mixing(
-    game: Game, stream: Callable[[str], np.random.Generator], batches: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def author_mixing(game: Game, stream: Stream, batches: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Partner and lambda of the released example: any point of the second batch; the generator's own batch is unmixed."""
     rows = 2 * game.batch_size
     partner = rows + stream("partner").permuted(np.broadcast_to(np.arange(rows), (*batches, rows)), axis=-1)
@@ -143,11 +135,7 @@ def picture_points(data: str, seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(real).float(), torch.from_numpy(noise).float()
 
 
-# -- the players ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Players:
+class Players(NamedTuple):
     """Both networks and their optimizers."""
 
     generator: nn.Module
@@ -155,8 +143,9 @@ class Players:
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
 
-    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    @property
+    def networks(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"generator": self.generator, "discriminator": self.discriminator})
 
 
 def make_players(seed: int, *, width: int, depth: int, lr: float, bfloat16: bool, device: torch.device) -> Players:
@@ -185,9 +174,6 @@ class Perceptron(nn.Module):
         with torch.autocast(points.device.type, torch.bfloat16, enabled=self.rounds):
             hidden = self.between(hidden)
         return self.last(hidden.to(points.dtype))
-
-
-# -- the game ------------------------------------------------------------------------------------------------------------
 
 
 def mixed_batch(real: Tensor, fake: Tensor, partner: Tensor, lam: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
-from mixup.training.distributed import union
-from mixup.training.engine import Progress, reduce_progress, start_epoch
-from mixup.training.setup import Run, device_name
+from mixup.training.distributed import broadcast, device_name, union
+from mixup.training.engine import DIVERGED, Progress, reduce_progress, start_epoch
+from mixup.training.setup import Run
 
 KEPT = 2
 
@@ -84,18 +85,40 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
+def write_state(folder: Path, step: int, state: dict[str, Any], network: nn.Module, place: str) -> None:
+    """Writes the checkpoint of a run in `folder`. place: where the run is, in words. Raises UserError, and keeps the last
+    good checkpoint, if a weight of the network is not finite or the disk is full."""
+    if not torch.stack([torch.isfinite(parameter).all() for parameter in network.parameters()]).all():
+        raise UserError(f"a weight is no longer finite at {place}; {DIVERGED}")
+    try:
+        save(folder / "checkpoint", step, state)
+    except OSError as error:
+        raise UserError(
+            f"no checkpoint could be written in {folder} ({error}): make room or mend it, and start again; "
+            "the run resumes from the checkpoint before"
+        ) from error
+
+
+def read_state(folder: Path, machine: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest good checkpoint of the run in `folder`; None to start from scratch. Warns if another machine made it."""
+    state = load_newest(folder / "checkpoint", warn=warn)
+    for key, now in machine.items():
+        if state and state.get(key, now) != now:
+            warn(f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit")
+    return state
+
+
+def machine(device: torch.device, world_size: int = 1) -> dict[str, Any]:
+    """A resumed run ends with the same bits only if these are the same."""
+    return {"device": device_name(device), "torch": str(torch.__version__), "world_size": world_size}
+
+
 def save_state(run: Run, progress: Progress) -> None:
-    """Writes everything a restart needs; called on every rank. Raises UserError, and keeps the last good checkpoint, if a
-    loss or weight is not finite or the disk is full."""
+    """Writes everything a restart needs; called on every rank. Raises as `reduce_progress` and `write_state` do."""
     reduce_progress(progress, run.group)
     unreadable = union(run.group, run.train.unreadable)
     if not run.group.is_leader:
         return
-    if not torch.stack([torch.isfinite(parameter).all() for parameter in run.model.parameters()]).all():
-        raise UserError(
-            f"a weight is no longer finite at epoch {progress.epoch}, step {progress.step} (both counted from 0); the last "
-            "good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
-        )
     state = {
         "model": run.model.state_dict(),
         "optimizer": run.optimizer.state_dict(),
@@ -107,46 +130,25 @@ def save_state(run: Run, progress: Progress) -> None:
         "seconds": progress.seconds(),
         "unreadable": unreadable,
         "fingerprint": run.fingerprint,
-        **machine(run),
+        **machine(run.device, run.group.world_size),
     }
-    try:
-        save(run.folder / "checkpoint", progress.steps_done, state)
-    except OSError as error:
-        raise UserError(
-            f"no checkpoint could be written in {run.folder} ({error}): make room or mend it, and start again; "
-            "the run resumes from the checkpoint before"
-        ) from error
+    place = f"epoch {progress.epoch}, step {progress.step} (both counted from 0)"
+    write_state(run.folder, progress.steps_done, state, run.model, place)
 
 
-def machine(run: Run) -> dict[str, str | int]:
-    """A resumed run ends with the same bits only if these are the same."""
-    return {"device": device_name(run.device), "torch": str(torch.__version__), "world_size": run.group.world_size}
-
-
-def load_state(run: Run, display: Display) -> dict[str, Any] | None:
-    """The newest good checkpoint, on rank 0, after cutting metrics.jsonl back to it; None to start from scratch.
-
-    Raises UserError if the checkpoint was made on other data.
-    """
-    if not run.group.is_leader:
-        return None
-    state = load_newest(run.folder / "checkpoint", warn=display.warn)
-    if state and state["fingerprint"] != run.fingerprint:
-        raise UserError(
-            f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
-        )
-    for key, now in machine(run).items():
-        if state and state[key] != now:
-            display.warn(
-                f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit"
+def resume(run: Run, display: Display) -> Progress:
+    """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it; called on every
+    rank. Raises UserError if the checkpoint was made on other data."""
+    state = None
+    if run.group.is_leader:
+        state = read_state(run.folder, machine(run.device, run.group.world_size), display.warn)
+        if state and state["fingerprint"] != run.fingerprint:
+            raise UserError(
+                f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
             )
-    # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
-    records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
-    return state
-
-
-def resume(run: Run, state: dict[str, Any] | None, display: Display) -> Progress:
-    """Loads a checkpoint into the run and returns its progress; called on every rank. None starts from scratch."""
+        # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
+        records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
+    state = broadcast(run.group, state)
     if state is None:
         return start_epoch(0, run.steps_per_epoch, run.device)
     run.model.load_state_dict(state["model"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,13 +12,13 @@ import yaml
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mixup.data import DatasetInfo, Split, dataset_info, serve, split_of
+from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
 from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
 from mixup.training.distributed import Group
-from mixup.training.schedules import build_optimizer, learning_rate
-from mixup.training.setup import build, choose_device, place, plan_settings, step_settings, wrap
+from mixup.training.schedules import learning_rate
+from mixup.training.setup import build, choose_device, run_on
 from mixup.training.step import Batch, draw_epoch, start_state, train_step
 
 TIMED_ON_CPU = 32  # images a step
@@ -104,19 +105,15 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
 
     Its one batch of generated images is in memory, even if the data set is streamed. The learning rate is 0.
     """
-    info, trainer, group = dataset_info(config.data.name), config.trainer, Group()
-    device = choose_device(trainer.device, group)
-    split = generated(info, trainer.batch_size)
-    plan = plan_settings(config, info, split.labels.numpy())
-    data = serve(split, info, padding=plan.crop_padding, channels_last=trainer.channels_last, device=device)
-    model = place(config, build(config, info), device).train()
-    wrapped, optimizer = wrap(config, model, group, device), build_optimizer(config.optim, model)
-    settings = step_settings(config, info, model, device, group)
-    epoch, state = draw_epoch(draw_plan(plan, 0), data, [0.0], settings), start_state(1, device)
-    batch = Batch(torch.arange(trainer.batch_size, device=device), trainer.batch_size)
+    info, size = dataset_info(config.data.name), config.trainer.batch_size
+    split = generated(info, size)
+    run = run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), Group())
+    run.model.train()
+    epoch, state = draw_epoch(draw_plan(run.plan, 0), run.train, [0.0], run.step), start_state(1, run.device)
+    batch = Batch(torch.arange(size, device=run.device), size)
 
     def step() -> None:
         state.step.zero_()
-        train_step(wrapped, optimizer, data, epoch=epoch, state=state, batch=batch, settings=settings)
+        train_step(run.wrapped, run.optimizer, run.train, epoch=epoch, state=state, batch=batch, settings=run.step)
 
-    return step, device
+    return step, run.device

@@ -17,6 +17,8 @@ from mixup.training.distributed import Group, all_reduce
 from mixup.training.metrics import float64_sums, negative_log_likelihood, topk_errors
 from mixup.training.step import SUMS, State, start_state
 
+DIVERGED = "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
+
 
 @dataclass
 class Progress:
@@ -78,10 +80,8 @@ def reduce_progress(progress: Progress, group: Group) -> None:
     bad = (~torch.isfinite(state.losses[: progress.step])).nonzero()
     if len(bad):
         step = int(bad[0])
-        raise UserError(
-            f"the loss became {float(state.losses[step])} at epoch {progress.epoch}, step {step} (both counted from 0); "
-            "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
-        )
+        place = f"epoch {progress.epoch}, step {step} (both counted from 0)"
+        raise UserError(f"the loss became {float(state.losses[step])} at {place}; {DIVERGED}")
     if not group.is_leader:
         for tensor in (state.losses, state.sums, count):
             tensor.zero_()

@@ -2,56 +2,63 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
-from mixup.data import Split
-from mixup.run import records, tracking
-from mixup.run.config import plain
+from mixup.data import Examples, Split
+from mixup.run import records
 from mixup.run.files import write_atomic
-from mixup.run.identity import config_hash
-from mixup.training import checkpoint
-from mixup.training.distributed import all_gather, union
+from mixup.training.distributed import all_gather, broadcast, union
 from mixup.training.dry_run import flops_per_image, parameter_count
-from mixup.training.setup import Run, build, device_name
+from mixup.training.folder import finish
+from mixup.training.setup import Run, build
 
 
-def write_results(run: Run, label: str) -> records.Record:
-    """Writes predictions, weights and, last, the record; called on every rank, since all evaluate. Returns the record on
-    rank 0, and an empty one elsewhere."""
-    test, logits = run.evaluate(run.test)
-    rows = torch.cat(all_gather(run.group, logits.cpu()))
+def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.Record:
+    """Evaluates the finished run, and writes predictions, weights and its record; returns the record on every rank."""
+    test, logits = evaluate(run, run.test)
     # Evaluating all of a streamed training set would take a third of an epoch's time, so it is the fixed slice.
-    measured, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
-    train, train_logits = run.evaluate(measured)
-    train_rows = torch.cat(all_gather(run.group, train_logits.cpu()))
-    splits = {"train": run.train, "validation": run.validation, "test": run.test}
-    unreadable = {name: union(run.group, part.unreadable) for name, part in splits.items() if part is not None}
-    if not run.group.is_leader:
-        return {}
-    config, lines = run.config, [line for line in records.read_metrics(run.folder) if "epoch" in line]
+    data, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
+    train, train_logits = evaluate(run, data)
+    train |= noise_errors(train_logits, split) if train["count"] else {}
+    served = {"train": run.train, "validation": run.validation, "test": run.test}
+    unreadable = {name: union(run.group, part.unreadable) for name, part in served.items() if part is not None}
+    record = None
+    if run.group.is_leader:
+        write_predictions(run, logits, unreadable)
+        measured = results(run, test, train, unreadable)
+        record = finish(run, label, environment, weights=run.model.state_dict(), results=measured)
+    return broadcast(run.group, record)
+
+
+def evaluate(run: Run, data: Examples) -> tuple[dict[str, float], Tensor]:
+    """Means, and the logits (N, C) of all ranks on the CPU."""
+    means, logits = run.evaluate(data)
+    return means, torch.cat(all_gather(run.group, logits.cpu()))
+
+
+def write_predictions(run: Run, logits: Tensor, unreadable: dict[str, dict[int, str]]) -> None:
+    """logits: (N, C) of the test set. unreadable: by split and example, why."""
     predictions = io.BytesIO()
-    np.savez(predictions, logits=rows.numpy(), labels=run.data.test.labels.numpy())
+    np.savez(predictions, logits=logits.numpy(), labels=run.data.test.labels.numpy())
     write_atomic(run.folder / "predictions.npz", predictions.getvalue())
-    write_atomic(run.folder / "weights.safetensors", save({k: v.contiguous() for k, v in run.model.state_dict().items()}))
-    if any(unreadable.values()):
-        names = [f"{part}\t{why}" for part, files in unreadable.items() for why in files.values()]
-        write_atomic(run.folder / "unreadable.txt", ("\n".join(sorted(names)) + "\n").encode())
+    names = sorted(f"{split}\t{why}" for split, files in unreadable.items() for why in files.values())
+    if names:
+        write_atomic(run.folder / "unreadable.txt", ("\n".join(names) + "\n").encode())
+
+
+def results(
+    run: Run, test: dict[str, float], train: dict[str, float], unreadable: dict[str, dict[int, str]]
+) -> dict[str, Any]:
+    """What the record says of a classifier. Errors in percent, duration in seconds."""
+    config, info = run.config, run.data.info
+    lines = [line for line in records.read_metrics(run.folder) if "epoch" in line]
     seconds = sum(line["seconds"] for line in lines)
-    record = {
-        "name": config.name,
-        "label": label,
-        "seed": config.seed,
-        "alpha": config.mixup.alpha,
-        "hash": config_hash(config),
-        "cell": config_hash(dataclasses.replace(config, seed=0)),
-        "config": plain(config),
+    return {
         "data": {
             "provenance": run.data.provenance,
             "fingerprint": run.fingerprint,
@@ -60,24 +67,18 @@ def write_results(run: Run, label: str) -> records.Record:
             "test_count": len(run.test),
             "corrupted_count": int(run.data.train.corrupted.sum()),
             "absent": dict(run.data.absent),
-            "unreadable": {part: len(files) for part, files in unreadable.items()},
+            "unreadable": {split: len(files) for split, files in unreadable.items()},
         },
         "test": summary(lines, "test", test),
         "validation": summary(lines, "validation", {}) if run.validation else None,
-        "train": {**train, **noise_errors(train_rows, split)} if train["count"] else None,
+        "train": train if train["count"] else None,
         "epochs": config.trainer.epochs,
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
         "parameters": parameter_count(run.model),
-        "flops_per_image": flops_per_image(lambda: build(config, run.data.info), run.data.info.input_shape),
-        "device": device_name(run.device),
+        "flops_per_image": flops_per_image(lambda: build(config, info), info.input_shape),
         "world_size": run.group.world_size,
-        "environment": records.environment(),
-        "wandb": tracking.read_address(run.folder) or None,
     }
-    records.write_record(run.folder, record)
-    checkpoint.remove(run.folder / "checkpoint")
-    return record
 
 
 def summary(lines: list[dict[str, Any]], split: str, final: dict[str, float]) -> dict[str, Any]:

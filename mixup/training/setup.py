@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
-from mixup.errors import UserError, suggestion
+from mixup.errors import LocalError, UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
@@ -67,16 +67,20 @@ class Run:
 
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
-    device, trainer = choose_device(config.trainer.device, group), config.trainer
+    device = choose_device(config.trainer.device, group)
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32; for speed there is bfloat16
-    # The first process of each machine downloads and decodes; then the others read its results.
+    if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
+        barrier(group)
+    data = load(config, device)
+    neighbours = nearest_neighbours(config, data, device)
     if group.local_rank == 0:
-        data = load(config, device)
-        neighbours = nearest_neighbours(config, data, device)
-    barrier(group)
-    if group.local_rank != 0:
-        data = load(config, device)
-        neighbours = nearest_neighbours(config, data, device)
+        barrier(group)
+    return run_on(data, config, folder, group, neighbours)
+
+
+def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neighbours: np.ndarray | None = None) -> Run:
+    """A run on this data, at its start. neighbours: (n, K), see `plan_settings`."""
+    device, trainer = choose_device(config.trainer.device, group), config.trainer
     # Streamed images and outputs of a layer have their partners on the same rank.
     in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
@@ -84,8 +88,8 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     require_values_for_batchnorm(config, data.info, plan, group)
     rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.clean_slice]
     train_eval = data.train.select(np.sort(rows))
-    loader: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
-    options = {**loader, "info": data.info, "device": device, "channels_last": trainer.channels_last}
+    options: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
+    options |= {"info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.info), device)
     step = step_settings(config, data.info, model, device, group)
@@ -193,16 +197,22 @@ def require_values_for_batchnorm(config: TrainConfig, info: DatasetInfo, plan: P
     sizes = {plan.batch_size, plan.n % plan.batch_size or plan.batch_size} if plan.n > plan.batch_size else {plan.n}
     if min(sizes) // group.world_size > 1:
         return
-    with torch.device("meta"), torch.no_grad():
-        try:
-            build(config, info).train()(torch.empty(1, *info.input_shape))
-        except ValueError as error:
-            if "Expected more than 1 value per channel" not in str(error):
-                raise
-            raise UserError(
-                "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise one value: "
-                "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
-            ) from error
+    with torch.device("meta"), torch.no_grad(), explained_batchnorm(UserError):
+        build(config, info).train()(torch.empty(1, *info.input_shape))
+
+
+@contextlib.contextmanager
+def explained_batchnorm(error_class: type[UserError] = LocalError) -> Iterator[None]:
+    """Raises the UserError for torch's refusal to normalise one value a channel. By default this rank alone meets it."""
+    try:
+        yield
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise error_class(
+            "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise one value: "
+            "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
+        ) from error
 
 
 def loader_workers(config: TrainConfig) -> int:

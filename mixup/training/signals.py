@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from typing import Any
+from collections.abc import Iterator
 
 from mixup.training.distributed import Group
 
@@ -17,28 +17,25 @@ class Stopped(Exception):
         self.signal = number
 
 
-class Stops:
-    """Inside the context, SIGTERM and SIGINT are appended to `received`; a second one of a kind ends the process at once.
+@contextlib.contextmanager
+def received_signals(group: Group) -> Iterator[list[int]]:
+    """A list to which SIGTERM and SIGINT are appended inside the context; a second one of a kind ends the process at once.
 
     In a group of more than one, each rank would stop after a different step: there the signals keep their default, and the
     run resumes from its last checkpoint.
     """
+    received: list[int] = []
 
-    def __init__(self, group: Group) -> None:
-        self.received: list[int] = []
-        self.previous: dict[int, Any] = {}
-        self.numbers = (signal.SIGTERM, signal.SIGINT) if group.world_size == 1 else ()
-
-    def __enter__(self) -> Stops:
-        with contextlib.suppress(ValueError):  # only the main thread receives signals
-            for number in self.numbers:
-                self.previous[number] = signal.signal(number, self.receive)
-        return self
-
-    def receive(self, number: int, frame: object) -> None:
-        self.received.append(number)
+    def receive(number: int, frame: object) -> None:
+        received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self.previous.items():
+    previous = {}
+    with contextlib.suppress(ValueError):  # only the main thread receives signals
+        for number in (signal.SIGTERM, signal.SIGINT) if group.world_size == 1 else ():
+            previous[number] = signal.signal(number, receive)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,27 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from mixup.data import Examples, StreamedImages
 from mixup.plan import EpochPlan, draw_plan, stream_seed
 from mixup.run import records, tracking
-from mixup.run.config import TrainConfig, plain
+from mixup.run.config import TrainConfig
 from mixup.run.display import Display
-from mixup.run.files import write_atomic
-from mixup.training.checkpoint import load_state, resume, save_state
+from mixup.training.checkpoint import resume, save_state
 from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
 from mixup.training.engine import Progress, finish_epoch, start_epoch
+from mixup.training.folder import mirrored, occupied
 from mixup.training.results import write_results
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import Run, assemble
-from mixup.training.signals import Stopped, Stops
+from mixup.training.setup import Run, assemble, explained_batchnorm
+from mixup.training.signals import Stopped, received_signals
 from mixup.training.step import Batch, Epoch, StepSettings, draw_epoch, train_step
 
 __all__ = ["Stopped", "train"]
-
-WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
 
 
 def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
@@ -38,7 +34,7 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
 
     Raises UserError for what the user can put right, and Stopped after a signal; a checkpoint keeps what was trained.
     """
-    group = join_group(config.trainer.device)
+    environment, group = records.environment(), join_group(config.trainer.device)  # of the code that is about to run
     run = assemble(config, folder, group)  # before the folder, so that a refused configuration leaves no folder behind
     display = Display(
         epochs=config.trainer.epochs,
@@ -46,30 +42,12 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
         images_per_step=min(config.trainer.batch_size, len(run.train)),
         silent=not group.is_leader,
     )
-    if group.is_leader:
-        folder.mkdir(parents=True, exist_ok=True)
-    with records.sole_writer(folder) if group.is_leader else contextlib.nullcontext(), display:
-        # Another process may have finished this run while this one was waiting or loading.
-        finished = broadcast(group, records.read_record(folder) if group.is_leader else None)
-        if finished is not None:
-            return finished
-        if group.is_leader:
-            write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
-        progress = resume(run, broadcast(group, load_state(run, display)), display)
-        mirror = tracking.Mirror(
-            folder,
-            mode=tracking.resolve_mode(config.tracking.wandb) if group.is_leader else "disabled",
-            project=config.tracking.project,
-            entity=config.tracking.entity,
-            warn=display.warn,
-        )
-        try:
-            train_epochs(run, progress, display, mirror)
-            record = broadcast(group, write_results(run, label))
-        finally:
-            mirror.close(WANDB_SECONDS)
-        if url := tracking.read_address(folder).get("url"):
-            display.say(f"W&B: {url}")
+    with occupied(config, folder, group) as record, display:
+        if record is None:
+            progress = resume(run, display)
+            with mirrored(config, folder, group, display) as mirror:
+                train_epochs(run, progress, display, mirror)
+                record = write_results(run, label, environment)
     barrier(group)  # a rank that leaves while another still writes would end the job as failed
     return record
 
@@ -77,11 +55,11 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
 def train_epochs(run: Run, progress: Progress, display: Display, mirror: tracking.Mirror) -> None:
     """All remaining epochs; writes a line of metrics.jsonl after each, and checkpoints as configured."""
     trainer, saved_at = run.config.trainer, time.monotonic()
-    with Stops(run.group) as stops:
+    with received_signals(run.group) as received:
 
         def after_step(progress: Progress) -> None:
             display.step(progress.epoch, progress.step)
-            stop_if_signalled(stops, run, progress)
+            stop_if_signalled(received, run, progress)
             every = trainer.checkpoint_every_steps
             if every and progress.step < run.steps_per_epoch and progress.steps_done % every == 0:
                 save_state(run, progress)
@@ -105,7 +83,7 @@ def train_epochs(run: Run, progress: Progress, display: Display, mirror: trackin
                 save_state(run, progress)
                 saved_at = time.monotonic()
             if number + 1 < trainer.epochs:
-                stop_if_signalled(stops, run, progress)
+                stop_if_signalled(received, run, progress)
 
 
 def train_epoch(
@@ -125,7 +103,8 @@ def train_epoch(
     model.train()
     for batch in batches(data, epoch.plan, progress.step, settings.group):
         seed_draws(settings, progress)
-        train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
+        with explained_batchnorm():  # a batch with unreadable images may shrink to one example
+            train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
         progress.step += 1
         progress.count += 0 if batch.is_dummy else len(batch.rows)
         after_step(progress)
@@ -153,11 +132,11 @@ def seed_draws(settings: StepSettings, progress: Progress) -> None:
         progress.state.noise.manual_seed(stream_seed(settings.seed, "noise", *position))
 
 
-def stop_if_signalled(stops: Stops, run: Run, progress: Progress) -> None:
+def stop_if_signalled(received: list[int], run: Run, progress: Progress) -> None:
     """Saves a checkpoint and raises Stopped if a signal was received."""
-    if stops.received:
+    if received:
         save_state(run, progress)
-        raise Stopped(stops.received[0], progress.steps_done)
+        raise Stopped(received[0], progress.steps_done)
 
 
 def learning_rates(run: Run, epoch: int) -> list[float]:

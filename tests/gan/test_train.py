@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 import train as train_script
 from mixup.errors import UserError
 from mixup.figures import write_figures
-from mixup.gan import state as gan_state
 from mixup.gan import train as gan_run
 from mixup.gan.game import SPREAD, mode_centres, picture_points
 from mixup.gan.modes import coverage
@@ -93,7 +92,7 @@ def test_the_record_can_be_worked_out_again_from_the_snapshots(finished):
 
 
 def test_the_last_snapshot_is_what_the_saved_generator_makes_of_its_noise(finished):
-    run = gan_state.assemble(settings("seed=1"), finished)
+    run = gan_run.assemble(settings("seed=1"), finished)
     weights = load_file(finished / "weights.safetensors")
     generator = {key.removeprefix("generator."): value for key, value in weights.items() if key.startswith("generator.")}
     run.players.generator.load_state_dict(generator)
@@ -108,7 +107,7 @@ def test_the_papers_scale_and_defaults_are_the_papers():
     assert config.gan.snapshots == [10, 100, 1000, 10_000, 20_000]
     assert (config.optim.lr, config.mixup.alpha, config.mixup.lam_per) == (1e-3, 0.2, "example")
     assert (config.trainer.precision, config.scale) == ("float32", "paper")
-    players = gan_state.assemble(config, Path()).players
+    players = gan_run.assemble(config, Path()).players
     assert sum(p.numel() for p in players.generator.parameters()) == 3 * 512 + 2 * 513 * 512 + 2 * 513
     assert players.generator_optimizer.defaults["betas"] == (0.9, 0.999)
 
@@ -138,9 +137,9 @@ def test_a_kill_costs_what_came_after_the_checkpoint_and_no_bit(tmp_path, finish
     class Kill(BaseException):
         pass
 
-    def killed(run, mirror):
+    def killed(*arguments):
         monkeypatch.setattr(gan_run, "write_results", die)
-        real(run, mirror)
+        real(*arguments)
 
     def die(run, label, environment):
         raise Kill

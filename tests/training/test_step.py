@@ -228,3 +228,10 @@ def test_an_epoch_of_batches_is_the_plans_whatever_the_step_begins_with():
             batch.rows.tolist() for batch in parts[1:]
         ]
     assert parts[2].rows.tolist() == [0], "the dummy is the batch's only example"
+
+
+def test_a_batch_of_one_example_that_batchnorm_cannot_normalise_ends_with_the_remedy():
+    """As a batch may become when on_error=skip leaves out its other examples."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.BatchNorm1d(16), nn.Linear(16, 3))
+    with pytest.raises(UserError, match=r"change trainer\.batch_size"):
+        train(model, images(17), plan(17), start_epoch(0, 2, CPU))

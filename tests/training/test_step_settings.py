@@ -64,11 +64,11 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_noise_layers_and_neighbours_ali
     config = configuration([*SMALL, *settings, f"runs_dir={tmp_path}"])
     stop_if_signalled, calls = run.stop_if_signalled, []
 
-    def stop_once(stops, assembled, progress):
+    def stop_once(received, assembled, progress):
         calls.append(progress.step)
         if len(calls) == 10:  # the third step of the second epoch
-            stops.received.append(15)
-        stop_if_signalled(stops, assembled, progress)
+            received.append(15)
+        stop_if_signalled(received, assembled, progress)
 
     monkeypatch.setattr(run, "stop_if_signalled", stop_once)
     with pytest.raises(run.Stopped):

@@ -21,7 +21,6 @@ from mixup.training import train as run
 from mixup.training.distributed import Group
 from mixup.training.engine import Progress
 from mixup.training.setup import Run, assemble
-from mixup.training.signals import Stops
 
 SMALL = (
     *(
@@ -138,10 +137,10 @@ def interrupt_after(step: int):
     """A stand-in for `stop_if_signalled` that first sends this process SIGTERM, once the run has done so many steps."""
     stop_if_signalled = run.stop_if_signalled
 
-    def interrupted(stops: Stops, r: Run, progress: Progress) -> None:
+    def interrupted(received: list[int], r: Run, progress: Progress) -> None:
         if progress.steps_done == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        stop_if_signalled(stops, r, progress)
+        stop_if_signalled(received, r, progress)
 
     return interrupted
 
@@ -259,7 +258,7 @@ def test_a_kill_after_a_stop_at_an_epochs_end_repeats_no_line(finished, tmp_path
     class Kill(BaseException):
         pass
 
-    def kill(stops: Stops, r: Run, progress: Progress) -> None:
+    def kill(received: list[int], r: Run, progress: Progress) -> None:
         if progress.steps_done == 2 * STEPS + 1:
             raise Kill
 

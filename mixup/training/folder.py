@@ -1,0 +1,84 @@
+"""The folder of a run while it trains, the same for a classifier and for a GAN: its lock, its mirror at W&B, its record."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save
+from torch import Tensor
+
+from mixup.run import records, tracking
+from mixup.run.config import TrainConfig, plain
+from mixup.run.display import Display
+from mixup.run.files import write_atomic
+from mixup.run.identity import config_hash
+from mixup.training import checkpoint
+from mixup.training.distributed import Group, broadcast, device_name
+
+WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
+
+
+@contextlib.contextmanager
+def occupied(config: TrainConfig, folder: Path, group: Group) -> Iterator[records.Record | None]:
+    """The folder with its configuration, locked by rank 0. Yields the record, on every rank, if the run has finished:
+    another process may have finished it while this one was waiting or loading."""
+    if not group.is_leader:
+        yield broadcast(group, None)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with records.sole_writer(folder):
+        record = records.read_record(folder)
+        if record is None:
+            write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
+        yield broadcast(group, record)
+
+
+@contextlib.contextmanager
+def mirrored(config: TrainConfig, folder: Path, group: Group, display: Display) -> Iterator[tracking.Mirror]:
+    """The mirror of the run at W&B. It starts after metrics.jsonl has been cut back to the checkpoint."""
+    mirror = tracking.Mirror(
+        folder,
+        mode=tracking.resolve_mode(config.tracking.wandb) if group.is_leader else "disabled",
+        project=config.tracking.project,
+        entity=config.tracking.entity,
+        warn=display.warn,
+    )
+    try:
+        yield mirror
+    finally:
+        mirror.close(WANDB_SECONDS)
+    if url := tracking.read_address(folder).get("url"):
+        display.say(f"W&B: {url}")
+
+
+def finish(
+    run: Any, label: str, environment: dict[str, Any], *, weights: dict[str, Tensor], results: dict[str, Any]
+) -> records.Record:
+    """Writes weights and, last, the record, and removes the checkpoints.
+
+    run: of a classifier or a GAN; its config, folder and device are read. results: what this kind of run has measured.
+    """
+    config, folder = run.config, run.folder
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    write_atomic(folder / "weights.safetensors", save(contiguous))
+    record = {
+        "name": config.name,
+        "label": label,
+        "seed": config.seed,
+        "alpha": config.mixup.alpha,
+        "hash": config_hash(config),
+        "cell": config_hash(dataclasses.replace(config, seed=0)),
+        "config": plain(config),
+        **results,
+        "device": device_name(run.device),
+        "environment": environment,
+        "wandb": tracking.read_address(folder) or None,
+    }
+    records.write_record(folder, record)
+    checkpoint.remove(folder / "checkpoint")
+    return record
