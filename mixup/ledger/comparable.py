@@ -62,8 +62,8 @@ def erm_row(row: Row | None, rows: Sequence[Row]) -> Row | None:
     def rest(other: Row) -> Settings:
         return {key: value for key, value in other.settings.items() if not is_method(key)}
 
-    found = (other for other in rows if row and other is not row and other.method == "erm" and rest(other) == rest(row))
-    return next(found, None)
+    matches = (other for other in rows if row and other is not row and other.method == "erm" and rest(other) == rest(row))
+    return next(matches, None)
 
 
 def corresponding(cells: Mapping[str, Settings], rows: Sequence[Row]) -> dict[str, tuple[Row, str]]:
@@ -71,14 +71,14 @@ def corresponding(cells: Mapping[str, Settings], rows: Sequence[Row]) -> dict[st
 
     The length of training may differ; the data if all rows have the same; dropout if no cell has the row's."""
     free = {"trainer.epochs"} | ({"data.name"} if len({row.settings.get("data.name") for row in rows}) == 1 else set())
-    found: dict[str, tuple[Row, str]] = {}
+    resembled: dict[str, tuple[Row, str]] = {}
     for loose in (False, True):
-        taken = {row.id for row, _ in found.values()}
+        taken = {row.id for row, _ in resembled.values()}
         for name, settings in cells.items():
-            for row in (row for row in rows if name not in found and not (loose and row.id in taken)):
+            for row in (row for row in rows if name not in resembled and not (loose and row.id in taken)):
                 if all(key in free or same(key, settings.get(key), value, loose) for key, value in row.settings.items()):
-                    found[name] = row, remark(settings, row)
-    return found
+                    resembled[name] = row, remark(settings, row)
+    return resembled
 
 
 def same(key: str, ours: Any, papers: Any, loose: bool) -> bool:

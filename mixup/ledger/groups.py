@@ -90,15 +90,15 @@ def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
 def telling_keys(cells: Sequence[Cell]) -> list[str]:
     """The settings with names that vary, and as many others as it takes to tell every cell apart."""
     keys = counted(cells[0].settings)
-    found: list[str] = []
+    telling: list[str] = []
     for key in dict.fromkeys([*(key for key in SETTINGS if key in keys), *sorted(keys)]):
         before, after = (
-            {tuple(str(cell.settings[one]) for one in some) for cell in cells} for some in (found, [*found, key])
+            {tuple(str(cell.settings[one]) for one in some) for cell in cells} for some in (telling, [*telling, key])
         )
         varies = len({str(cell.settings[key]) for cell in cells}) > 1
         if len(after) > len(before) or (key in SETTINGS and varies):
-            found.append(key)
-    return found
+            telling.append(key)
+    return telling
 
 
 def order(value: Any) -> tuple[bool, float, str]:
@@ -131,11 +131,11 @@ def entry_of(cell: Cell, measure: Measure, group: Group, paper: Experiment | Non
 
 def claims_of_group(group: Group, paper: Experiment) -> list[ClaimEntry]:
     """The claims whose rows have one cell each, but for those of a cell and its baseline, which are an entry's direction."""
-    found: dict[str, list[Cell]] = {}
+    by_row: dict[str, list[Cell]] = {}
     for cell in group.cells:
         if row := group.row(cell)[0]:
-            found.setdefault(row.id, []).append(cell)
-    sole = {id: cells[0] for id, cells in found.items() if len(cells) == 1}
+            by_row.setdefault(row.id, []).append(cell)
+    sole = {id: cells[0] for id, cells in by_row.items() if len(cells) == 1}
     entries = []
     for claim in paper.claims:
         if claim.better in sole and claim.worse in sole:

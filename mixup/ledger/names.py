@@ -149,12 +149,12 @@ def system(settings: Settings) -> str | None:
 def presets() -> dict[str, dict[str, Any]]:
     """By name, every setting of each but alpha; the paper's first, which others may equal."""
     usual = {key: value for key, value in DEFAULTS.items() if key.startswith("mixup.") and key != "mixup.alpha"}
-    found = {PAPER: usual}
+    by_name = {PAPER: usual}
     for file in sorted((CONFIGS / "mixup").glob("*.yaml")):
         values = yaml.safe_load(file.read_text()) or {}  # mixup.yaml leaves everything to the schema
         changes = {f"mixup.{key}": values[key] for key in values if key not in ("defaults", "alpha")}
-        found.setdefault(file.stem, {**usual, **changes})
-    return found
+        by_name.setdefault(file.stem, {**usual, **changes})
+    return by_name
 
 
 # -- rows of the paper ---------------------------------------------------------------------------------------------------

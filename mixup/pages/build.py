@@ -52,11 +52,11 @@ def render(template: str, format: str, **values: Any) -> str:
 def markdown_table(table: columns.Table, page: Address) -> str:
     """Padded, so that it can be read as text too."""
 
-    def shown(cell: columns.Text) -> str:
+    def text_of(cell: columns.Text) -> str:
         text = "" if cell.repeats else cell.text.replace("|", "\\|")
         return f"[{text}]({page(cell.target)})" if cell.target else text
 
-    lines = [[column.title for column in table.columns], *([shown(cell) for cell in row] for row in table.rows)]
+    lines = [[column.title for column in table.columns], *([text_of(cell) for cell in row] for row in table.rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines)]
     left = [column.left for column in table.columns]
     padded = [
@@ -79,18 +79,18 @@ def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Ad
     """One experiment. ledger: its part. more: the pictures and runs of the report."""
     paper, title = ledger.papers.get(name), experiment_title(name, ledger.papers)
     about = {"name": name, "paper": paper, "title": title, "page": address, "record": record}
-    found = {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells)}
-    return render("page.j2", format, ledger=ledger, **{"pictures": (), "runs": (), **about, **found, **more})
+    judged = {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells)}
+    return render("page.j2", format, ledger=ledger, **{"pictures": (), "runs": (), **about, **judged, **more})
 
 
 def sources(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Where each cell's numbers come from."""
-    found = []
+    listed = []
     for cell in sorted(cells, key=lambda cell: cell.first.name):
         commits = ", ".join(sorted({commit(run) for run in cell.runs}))
         where = f"{cell.first.file.parent.name}, {cell.provenance}, {'; '.join(cell.devices)}, commit {commits}"
-        found.append({"label": cell.label, "where": where, "runs": cell.runs})
-    return found
+        listed.append({"label": cell.label, "where": where, "runs": cell.runs})
+    return listed
 
 
 def commit(run: Evidence) -> str:
@@ -107,8 +107,12 @@ def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any] | None:
         for run in cell.runs
         if "attacks" in run.evaluations
     }
-    found = [(label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"])]
-    return {"found": found, "examples": f"{min(one['examples'] for one in measured.values()):,}"} if found else None
+    phrases = [(label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"])]
+    return (
+        {"phrases": phrases, "examples": f"{min(attacks['examples'] for attacks in measured.values()):,}"}
+        if phrases
+        else None
+    )
 
 
 def pages(ledger: Ledger) -> dict[str, str]:

@@ -48,21 +48,23 @@ class Table:
 
 def table(columns: Sequence[Column | None], items: Iterable[Any], *, grouped: int = 0) -> Table:
     """A line an item. grouped: in how many first columns a text is not said again below itself."""
-    there = [column for column in columns if column is not None]
+    present = [column for column in columns if column is not None]
     rows: list[list[Text]] = []
     for item in items:
-        texts = [column.text(item) for column in there]
+        texts = [column.text(item) for column in present]
         above = [text.text for text in rows[-1]] if rows else []
         same = [bool(above) and place < grouped and above[: place + 1] == texts[: place + 1] for place in range(len(texts))]
-        rows.append([Text(text, one.left, one.target(item), again) for text, one, again in zip(texts, there, same)])
-    return Table(there, rows)
+        rows.append(
+            [Text(text, column.left, column.target(item), repeats) for text, column, repeats in zip(texts, present, same)]
+        )
+    return Table(present, rows)
 
 
 def several(items: Sequence[Entry] | Sequence[ClaimEntry]) -> bool:
     return len({item.measure for item in items}) > 1
 
 
-def or_missing(count: int) -> str:
+def count_text(count: int) -> str:
     return str(count) if count else MISSING
 
 
@@ -199,28 +201,28 @@ def experiments_table(ledger: Ledger, *, words: bool) -> Table:
     parts = {name: ledger.of(name) for name in ledger.papers}
 
     def count(word: Word, name: str) -> str:
-        return or_missing(parts[name].counts[word])
+        return count_text(parts[name].counts[word])
 
     columns = [
         Column(
             "experiment", lambda name: short_title(ledger, name), True, lambda name: name if parts[name].entries else None
         ),
-        Column("numbers", lambda name: or_missing(len(parts[name].numbers))),
+        Column("numbers", lambda name: count_text(len(parts[name].numbers))),
         *(Column(word, partial(count, word)) for word in (WORDS if words else ())),
         None if words else Column("judged", lambda name: str(parts[name].judged) if parts[name].numbers else MISSING),
-        None if words else Column("verdicts", lambda name: said(parts[name].counts) or MISSING, left=True),
-        Column("runs not comparable", lambda name: or_missing(parts[name].not_comparable)),
-        Column("directions seen there", lambda name: seen(parts[name]) or MISSING),
+        None if words else Column("verdicts", lambda name: verdict_counts(parts[name].counts) or MISSING, left=True),
+        Column("runs not comparable", lambda name: count_text(parts[name].not_comparable)),
+        Column("directions seen there", lambda name: directions_text(parts[name]) or MISSING),
     ]
     return table(columns, [name for name in parts if words or parts[name].entries])
 
 
-def said(counts: Mapping[Any, int], but: Sequence[str] = UNJUDGED) -> str:
+def verdict_counts(counts: Mapping[Any, int], but: Sequence[str] = UNJUDGED) -> str:
     """`2 reproduced, 1 undecided`."""
     return ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word] and word not in but)
 
 
-def seen(ledger: Ledger) -> str:
+def directions_text(ledger: Ledger) -> str:
     """`29 of 58`."""
     return f"{sum(ledger.directions)} of {len(ledger.directions)}" if ledger.directions else ""
 
@@ -234,7 +236,7 @@ def all_claims_table(ledger: Ledger) -> Table:
 
     def verdicts(same: Sequence[ClaimEntry]) -> str:
         words = [claim.verdict.word for claim in same if claim.verdict]
-        return said({word: words.count(word) for word in WORDS}, ()) if len(same) > 1 else str(same[0].verdict)
+        return verdict_counts({word: words.count(word) for word in WORDS}, ()) if len(same) > 1 else str(same[0].verdict)
 
     columns = [
         Column("experiment", lambda same: short_title(ledger, same[0].experiment), left=True),
