@@ -25,7 +25,7 @@ from mixup.ledger.paper import Experiment, Figure2
 
 
 def attacks(sheet: Sheet, paper: Experiment | None) -> Picture:
-    lines = {panel.title: sheet.measured(panel.cells, "attacks", style="o-") for panel in sheet.panels}
+    lines = {title: sheet.measured(cells, "attacks", style="o-") for title, cells in sheet.panels.items()}
     examples = sheet.cells[0].first.evaluations["attacks"]["examples"]
     note = (
         f"{caption(sheet)}, {examples:,} test examples. Mean and range over seeds. White box: examples made on the attacked "
@@ -87,7 +87,7 @@ MEANING = (
 
 def between(sheet: Sheet, curves: Figure2) -> Picture:
     """curves: the paper's, digitised."""
-    lines = {panel.title or "ours": sheet.measured(panel.cells, "between") for panel in sheet.panels}
+    lines = {title or "ours": sheet.measured(cells, "between") for title, cells in sheet.panels.items()}
     pairs = sheet.cells[0].first.evaluations["between"]["pairs"]
     note = f"{caption(sheet)}, {pairs:,} pairs each. Mean and range over seeds. {MEANING}"
     name = "" if sheet.experiment == "figure2_between" else "between"
@@ -144,10 +144,10 @@ def calibration(sheet: Sheet) -> Picture:
         places[1].set_xticks(range(len(lines)), [line.name for line in lines])
         places[1].grid(False, axis="x")
 
-    rows = [(panel.title, sheet.measured(panel.cells, "card")) for panel in sheet.panels]
-    title = "Calibration: confidence against accuracy"
-    draw = partial(rows_figure, rows, 2, draw_row, title=title, caption=note, height=4.0)
-    return sheet.picture("calibration", "Calibration", note, draw)
+    rows = [(title, sheet.measured(cells, "card")) for title, cells in sheet.panels.items()]
+    heading = "Calibration: confidence against accuracy"
+    options: dict[str, Any] = {"rows": rows, "columns": 2, "height": 4.0}
+    return sheet.rows_picture("calibration", "Calibration", note, heading=heading, draw_row=draw_row, **options)
 
 
 def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
@@ -201,9 +201,9 @@ def surfaces(sheet: Sheet) -> Picture:
             shading, ax=list(places), label="p(class 1 | x)", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85
         )
 
-    title = "Figure 1(b): the probability of class 1 on two rings"
-    draw = partial(rows_figure, [("", cells)], len(cells), draw_row, title=title, caption=note, height=4.3)
-    return sheet.picture("", "Figure 1(b)", note, draw)
+    heading = "Figure 1(b): the probability of class 1 on two rings"
+    options: dict[str, Any] = {"rows": [("", cells)], "columns": len(cells), "height": 4.3}
+    return sheet.rows_picture("", "Figure 1(b)", note, heading=heading, draw_row=draw_row, **options)
 
 
 def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:

@@ -81,14 +81,15 @@ def number(cell: Cell, metric: str) -> str:
 def figure(sheet: Sheet) -> Figure:
     """Bars for each share of replaced labels, and beside them the test error over epochs with the most of them replaced."""
     picture = Figure(figsize=(WIDTH, 3.6))
-    axes = picture.subplot_mosaic([[panel.title, "curves"] for panel in sheet.panels])
-    for panel in sheet.panels:
-        draw_bars(axes[panel.title], sheet, panel.cells)
-        axes[panel.title].set_title(panel.title or "clean labels")
-    right = max(axes[panel.title].get_xlim()[1] for panel in sheet.panels)
-    for panel in sheet.panels:
-        axes[panel.title].set_xlim(0, right)
-    draw_curves(axes["curves"], sheet, sheet.panels[-1].cells, ERROR)
-    axes["curves"].set(title=f"{sheet.panels[-1].title or 'clean labels'}: mean and range over seeds", ylim=(0, 60))
-    legend = [axes["curves"], axes[sheet.panels[0].title]]
+    axes = picture.subplot_mosaic([[title, "curves"] for title in sheet.panels])
+    bars = [axes[title] for title in sheet.panels]
+    for place, (title, cells) in zip(bars, sheet.panels.items()):
+        draw_bars(place, sheet, cells)
+        place.set_title(title or "clean labels")
+    for place in bars:
+        place.set_xlim(0, max(place.get_xlim()[1] for place in bars))
+    title, cells = [*sheet.panels.items()][-1]
+    draw_curves(axes["curves"], sheet, cells, ERROR)
+    axes["curves"].set(title=f"{title or 'clean labels'}: mean and range over seeds", ylim=(0, 60))
+    legend = [axes["curves"], bars[0]]
     return framed(picture, title="ERM against mixup on handwritten digits", caption=caption(sheet), legend=legend)
