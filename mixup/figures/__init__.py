@@ -75,9 +75,6 @@ def missing(pictures: Sequence[Picture]) -> dict[str, str]:
     return {name: f"python train.py -m experiment={RUNS_OF.get(made, made)}" for name, made in experiments.items()}
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------
-
-
 def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_dirty: bool = False) -> int:
     """Draws every figure of the evidence in `runs`, and removes those that the evidence no longer makes. Prints what it does
     and what is missing. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`. UserError for

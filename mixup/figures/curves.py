@@ -52,10 +52,8 @@ def learning_curves(sheet: Sheet, title: str) -> Picture:
 
 def figure3b(sheet: Sheet, paper: Experiment | None) -> Picture:
     """Test error of one net over epochs: DenseNet, or the first net of the sheet."""
-    nets = [title for title, cells in sheet.panels.items() if cells[0].settings["model.name"] == "densenet"] or [
-        *sheet.panels
-    ]
-    panels = {title: sheet.panels[title] for title in (nets if nets != [*sheet.panels] else nets[:1])}
+    dense = {title: cells for title, cells in sheet.panels.items() if cells[0].settings["model.name"] == "densenet"}
+    panels = dense or dict([*sheet.panels.items()][:1])
     sheet = replace(sheet, experiment="figure3b_curve", panels=panels)
     dashed = " Dashed: the end of the paper's curves, read off its drawing." if paper else ""
     note = f"{caption(sheet)}. Mean and range over seeds.{dashed}{dotted(sheet.cells)}"
@@ -75,8 +73,7 @@ def curves_picture(
             label = f"{method} in the paper"
             places[0].axhline(value, color=COLOURS[method], linestyle="--", linewidth=1, label=label)
 
-    rows = sheet.panels.items()
-    return sheet.rows_picture(name, title, note, rows=rows, columns=len(columns), draw_row=draw_row, height=3.1)
+    return sheet.rows_picture(name, title, note, sheet.panels.items(), len(columns), draw_row, height=3.1)
 
 
 def draw_curves(
@@ -115,13 +112,13 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
     note = f"{caption(sheet)}. Bars: means over seeds, with one dot a seed.{chosen}{marks}"
     count = [len(cells) for cells in sheet.panels.values()]
     height = 0.75 + 0.62 * sum(count) / len(count)
-    options = {"rows": sheet.panels.items(), "columns": 1, "height": height, "sharex": True}
 
     def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
         draw_bars(places[0], sheet, cells, paper)
 
-    title, ratios = "Test error with corrupted training labels", {"height_ratios": count}
-    return [sheet.rows_picture("bars", title, note, draw_row=draw_row, gridspec_kw=ratios, **options)]
+    title = "Test error with corrupted training labels"
+    options = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}}
+    return [sheet.rows_picture("bars", title, note, sheet.panels.items(), 1, draw_row, **options)]
 
 
 def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
@@ -164,8 +161,8 @@ def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
             axes.set(xlabel="α (0: ERM)", title=title)
         places[0].set_ylabel("test error (%)")
 
-    rows: dict[str, Any] = {"rows": [("", sheet.panels)], "columns": len(sheet.panels), "height": 3.9}
-    return [sheet.rows_picture("alpha", "Test error over α", note, draw_row=draw_row, **rows)]
+    rows = [("", sheet.panels)]
+    return [sheet.rows_picture("alpha", "Test error over α", note, rows, len(sheet.panels), draw_row, height=3.9)]
 
 
 def draw_alphas(axes: Axes, cells: Sequence[Cell], statistic: str) -> None:

@@ -72,8 +72,7 @@ def draw_attack(axes: Axes, line: Line, attack: str, box: str) -> None:
     eps = sorted(set.intersection(*map(set, runs)))
     for key, part in (("top1_error", line), ("top5_error", Line(f"{line.name}, top-5", line.colour, [], ":"))):
         if key in runs[0][eps[0]]:
-            values = np.array([[run[place][key] for place in eps] for run in runs], float)
-            band(axes, eps, values, part, spread=key == "top1_error")
+            band(axes, eps, np.array([[run[place][key] for place in eps] for run in runs], float), part, spread=part is line)
 
 
 # -- figure 2 ------------------------------------------------------------------------------------------------------------
@@ -146,8 +145,7 @@ def calibration(sheet: Sheet) -> Picture:
 
     rows = [(title, sheet.measured(cells, "card")) for title, cells in sheet.panels.items()]
     heading = "Calibration: confidence against accuracy"
-    options: dict[str, Any] = {"rows": rows, "columns": 2, "height": 4.0}
-    return sheet.rows_picture("calibration", "Calibration", note, heading=heading, draw_row=draw_row, **options)
+    return sheet.rows_picture("calibration", "Calibration", note, rows, 2, draw_row, heading=heading, height=4.0)
 
 
 def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
@@ -155,16 +153,15 @@ def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
     whose runs are each a report card."""
     axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=1)
     for line in lines:
-        bins = [card["reliability"] for card in line.runs]
-        count = np.array([values["count"] for values in bins], float)
-        total = count.sum(0)
-        confidence, accuracy = (
-            (np.array([[value or 0.0 for value in values[name]] for values in bins]) * count).sum(0)[total > 0]
-            / total[total > 0]
-            for name in ("confidence", "accuracy")  # null in an empty bin
-        )
+        bins = {  # (seeds, bins); null in an empty bin
+            name: np.nan_to_num(np.array([card["reliability"][name] for card in line.runs], float))
+            for name in ("confidence", "accuracy", "count")
+        }
+        filled = bins["count"].sum(0) > 0
+        count = bins["count"][:, filled]
+        confidence, accuracy = ((bins[name][:, filled] * count).sum(0) / count.sum(0) for name in ("confidence", "accuracy"))
         axes.plot(confidence, accuracy, color=line.colour, label=line.name, linewidth=0.9)
-        sizes = 3 + 280 * total[total > 0] / total.sum()
+        sizes = 3 + 280 * count.sum(0) / count.sum()
         axes.scatter(confidence, accuracy, s=sizes, color=line.colour, alpha=0.6, linewidths=0)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
 
@@ -197,13 +194,12 @@ def surfaces(sheet: Sheet) -> Picture:
         for axes, cell in zip(places, row):
             shading = draw_surface(axes, cell.first.evaluations["surface"])
             axes.set_title(sheet.name(cell))
-        places[0].figure.colorbar(
-            shading, ax=list(places), label="p(class 1 | x)", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85
-        )
+        ticks = [0, 0.25, 0.5, 0.75, 1]
+        places[0].figure.colorbar(shading, ax=list(places), label="p(class 1 | x)", ticks=ticks, shrink=0.85)
 
     heading = "Figure 1(b): the probability of class 1 on two rings"
-    options: dict[str, Any] = {"rows": [("", cells)], "columns": len(cells), "height": 4.3}
-    return sheet.rows_picture("", "Figure 1(b)", note, heading=heading, draw_row=draw_row, **options)
+    rows = [("", cells)]
+    return sheet.rows_picture("", "Figure 1(b)", note, rows, len(cells), draw_row, heading=heading, height=4.3)
 
 
 def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:
@@ -213,9 +209,8 @@ def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:
     shading = axes.contourf(surface["x"], surface["y"], surface["probability"], levels=edges, colors=shades)
     points, labels = np.array(surface["points"]), np.array(surface["labels"])
     for label, colour in ((0, OUTER), (1, INNER)):
-        axes.plot(
-            *points[labels == label].T, "o", color=colour, markersize=3.6, markeredgecolor="white", markeredgewidth=0.4
-        )
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+        axes.plot(*points[labels == label].T, "o", color=colour, markersize=3.6, **edge)
     axes.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     axes.grid(False)
     return shading

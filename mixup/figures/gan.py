@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -53,8 +52,7 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
                 axes.set_title(f"iteration {step:,}", fontsize=11, loc="center")
 
     heading = "Figure 5: samples of the generator over the iterations"
-    options: dict[str, Any] = {"rows": rows, "columns": len(steps), "height": 1.95}
-    return [sheet.rows_picture("", "Figure 5", note, heading=heading, draw_row=draw_row, **options)]
+    return [sheet.rows_picture("", "Figure 5", note, rows, len(steps), draw_row, heading=heading, height=1.95)]
 
 
 def gan_modes(sheet: Sheet) -> Picture:

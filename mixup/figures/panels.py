@@ -34,9 +34,6 @@ class Line:
     style: str = "-"
 
 
-# -- the frame -----------------------------------------------------------------------------------------------------------
-
-
 def rows_figure(
     rows: Iterable[tuple[str, Row]],
     columns: int,
@@ -115,9 +112,6 @@ def legend_columns(labels: Sequence[str]) -> int:
     return 1
 
 
-# -- axes ----------------------------------------------------------------------------------------------------------------
-
-
 def log_scale(axes: Axes) -> None:
     """A logarithmic y axis with numbers as people write them, over less than three decades also at 2 and 5."""
     axes.set_yscale("log", nonpositive="mask")
@@ -127,9 +121,6 @@ def log_scale(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-# -- marks ---------------------------------------------------------------------------------------------------------------
 
 
 def band(axes: Axes, x: Sequence[float], values: np.ndarray, line: Line, *, spread: bool = True) -> None:

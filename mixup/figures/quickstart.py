@@ -18,11 +18,21 @@ from mixup.ledger.evidence import Evidence, parsed
 from mixup.run.compose import planned
 from mixup.run.records import read_record
 
-HEADER = """\
+PAGE = """\
 # Quick start: ERM against mixup on handwritten digits
 
 | labels replaced by noise | method | test error %, last epoch | train error % on the replaced labels |
 |---|---|---|---|
+{rows}
+
+Mean ± standard deviation (number of seeds). The last column is high where the network did not learn the noise by heart.
+
+{caption}; {epochs} epochs; {examples} test examples. {seconds:.0f} s of training on {device}. \
+The paper has no experiment on digits.
+
+Made by `make run`.
+
+![test error of ERM and mixup with clean and with noisy labels](quickstart.png)
 """
 
 
@@ -52,22 +62,13 @@ def table(sheet: Sheet) -> str:
         memorised = number(cell, "train.corrupted_label_error") if noise else "-"
         rows.append(f"| {noise:.0%} | {sheet.name(cell)} | {number(cell, 'test.top1_error')} | {memorised} |")
     records = [run.record for cell in sheet.cells for run in cell.runs]
-    return "\n".join(
-        [
-            HEADER + "\n".join(rows),
-            "",
-            "Mean ± standard deviation (number of seeds). The last column is high where the network did not learn the "
-            "noise by heart.",
-            "",
-            f"{caption(sheet)}; {records[0]['epochs']} epochs; {records[0]['data']['test_count']} test examples. "
-            f"{sum(record['train_seconds'] for record in records):.0f} s of training on {records[0]['device']}. "
-            "The paper has no experiment on digits.",
-            "",
-            "Made by `make run`.",
-            "",
-            "![test error of ERM and mixup with clean and with noisy labels](quickstart.png)",
-            "",
-        ]
+    return PAGE.format(
+        rows="\n".join(rows),
+        caption=caption(sheet),
+        epochs=records[0]["epochs"],
+        examples=records[0]["data"]["test_count"],
+        seconds=sum(record["train_seconds"] for record in records),
+        device=records[0]["device"],
     )
 
 

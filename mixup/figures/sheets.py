@@ -57,9 +57,10 @@ class Sheet:
         file = "-".join(filter(None, [self.experiment, name, self.scale]))
         return Picture(file, self.experiment, f"{title}. {note}", draw)
 
-    def rows_picture(self, name: str, title: str, note: str, *, heading: str = "", **rows: Any) -> Picture:
-        """Of `rows_figure`. heading: above the figure, if not the title."""
-        return self.picture(name, title, note, partial(rows_figure, title=heading or title, caption=note, **rows))
+    def rows_picture(self, name: str, title: str, note: str, *rows: Any, heading: str = "", **options: Any) -> Picture:
+        """Of `rows_figure`, which takes the rest. heading: above the figure, if not the title."""
+        draw = partial(rows_figure, *rows, title=heading or title, caption=note, **options)
+        return self.picture(name, title, note, draw)
 
 
 def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evaluation: str | None = None) -> list[Sheet]:
@@ -142,7 +143,6 @@ def colours(cells: Iterable[Cell], names: Mapping[str, str]) -> dict[str, str]:
 def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
     """The sheet, where a panel of more than `most` cells keeps the best of each method by the last test error, as the paper
     chooses in table 2; and the sentence that says so."""
-
     panels = dict(sheet.panels)
     for title, cells in panels.items():
         if len(cells) > most:
