@@ -105,8 +105,7 @@ def between_figure(titled: Mapping[str, Sequence[Line]], curves: Figure2, note: 
     def draw_row(places: Sequence[Axes], lines: Sequence[Line]) -> None:
         for axes, (measure, (label, _)) in zip(places, MEASURES.items()):
             for line in lines:
-                if measure in line.runs[0]:
-                    draw_measure(axes, line, measure)
+                draw_measure(axes, line, measure)
             axes.set(xlabel="λ", ylabel=label, xlim=(0, 1))
         places[0].set_ylim(0, 1.05 * places[0].get_ylim()[1])
         log_scale(places[1])
@@ -117,11 +116,11 @@ def between_figure(titled: Mapping[str, Sequence[Line]], curves: Figure2, note: 
 
 def draw_measure(axes: Axes, line: Line, measure: str) -> None:
     """The mean over seeds and their range; of a single run its standard error."""
-    lam, error = line.runs[0]["lam"], line.runs[0].get(MEASURES[measure][1])
-    values = np.array([run[measure] for run in line.runs], float)
-    band(axes, lam, values, line)
-    if len(values) == 1 and error is not None:
-        axes.errorbar(lam, values[0], error, fmt="o", markersize=3, color=line.colour, elinewidth=0.8)
+    first, error = line.runs[0], line.runs[0].get(MEASURES[measure][1])
+    if measure in first:
+        band(axes, first["lam"], np.array([run[measure] for run in line.runs], float), line)
+    if len(line.runs) == 1 and error is not None:
+        axes.errorbar(first["lam"], first[measure], error, fmt="o", markersize=3, color=line.colour, elinewidth=0.8)
 
 
 # -- calibration ---------------------------------------------------------------------------------------------------------

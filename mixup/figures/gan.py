@@ -26,9 +26,12 @@ COVERED = (
 
 
 def gan_pictures(sheet: Sheet) -> list[Picture]:
-    """Samples, and modes over iterations, with the short names of the data sets."""
+    """Samples, and modes covered and good samples over the iterations, with the short names of the data sets."""
     sheet = replace(sheet, panels={cells[0].settings["data.name"]: cells for cells in sheet.panels.values()})
-    return [*gan_samples(sheet), gan_modes(sheet)]
+    note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
+    columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
+    title = "Figure 5: modes covered over the iterations"
+    return [*gan_samples(sheet), curves_picture(sheet, "modes", title, note, columns, x="step")]
 
 
 def gan_samples(sheet: Sheet) -> list[Picture]:
@@ -53,13 +56,6 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
 
     heading = "Figure 5: samples of the generator over the iterations"
     return [sheet.rows_picture("", "Figure 5", note, rows, len(steps), draw_row, heading=heading, height=1.95)]
-
-
-def gan_modes(sheet: Sheet) -> Picture:
-    """Modes covered and good samples over the iterations, a row a data set."""
-    note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
-    columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
-    return curves_picture(sheet, "modes", "Figure 5: modes covered over the iterations", note, columns, x="step")
 
 
 def described(sheet: Sheet) -> str:

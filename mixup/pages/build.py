@@ -76,12 +76,9 @@ def pages(ledger: Ledger) -> dict[str, str]:
     files = {}
     for name in ledger.experiments:
         if (part := ledger.of(name)).entries:
-            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record_address)
+            record = "runs/{0.file.parent.name}/{0.file.name}".format
+            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record)
     return {**files, "README.md": render("index.j2", "markdown", ledger=ledger, page="{}.md".format)}
-
-
-def record_address(run: Evidence) -> str:
-    return f"runs/{run.file.parent.name}/{run.file.name}"
 
 
 def with_block(readme: str, ledger: Ledger) -> str:
