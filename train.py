@@ -9,7 +9,35 @@ python train.py --help                                  the groups and what they
 
 import sys
 
-from mixup.commands import train as command_line
+from mixup.commands.messages import one_message
+from mixup.commands.train import conclude, perform, process_group, read_tasks
+from mixup.run.compose import Task
+from mixup.run.records import Record
+
+
+@one_message(stopped="stopped; the same command resumes from the last checkpoint", remedy="repair it and start again")
+def main() -> int:
+    """Returns the exit status: 0 all done, 1 a run failed, 2 a mistake in the request."""
+    tasks = read_tasks(sys.argv[1:])  # every one is composed and checked before the first one trains
+    with process_group():
+        statuses = [perform(task, train) for task in tasks]
+        return max([*statuses, *conclude(tasks)], default=0)
+
+
+def train(task: Task) -> Record:
+    """Trains a classifier, or a GAN of figure 5 where the configuration has that section; imports torch."""
+    from mixup.training.signals import Stopped
+
+    if task.config.gan is not None:
+        from mixup.gan.train import train as train_network
+    else:
+        from mixup.training.train import train as train_network
+    try:
+        return train_network(task.config, task.folder, task.label)
+    except Stopped as stop:
+        print(stop, file=sys.stderr, flush=True)
+        sys.exit(128 + stop.signal)
+
 
 if __name__ == "__main__":
-    sys.exit(command_line.main())
+    sys.exit(main())

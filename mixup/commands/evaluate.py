@@ -1,45 +1,27 @@
 """What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
-from __future__ import annotations
-
-import os
-import sys
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
-
-from mixup.commands.messages import explain
-from mixup.errors import UserError
-from mixup.evaluation.measurements import Values, read_measurement, run_name
+from mixup.commands.messages import one_message
+from mixup.evaluation.measurements import Values, finished_record, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
-from mixup.run import records
 
 
+@one_message(
+    stopped="stopped; the measurement in progress was not written", remedy="restore what is missing, or train the run again"
+)
 def evaluate(arguments: list[str], *, usage: str) -> int:
     """`eval.py`: returns 0, 1 if the test error is not the record's, 2 for a mistake in the request."""
-    try:
-        if not arguments or {"-h", "--help"} & set(arguments):
-            print(usage.strip(), flush=True)
-            return 0 if arguments else 2
-        settings = eval_config(arguments)
-        from mixup.evaluation.printed import report
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage.strip(), flush=True)
+        return 0 if arguments else 2
+    settings = eval_config(arguments)
+    from mixup.evaluation.printed import report
 
-        agrees = report(settings)
-        for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
-            print(f"written: {picture}", flush=True)
-        return 0 if agrees else 1
-    except (UserError, OmegaConfBaseException) as error:
-        print(explain(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `eval.py --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"{error}: restore what is missing, or train the run again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the measurement in progress was not written", file=sys.stderr)
-        return 130
+    agrees = report(settings)
+    for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
+        print(f"written: {picture}", flush=True)
+    return 0 if agrees else 1
 
 
 def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
@@ -51,8 +33,7 @@ def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
     pictures = []
     for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
         fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
-        values = None if fresh else read_measurement(folder, file.name)
-        if values is not None:
+        if not fresh and (values := read_measurement(folder, file.name)) is not None:
             draw(picture, folder, values, against)
             pictures.append(picture)
     return pictures
@@ -63,14 +44,12 @@ def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> N
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
     from mixup.ledger.paper import read_figure2
 
+    runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
     second = values.get("against")
     if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
         second = read_measurement(against, "between.json")
-    runs = [
-        (run_name(run), (records.read_record(run) or {})["alpha"], measured)
-        for run, measured in ((folder, values), (against, second))
-        if run is not None and measured is not None
-    ]
+    if against is not None and second is not None:
+        runs.append((run_name(against), finished_record(against)["alpha"], second))
     if picture.stem == "attacks":
         draw_attacks(picture, run_name(folder), values["results"])
     elif picture.stem == "between":

@@ -1,14 +1,49 @@
-"""What a user is told of an error: one short message with the remedy."""
+"""What a user is told of an error: one short message with the remedy, and an exit status."""
 
 from __future__ import annotations
 
-from hydra.errors import MissingConfigException
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
 from mixup.run.config import schema_defaults
 
 GROUPS = ("data", "model", "recipe", "mixup", "experiment", "scale")
+Arguments = ParamSpec("Arguments")
+
+
+def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+    """Makes a program end in one message instead of a traceback: status 2 for an error that the user can put right, 1 for a
+    closed pipe, 130 for Ctrl-C. stopped: what is said after Ctrl-C. remedy: what is said after an error of the system."""
+
+    def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+        @functools.wraps(main)
+        def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+            try:
+                return main(*args, **kwargs)
+            except BrokenPipeError:  # `train.py --help | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+            except KeyboardInterrupt:
+                print(stopped, file=sys.stderr)
+                return 130
+            except (UserError, HydraException, OmegaConfBaseException) as error:  # some of Hydra's are OSErrors, too
+                message = explain(error)
+            except OSError as error:
+                message = f"{error}: {remedy}"
+            if os.environ.get("RANK", "0") == "0":
+                print(message, file=sys.stderr)
+            return 2
+
+        return guarded
+
+    return decorate
 
 
 def explain(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What `train.py` does: one run, or every cell of a grid, then what the grid measures and its table.
+"""What `train.py` does around a training: reads the command line, reports each run, and measures a finished grid.
 
 torch is imported only when there is something to train.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands.messages import explain
 from mixup.errors import LocalError, UserError
 from mixup.run import records
 from mixup.run.checks import doubts
@@ -24,36 +22,16 @@ MULTIRUN = ("-m", "--multirun")
 SHOWS = ("-h", "--help", "-c", "--cfg", "-i", "--info", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
-def main() -> int:
-    """Runs what the command line says; returns the exit status: 0 done, 1 a run failed, 2 a mistake in the request."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `explain` says it in one message
-    arguments, leads = sys.argv[1:], os.environ.get("RANK", "0") == "0"
+def is_leader() -> bool:
+    """Whether this process speaks for all; there may be many under torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Closes the process group that trainings inside joined under torchrun, if any."""
     try:
-        if flags := [word for word in arguments if word.startswith("-") and word not in MULTIRUN]:
-            if not any(flag.partition("=")[0] in SHOWS for flag in flags):
-                raise UserError(f"{' '.join(flags)}: train.py takes -m and settings, and to look at them {' '.join(SHOWS)}")
-            show()
-            return 0
-        multirun = any(word in MULTIRUN for word in arguments)
-        tasks = planned([word for word in arguments if word not in MULTIRUN], multirun=multirun)
-        places = [f"[{number}/{len(tasks)}] " if multirun else "" for number in range(1, len(tasks) + 1)]
-        if leads:
-            for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
-                print(f"warning: {doubt}", file=sys.stderr, flush=True)
-        statuses = [perform(task, place) for place, task in zip(places, tasks)]
-        if multirun and leads and not any(task.config.dry_run for task in tasks):
-            statuses += [measure(tasks), summarise(tasks)]
-        return max(statuses, default=0)
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        if leads:
-            print(explain(error), file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `train.py --help | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
+        yield
     finally:
         if "torch" in sys.modules:
             from mixup.training.distributed import leave_group
@@ -61,16 +39,32 @@ def main() -> int:
             leave_group()
 
 
+def read_tasks(arguments: Sequence[str]) -> list[Task]:
+    """Every run of the command line, composed and checked; none where it only asks to be shown something."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `messages` says it in one message
+    flags = [word for word in arguments if word.startswith("-") and word not in MULTIRUN]
+    if flags:
+        if not any(flag.partition("=")[0] in SHOWS for flag in flags):
+            raise UserError(f"{' '.join(flags)}: train.py takes -m and settings, and to look at them {' '.join(SHOWS)}")
+        show()
+        return []
+    overrides = [word for word in arguments if word not in MULTIRUN]
+    tasks = planned(overrides, multirun=len(overrides) < len(arguments))
+    if is_leader():
+        for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
+            print(f"warning: {doubt}", file=sys.stderr, flush=True)
+    return tasks
+
+
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
 def show(config: DictConfig) -> None:
     """Hydra itself answers --help, --cfg job and the like."""
 
 
-def perform(task: Task, place: str) -> int:
-    """Trains one run, unless it has finished before; returns its exit status. place: `[3/12] `, of the runs of a grid."""
-    leads = os.environ.get("RANK", "0") == "0"
-    if leads:
-        print(f"{place}{task.folder}", flush=True)
+def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
+    """Trains one run, unless it has finished before; returns its exit status."""
+    if is_leader():
+        print(f"{task.place}{task.folder}", flush=True)
     try:
         if task.config.dry_run:
             from mixup.training.dry_run import dry_run
@@ -78,36 +72,20 @@ def perform(task: Task, place: str) -> int:
             dry_run(task.config)
             return 0
         record = records.read_record(task.folder)
-        if record is not None:
-            if leads:
-                print(f"already finished: {outcome(record)}; {record['data']['provenance']}, {record['device']}", flush=True)
-            return 0
-        record = train(task)
+        finished_before = record is not None
+        record = record or train(task)
     except (UserError, OSError) as error:
-        if leads or isinstance(error, LocalError):
+        if is_leader() or isinstance(error, LocalError):
             remedy = "" if isinstance(error, UserError) else "; repair it and start again: what is done is kept"
             print(f"{error}{remedy}", file=sys.stderr, flush=True)
         if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all
             raise SystemExit(2) from None
         return 2
-    if leads:
+    if is_leader() and finished_before:
+        print(f"already finished: {outcome(record)}; {record['data']['provenance']}, {record['device']}", flush=True)
+    elif is_leader():
         print(outcome(record), flush=True)
     return 0
-
-
-def train(task: Task) -> records.Record:
-    """Trains a classifier, or a GAN where the configuration has that section. SystemExit where a signal stopped it."""
-    from mixup.training.signals import Stopped
-
-    if task.config.gan is not None:
-        from mixup.gan.train import train as train_run
-    else:
-        from mixup.training.train import train as train_run
-    try:
-        return train_run(task.config, task.folder, task.label)
-    except Stopped as stop:
-        print(stop, file=sys.stderr, flush=True)
-        raise SystemExit(128 + stop.signal) from None
 
 
 def outcome(record: records.Record) -> str:
@@ -121,14 +99,11 @@ def outcome(record: records.Record) -> str:
     return words + (f"; validation error {validation['top1_error']['last']:.2f} %" if validation else "")
 
 
-def summarise(tasks: Sequence[Task]) -> int:
-    """Shows the table of the grid's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
-    from mixup.commands.redo import recipes
-    from mixup.ledger.metrics import LAST, MODES
-    from mixup.pages.sweep_table import show_sweep
-
-    measure = MODES if any(task.config.gan for task in tasks) else LAST
-    return show_sweep([task.folder for task in tasks], measure, recipes)
+def conclude(tasks: Sequence[Task]) -> list[int]:
+    """After a grid, on the leader: measures its runs and shows its table. Returns the exit statuses."""
+    if not any(task.place for task in tasks) or not is_leader() or any(task.config.dry_run for task in tasks):
+        return []
+    return [measure(tasks), summarise(tasks)]
 
 
 def measure(tasks: Sequence[Task]) -> int:
@@ -146,3 +121,13 @@ def measure(tasks: Sequence[Task]) -> int:
             for folder in finished:
                 draw_measurements(folder)
     return status
+
+
+def summarise(tasks: Sequence[Task]) -> int:
+    """Shows the table of the grid's experiment, or of its test errors or modes. Returns 1 where some run has no record."""
+    from mixup.commands.redo import recipes
+    from mixup.ledger.metrics import LAST, MODES
+    from mixup.pages.sweep_table import show_sweep
+
+    metric = MODES if any(task.config.gan for task in tasks) else LAST
+    return show_sweep([task.folder for task in tasks], metric, recipes)

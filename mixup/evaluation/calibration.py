@@ -1,9 +1,6 @@
 """How far predicted probabilities can be believed, before and after temperature scaling (Guo et al. 2017)."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,47 +10,34 @@ from torch import Tensor
 COLDEST, HOTTEST = 0.05, 20.0  # bounds of the temperature: of separable logits the best one would be 0
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """The diagram's bins, in rising order of confidence. count: predictions in each. confidence, accuracy: their means in
-    percent, NaN for an empty bin."""
-
-    count: tuple[int, ...]
-    confidence: tuple[float, ...]
-    accuracy: tuple[float, ...]
+def bin_of(confidence: Tensor, bins: int) -> Tensor:
+    """The bin of each confidence, counted from 0, as `reliability` has them. (N,) float64 -> (N,) int64."""
+    return (torch.ceil(confidence * bins).long() - 1).clamp(0, bins - 1)
 
 
-def reliability(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> Reliability:
-    """Confidence, the top probability, against accuracy.
+def reliability(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> dict[str, list[float]]:
+    """Confidence, the top probability, against accuracy, by bins in rising order of confidence.
 
     probabilities: (N, C), rows summing to 1; labels: (N,) int64. Bins are ((i - 1) / bins, i / bins] of the confidence, so
-    that 1.0 belongs to the last one (Guo et al. 2017, section 2). Raises ValueError for N = 0.
+    that 1.0 belongs to the last one (Guo et al. 2017, section 2). Returns `count`, predictions in each bin, and `confidence`
+    and `accuracy`, their means in percent, NaN for an empty bin. Raises ValueError for N = 0.
     """
     if len(labels) == 0:
         raise ValueError("the calibration of no predictions is undefined")
     confidence, predicted = probabilities.double().max(1)
     index = bin_of(confidence, bins)
     count = torch.bincount(index, minlength=bins)
-
-    def percent(values: Tensor) -> tuple[float, ...]:
-        means = confidence.new_zeros(bins).index_add_(0, index, values) / count
-        return tuple((100 * means).tolist())
-
-    return Reliability(tuple(count.tolist()), percent(confidence), percent((predicted == labels).double()))
-
-
-def bin_of(confidence: Tensor, bins: int) -> Tensor:
-    """The bin of each confidence, counted from 0, as `reliability` has them. (N,) float64 -> (N,) int64."""
-    return (torch.ceil(confidence * bins).long() - 1).clamp(0, bins - 1)
+    means = {
+        name: (100 * (confidence.new_zeros(bins).index_add_(0, index, values) / count)).tolist()
+        for name, values in (("confidence", confidence), ("accuracy", (predicted == labels).double()))
+    }
+    return {"count": count.tolist(), **means}
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy, in percent, weighted by how many predictions fall into each bin.
-
-    As `reliability`, of which it is the summary (Guo et al. 2017, equation 3).
-    """
-    diagram = reliability(probabilities, labels, bins=bins)
-    rows = zip(diagram.count, diagram.confidence, diagram.accuracy)
+    """Mean gap between confidence and accuracy, in percent, weighted by how many predictions fall into each bin of
+    `reliability`, of which it is the summary (Guo et al. 2017, equation 3)."""
+    rows = zip(*reliability(probabilities, labels, bins=bins).values())
     return math.fsum(count * abs(accuracy - confidence) for count, confidence, accuracy in rows if count) / len(labels)
 
 
@@ -64,9 +48,6 @@ def brier_scores(probabilities: Tensor, labels: Tensor) -> Tensor:
     """
     one_hot = torch.nn.functional.one_hot(labels, probabilities.shape[1])
     return (probabilities.double() - one_hot).square().sum(1)
-
-
-# -- temperature scaling -------------------------------------------------------------------------------------------------
 
 
 def temperature(logits: Tensor, labels: Tensor) -> float:
@@ -81,8 +62,8 @@ def temperature(logits: Tensor, labels: Tensor) -> float:
         raise ValueError("the temperature of no predictions is undefined")
     if not logits.isfinite().all():
         raise ValueError("logits that are not finite have no temperature: leave out examples that could not be read")
-    excess = logits.double()
-    excess = excess - excess.gather(1, labels[:, None])  # over the true class: exactly 0 there, so that no rounding is left
+    # Over the true class: exactly 0 there, so that no rounding is left.
+    excess = logits.double() - logits.double().gather(1, labels[:, None])
 
     def slope(inverse: float) -> float:
         """Of the mean loss by 1 / T, in which it is convex: the slope rises, and its root is the only minimum."""
@@ -104,7 +85,7 @@ def scaled_probabilities(logits: Tensor, labels: Tensor, rng: np.random.Generato
     logits: (N, C); labels: (N,) int64. Returns (N, C) float64, in the order of the logits, and the T fitted on the first and
     on the second of `split_halves`. ValueError as of `temperature`, and for N < 2.
     """
-    first, second = (half.to(logits.device) for half in split_halves(len(labels), rng))
+    first, second = split_halves(len(labels), rng)
     of_first, of_second = (temperature(logits[half], labels[half]) for half in (first, second))
     probabilities = torch.empty_like(logits, dtype=torch.float64)
     probabilities[first] = (logits[first].double() / of_second).softmax(1)

@@ -7,8 +7,6 @@ by name. Those without chance leave the generator as it was. Severities are equa
 is worse for small images than for large ones, so compare networks on one data set alone.
 """
 
-from __future__ import annotations
-
 import io
 import math
 
@@ -18,10 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from mixup.evaluation.attacks import WHITE
+from mixup.evaluation.finished_run import WHITE
 
-SEVERITIES = (1, 2, 3)
-# By severity:
+SEVERITIES = (1, 2, 3)  # and by severity:
 NOISE_STD = (8.0, 16.0, 32.0)  # grey levels, of 255
 BLUR_SIGMA = (0.5, 1.0, 2.0)  # pixels
 CONTRAST_LEFT = (0.6, 0.4, 0.2)  # share of a pixel's distance from the image's mean grey

@@ -2,8 +2,6 @@
 less than a weaker one in the white box, examples of another network that do more than the run's own. Each may be chance
 where examples are few, or a sign of gradients that lead nowhere (Athalye et al. 2018, section 3.1). Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any

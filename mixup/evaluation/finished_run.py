@@ -1,11 +1,8 @@
 """A finished run, opened from its files: configuration, record and weights, with the data that it was trained on."""
 
-from __future__ import annotations
-
-import contextlib
 import hashlib
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +14,15 @@ from torch import Tensor, nn
 
 from mixup.data import Dataset, Examples, Split, serve
 from mixup.errors import UserError
-from mixup.evaluation.attacks import PixelModel
-from mixup.evaluation.measurements import run_name, stamp
+from mixup.evaluation.measurements import finished_record, run_name
 from mixup.plan import generator
 from mixup.run import records
 from mixup.run.config import TrainConfig, from_dict
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate
 from mixup.training.setup import autocast, build, choose_device, load, loader_workers, place
+
+WHITE = 255.0  # pixels are grey levels from 0 on
 
 
 @dataclass(frozen=True)
@@ -36,22 +34,12 @@ class FinishedRun:
     config: TrainConfig
     record: records.Record
     data: Dataset
-    fingerprint: str
     device: torch.device
     model: nn.Module
 
     @property
     def name(self) -> str:
         return run_name(self.folder)
-
-    @cached_property
-    def stamp(self) -> dict[str, str]:
-        return stamp(self.folder)
-
-    @property
-    def takes_images(self) -> bool:
-        """Whether inputs are pixels: neither a table nor a spectrogram, which come normalised."""
-        return bool(self.data.info.mean)
 
     @property
     def gradient_batch(self) -> int:
@@ -69,30 +57,37 @@ class FinishedRun:
             on_error=self.config.data.on_error,
         )
 
-    def autocast(self) -> contextlib.AbstractContextManager[object]:
-        return autocast(self.config, self.device)
+    def of_inputs(self, inputs: Tensor) -> Tensor:
+        """(B, *input_shape) normalised inputs -> (B, num_classes) float32 logits, differentiable by the inputs."""
+        with autocast(self.config, self.device):
+            return self.model(inputs).float()
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether inputs are pixels: neither a table nor a spectrogram, which come normalised."""
+        return bool(self.data.info.mean)
 
     @cached_property
-    def pixel_model(self) -> PixelModel:
-        """The network behind its normalisation, without autocast: see `of_pixels`. UserError if inputs are not images."""
+    def normalisation(self) -> Tensor:
+        """Mean and deviation of each channel in grey levels, (2, C, 1, 1). UserError if inputs are not images."""
         if not self.takes_images:
             raise UserError(f"{self.name}: {self.config.data.name} is no data set of images, and has no pixels to change")
-        return PixelModel(self.model, self.data.info, self.device)
+        return WHITE * torch.tensor([self.data.info.mean, self.data.info.std], device=self.device)[..., None, None]
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
-        """(B, C, H, W) pixels, 0 to 255, -> (B, num_classes) float32 logits, differentiable by the pixels."""
-        with self.autocast():
-            return self.pixel_model(pixels).float()
+        """`of_inputs` of (B, C, H, W) pixels, 0 to 255."""
+        mean, std = self.normalisation
+        return self.of_inputs((pixels - mean) / std)
 
-    def of_inputs(self, inputs: Tensor) -> Tensor:
-        """The same for normalised inputs (B, *input_shape)."""
-        with self.autocast():
-            return self.model(inputs).float()
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """The pixels of normalised inputs: the inverse of what `of_pixels` does, valid to rounding."""
+        mean, std = self.normalisation
+        return (inputs * std + mean).clamp(0, WHITE)
 
     def evaluate(self, split: Split) -> tuple[dict[str, float], Tensor]:
         """Means and logits (N, num_classes) on the CPU, as training evaluates; logits of unreadable examples are NaN."""
-        size = self.config.trainer.eval_batch_size
-        means, logits = evaluate(self.model, self.served(split), batch_size=size, autocast=self.autocast, group=Group())
+        size, precision = self.config.trainer.eval_batch_size, partial(autocast, self.config, self.device)
+        means, logits = evaluate(self.model, self.served(split), batch_size=size, autocast=precision, group=Group())
         return means, logits.cpu()
 
     @cached_property
@@ -120,9 +115,7 @@ def open_finished_run(
     setting: the setting that named the folder, for messages.
     Raises UserError with the remedy for a folder without a finished run, other data, or weights that do not load.
     """
-    record = records.read_record(folder) if folder.is_dir() else None
-    if record is None:
-        raise UserError(f"{setting}={folder}: {missing_run(folder)}")
+    record = finished_record(folder, f"{setting}=")
     if record["config"].get("gan"):
         raise UserError(
             f"{setting}={folder} is a GAN, and only classifiers can be evaluated: its runs are made by "
@@ -132,12 +125,8 @@ def open_finished_run(
     config.data.root = root or config.data.root
     chosen = choose_device(device, Group())
     torch.backends.cudnn.allow_tf32 = False  # as in training: without it a GPU rounds otherwise than it did there
-    if like is not None and asdict(like.config.data) == asdict(config.data):
-        data, fingerprint = like.data, like.fingerprint
-    else:
-        data = load(config, chosen)
-        fingerprint = data.fingerprint()
-    if fingerprint != record["data"]["fingerprint"]:
+    data = like.data if like is not None and like.config.data == config.data else load(config, chosen)
+    if data.fingerprint() != record["data"]["fingerprint"]:
         raise UserError(
             f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"
         )
@@ -146,29 +135,7 @@ def open_finished_run(
         model.load_state_dict(load_file(folder / "weights.safetensors"))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
-    return FinishedRun(folder, config, record, data, fingerprint, chosen, model.eval().requires_grad_(False))
-
-
-def missing_run(folder: Path) -> str:
-    """Why the folder has no record, for a message."""
-    if not folder.is_dir():
-        return "no such directory; runs lie at runs/<name>/<label>-<hash>"
-    if (folder / "config.yaml").exists():
-        return "this run has not finished; the command that started it resumes it"
-    runs = sorted(file.parent.name for file in folder.glob("*/record.json"))
-    return f"no run, but a folder of runs: {', '.join(runs[:3])}, ..." if runs else "no run lies here"
-
-
-def require_same_test_set(run: FinishedRun, other: FinishedRun, *, setting: str) -> None:
-    """UserError unless both were tested on the same examples. setting: the setting that named the other run."""
-    if run.data.test is other.data.test:
-        return
-    if digest(run.data.test) != digest(other.data.test):
-        here, there = (f"{each.config.data.name}, {len(each.data.test):,} examples" for each in (run, other))
-        raise UserError(
-            f"{setting}={other.folder} has another test set ({there}) than run={run.folder} ({here}): name two runs with "
-            "equal data.name, data.test_size and data.seed"
-        )
+    return FinishedRun(folder, config, record, data, chosen, model.eval().requires_grad_(False))
 
 
 def digest(split: Split) -> str:
@@ -188,7 +155,5 @@ def balanced_rows(labels: np.ndarray, size: int | None, rng: np.random.Generator
         return np.arange(len(labels))
     order = rng.permutation(len(labels))
     rank = np.empty(len(labels), np.int64)  # 0 for the first example of every class, 1 for the second, ...
-    for label in np.unique(labels):
-        members = labels[order] == label
-        rank[members] = np.arange(members.sum())
+    rank[np.argsort(labels[order], kind="stable")] = np.concatenate([np.arange(count) for count in np.bincount(labels)])
     return np.sort(order[np.argsort(rank, kind="stable")[:size]])

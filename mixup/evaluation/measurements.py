@@ -1,21 +1,16 @@
 """Measurements of finished runs: JSON files in a run's directory that name the network they are of. Imports no torch."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-import math
 import sys
 import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.progress import track
-
 from mixup.errors import UserError
 from mixup.run import records
+from mixup.run.display import progress
 from mixup.run.files import write_json
 
 Step = TypeVar("Step")
@@ -27,21 +22,30 @@ def run_name(folder: Path) -> str:
     return "/".join(folder.resolve().parts[-2:])
 
 
-def stamp(folder: Path) -> dict[str, str]:
-    """Identifies a run's network: name, label, hash of the configuration, SHA-256 of the weights.
+def finished_record(folder: Path, setting: str = "") -> records.Record:
+    """The record of a run. UserError, which begins with the setting and says why, if the folder has none."""
+    record = records.read_record(folder) if folder.is_dir() else None
+    if record is not None:
+        return record
+    if not folder.is_dir():
+        why = "no such directory; runs lie at runs/<name>/<label>-<hash>"
+    elif (folder / "config.yaml").exists():
+        why = "this run has not finished; the command that started it resumes it"
+    else:
+        runs = sorted(file.parent.name for file in folder.glob("*/record.json"))
+        why = f"no run, but a folder of runs: {', '.join(runs[:3])}, ..." if runs else "no run lies here"
+    raise UserError(f"{setting}{folder}: {why}")
 
-    OSError or UserError if there is no finished run.
-    """
-    record = records.read_record(folder)
-    if record is None:
-        raise UserError(f"{folder}: this run has not finished; the command that started it resumes it")
-    weights = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-    return {"name": record["name"], "label": record["label"], "hash": record["hash"], "weights_sha256": weights}
+
+def stamp(folder: Path) -> dict[str, str]:
+    """A network's name, label, hash of the configuration, SHA-256 of the weights. OSError or UserError without these."""
+    record, weights = finished_record(folder), (folder / "weights.safetensors").read_bytes()
+    return {**{key: record[key] for key in ("name", "label", "hash")}, "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 
 def write_measurement(folder: Path, file: str, values: Values) -> Values:
     """Writes the values with the run's stamp and returns both; numbers that are not finite become null, as JSON has none."""
-    content = {"run": stamp(folder), **finite(values)}
+    content = {"run": stamp(folder), **json.loads(json.dumps(values), parse_constant=lambda name: None)}
     write_json(folder / file, content)
     return content
 
@@ -55,24 +59,11 @@ def read_measurement(folder: Path, file: str) -> Values | None:
     return values if isinstance(values, dict) and values.get("run") == stamp(folder) else None
 
 
-def finite(value: Any) -> Any:
-    """The same value, with None for a number that is not finite."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def tracked(steps: Iterable[Step], title: str, total: int, *, every_seconds: float = 30.0) -> Generator[Step, None, None]:
-    """Yields the steps and shows a progress bar on a terminal, elsewhere a line every `every_seconds`."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        yield from track(steps, title, total=total, console=console, transient=True)
-        return
+def tracked(steps: Iterable[Step], title: str, total: int) -> Generator[Step, None, None]:
+    """Yields the steps and shows a progress bar on a terminal, elsewhere a line every 30 seconds."""
     printed = time.monotonic()
-    for number, step in enumerate(steps, 1):
+    for number, step in enumerate(progress(steps, title, total), 1):
         yield step
-        if time.monotonic() - printed >= every_seconds:
+        if time.monotonic() - printed >= 30 and not sys.stderr.isatty():
             print(f"{title}: {number} of {total}", file=sys.stderr, flush=True)
             printed = time.monotonic()

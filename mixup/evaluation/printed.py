@@ -1,23 +1,19 @@
 """What `eval.py` prints of a finished run: its report card, its errors under attack, or figure 2 of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from mixup.evaluation.attack_errors import FILE as ATTACKS_FILE
-from mixup.evaluation.attack_errors import measure_attacks
-from mixup.evaluation.between import FILE as BETWEEN_FILE
-from mixup.evaluation.between import PAIRS, measure_between
-from mixup.evaluation.compare import Difference
-from mixup.evaluation.finished_run import FinishedRun, open_finished_run, require_same_test_set
-from mixup.evaluation.report_card import Card, make_card
+from mixup.errors import UserError
+from mixup.evaluation.attacks import measure_attacks
+from mixup.evaluation.between import measure_between
+from mixup.evaluation.finished_run import FinishedRun, digest, open_finished_run
+from mixup.evaluation.report_card import Card, Difference, make_card
 from mixup.evaluation.settings import ATTACKS, EvalConfig
 
-WIDTH = 118  # of a table
 PRINTED_LAMS = ("0", "0.25", "0.5")  # the card's JSON has all 21
 
 
@@ -27,71 +23,70 @@ def report(settings: EvalConfig) -> bool:
     if settings.attack:
         report_attacks(run, second_run(settings, run, "source") or run, settings)
         return True
-    other, pairs = second_run(settings, run, "against"), settings.pairs or PAIRS
+    other = second_run(settings, run, "against")
     if settings.between:
-        report_between([run] if other is None or other is run else [run, other], pairs)
+        report_between([run] if other is None or other is run else [run, other], settings.pairs)
         return True
-    same = agrees_with_record(run)
-    cards, differences, file = make_card(run, other, examples=settings.examples, pairs=pairs)
-    print_card(cards, differences, run.folder / file)
+    recorded = run.record["test"]["top1_error"]["last"]
+    same = run.tested[0]["top1_error"] == recorded
+    differs = f"differs from the record's {recorded} %, which was measured on {run.record['device']}"
+    print("the test error", f"is the record's, exactly: {recorded} %" if same else differs, flush=True)
+    cards, differences, file = make_card(run, other, examples=settings.examples, pairs=settings.pairs)
+    print_card(cards, differences, file)
     return same
 
 
 def second_run(settings: EvalConfig, run: FinishedRun, setting: str) -> FinishedRun | None:
     """The run that `against` or `source` names, None without one. UserError unless its test set is that of `run`."""
-    folder = getattr(settings, setting)
-    if folder is None:
+    if getattr(settings, setting) is None:
         return None
-    if Path(folder).resolve() == run.folder.resolve():
+    folder = Path(getattr(settings, setting))
+    if folder.resolve() == run.folder.resolve():
         return run
-    other = open_finished_run(Path(folder), root=settings.root, device=settings.device, like=run, setting=setting)
-    require_same_test_set(run, other, setting=setting)
+    other = open_finished_run(folder, root=settings.root, device=settings.device, like=run, setting=setting)
+    if run.data.test is not other.data.test and digest(run.data.test) != digest(other.data.test):
+        here, there = (f"{each.config.data.name}, {len(each.data.test):,} examples" for each in (run, other))
+        raise UserError(
+            f"{setting}={folder} has another test set ({there}) than run={run.folder} ({here}): name two runs with "
+            "equal data.name, data.test_size and data.seed"
+        )
     return other
-
-
-def agrees_with_record(run: FinishedRun) -> bool:
-    """Prints whether the test error, evaluated again, is exactly the record's."""
-    recorded, device = run.record["test"]["top1_error"]["last"], run.record["device"]
-    same = run.tested[0]["top1_error"] == recorded
-    exactly = f"is the record's, exactly: {recorded} %"
-    otherwise = f"differs from the record's {recorded} %, which was measured on {device}"
-    print(f"the test error {exactly if same else otherwise}", flush=True)
-    return same
 
 
 def print_table(headings: Sequence[str], table: Table, note: str, files: Sequence[Path]) -> None:
     """headings: the runs' names, which are too long for a column."""
     print("", *headings, sep="\n", flush=True)
-    Console(width=WIDTH, highlight=False).print(table)
+    Console(width=118, highlight=False).print(table)
     print(note, *(f"written: {file}" for file in files), sep="\n", flush=True)
+
+
+def numbers(*headings: str) -> list[Column]:
+    return [Column(heading, justify="right") for heading in headings]
 
 
 def print_card(cards: Sequence[Card], differences: dict[str, Difference], file: Path) -> None:
     """A row a measure; for two runs both columns, and the difference with its interval."""
     card, run, two = cards[0], cards[0].run, len(cards) > 1
-    table = Table()
-    table.add_column(f"{run.record['data']['provenance']}, {card.test_count:,} test examples")
-    for column in ("A", "B", "B - A", "95 % interval") if two else (" ",):
-        table.add_column(column, justify="right")
-    last_group = ""
-    for name, measure in card.measures.items():
-        group, _, setting = name.rpartition("/")
-        if (group.startswith("attacks") and setting == "0") or (group.startswith("between") and setting not in PRINTED_LAMS):
-            continue  # epsilon 0 is no attack
-        if group and group.partition("/")[0] != last_group:
-            table.add_section()
-            last_group = group.partition("/")[0]
-        places = 2 if "%" in measure.title else 4
-        cells = [f"{each.measures[name].value:.{places}f}" if name in each.measures else "-" for each in cards]
-        if difference := differences.get(name):
-            low, high = f"{difference.low:+.{places}f}", f"{difference.high:+.{places}f}"
-            cells += [f"{difference.mean:+.{places}f}", f"{low} to {high}"]
-        table.add_row(measure.title, *cells)
+    title = f"{run.record['data']['provenance']}, {card.values['test_count']:,} test examples"
+    table = Table(title, *numbers(*(("A", "B", "B - A", "95 % interval") if two else (" ",))))
+    for group, names in groupby(card.measures, key=lambda name: name.partition("/")[0] if "/" in name else ""):
+        for name in names:
+            setting = name.rpartition("/")[2]
+            if (group == "attacks" and setting == "0") or (group == "between" and setting not in PRINTED_LAMS):
+                continue  # epsilon 0 is no attack
+            title = card.measures[name].title
+            places = 2 if "%" in title else 4
+            cells = [f"{each.measures[name].value:.{places}f}" if name in each.measures else "-" for each in cards]
+            if difference := differences.get(name):
+                low, high = f"{difference.low:+.{places}f}", f"{difference.high:+.{places}f}"
+                cells += [f"{difference.mean:+.{places}f}", f"{low} to {high}"]
+            table.add_row(title, *cells)
+        table.add_section()
     headings = [f"{letter}: {each.run.name}" for letter, each in zip("AB", cards)] if two else [run.name]
-    note = f"between training points: {card.pairs:,} pairs"
-    count = f": {card.examples:,} of the test examples"
-    omitted = f" are left out: they need images, which {run.config.data.name} has not"
-    note = f"corruptions and attacks{count if run.takes_images else omitted}; {note}"
+    images = f": {card.values['examples']:,} of the test examples"
+    if not run.takes_images:
+        images = f" are left out: they need images, which {run.config.data.name} has not"
+    note = f"corruptions and attacks{images}; between training points: {card.values['pairs']:,} pairs"
     print_table(headings, table, note, [file])
 
 
@@ -99,30 +94,24 @@ def report_attacks(run: FinishedRun, source: FinishedRun, settings: EvalConfig) 
     """Table 3 of one run: measures and prints the errors under the requested attacks. UserError without images."""
     cells = [(name, eps) for name in settings.attack for eps in settings.eps]
     (values,) = measure_attacks(source, [run], cells, examples=settings.examples)
-    made_on = "self" if source is run else source.record["label"]
-    table = Table()
-    for column in ("attack", "epsilon", "steps", "top-1 error %", "top-5 error %"):
-        table.add_column(column, justify="left" if column == "attack" else "right")
+    made_on = (source.record["hash"], "self" if source is run else source.record["label"])
+    table = Table("attack", *numbers("epsilon", "steps", "top-1 error %", "top-5 error %"))
     for result in values["results"]:
-        own = (result["source_hash"], result["source"]) == (source.record["hash"], made_on)
-        if own and (result["attack"], result["eps"]) in cells:
+        if (result["source_hash"], result["source"]) == made_on and (result["attack"], result["eps"]) in cells:
             errors = [f"{result[f'top{top}_error']:.2f}" for top in (1, 5)]
             table.add_row(ATTACKS[result["attack"]], f"{result['eps']:g}", str(result["steps"]), *errors)
     box = "the run itself: white box" if source is run else f"{source.name}: black box"
-    examples = f"{values['examples']:,} of {len(run.data.test):,} test examples"
-    note = f"{run.record['data']['provenance']}, {examples}; epsilon in grey levels of 255"
-    print_table([run.name, f"attacked by examples made on {box}"], table, note, [run.folder / ATTACKS_FILE])
+    note = f"{run.record['data']['provenance']}, {values['examples']:,} of {len(run.data.test):,} test examples"
+    note += "; epsilon in grey levels of 255"
+    print_table([run.name, f"attacked by examples made on {box}"], table, note, [run.folder / "attacks.json"])
 
 
 def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
     """Figure 2 of one run or of two: measures and prints misses and gradient norms."""
     measured = [measure_between(run, pairs=pairs) for run in runs]
-    table = Table()
-    table.add_column("lambda", justify="right")
-    for run in runs:
-        method = f"mixup {run.config.mixup.alpha:g}" if run.config.mixup.alpha else "ERM"
-        table.add_column(f"misses %\n{method}", justify="right")
-        table.add_column(f"gradient norm\n{method}", justify="right")
+    methods = [f"mixup {run.config.mixup.alpha:g}" if run.config.mixup.alpha else "ERM" for run in runs]
+    headings = [f"{measure}\n{method}" for method in methods for measure in ("misses %", "gradient norm")]
+    table = Table(*numbers("lambda", *headings))
     for place, lam in enumerate(measured[0]["lam"]):
         cells = []
         for values in measured:
@@ -130,4 +119,4 @@ def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
             cells.append(f"{values['gradient_norm'][place]:.4f} ± {values['gradient_error'][place]:.4f}")
         table.add_row(f"{lam:.2f}", *cells)
     note = f"{pairs:,} pairs of training examples, mean ± standard error"
-    print_table([run.name for run in runs], table, note, [run.folder / BETWEEN_FILE for run in runs])
+    print_table([run.name for run in runs], table, note, [run.folder / "between.json" for run in runs])

@@ -1,9 +1,6 @@
 """The settings of `eval.py`, and their checks. Imports no torch."""
 
-from __future__ import annotations
-
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, cast
 
 from omegaconf import MISSING, OmegaConf
@@ -14,6 +11,7 @@ from mixup.run.config import check, check_choice, check_device
 ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}  # names for people
 CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}
 EXAMPLES = 1000  # test examples for measures of many forward passes, by default
+PAIRS = 1000  # by default; the paper does not say. A miss rate of 16 % then has a standard error of 1.2 %
 
 
 @dataclass
@@ -24,11 +22,11 @@ class EvalConfig:
     root: str | None = None  # `data.root` here
     device: str = "auto"
     against: str | None = None  # a second run to compare with
-    attack: list[str] = dataclasses.field(default_factory=list)
-    eps: list[float] = dataclasses.field(default_factory=list)  # bounds of the attacks, in pixels, 0 to 255
+    attack: list[str] = field(default_factory=list)
+    eps: list[float] = field(default_factory=list)  # bounds of the attacks, in pixels, 0 to 255
     source: str | None = None  # the run that adversarial examples are made on; None for `run` itself
     between: bool = False
-    pairs: int | None = None  # of training examples, for figure 2; None for the default
+    pairs: int = PAIRS  # of training examples, for figure 2
     examples: int | None = EXAMPLES  # of the test set, class-balanced; None for all
 
     def __post_init__(self) -> None:
@@ -37,7 +35,7 @@ class EvalConfig:
             check_choice("attack", name, list(ATTACKS))
         for eps in self.eps:
             check("eps", eps, 0 <= eps <= 255, "0 to 255, in pixels")
-        check("pairs", self.pairs, self.pairs is None or self.pairs >= 2, "at least 2, for a standard error")
+        check("pairs", self.pairs, self.pairs >= 2, "at least 2, for a standard error")
         check("examples", self.examples, self.examples is None or self.examples >= 1, "at least 1, or all")
         for name in ("eps", "source"):
             if getattr(self, name) and not self.attack:
@@ -52,11 +50,9 @@ class EvalConfig:
 
 def eval_config(arguments: list[str]) -> EvalConfig:
     """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs.
-
-    UserError, or OmegaConf's for a value of the wrong type.
-    """
+    UserError, or OmegaConf's for a value of the wrong type."""
     values: dict[str, Any] = {}
-    known = [item.name for item in dataclasses.fields(EvalConfig)]
+    known = [item.name for item in fields(EvalConfig)]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:

@@ -4,32 +4,23 @@ Each measurement is a JSON file in the run's directory that names the weights it
 is not made again, so the same command continues a killed sweep, and does nothing for a finished one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mixup.errors import UserError
-from mixup.evaluation.attack_errors import CELLS, measure_attacks
-from mixup.evaluation.attack_errors import FILE as ATTACKS_FILE
-from mixup.evaluation.between import PAIRS, measure_between
+from mixup.evaluation.attacks import CELLS, measure_attacks
+from mixup.evaluation.between import measure_between, measure_surface
 from mixup.evaluation.finished_run import FinishedRun, open_finished_run
-from mixup.evaluation.measurements import read_measurement, stamp
+from mixup.evaluation.measurements import finished_record, read_measurement, stamp
 from mixup.evaluation.report_card import make_card
-from mixup.evaluation.settings import EXAMPLES
-from mixup.evaluation.surface import measure_surface
-from mixup.run import records
+from mixup.evaluation.settings import EXAMPLES, PAIRS
 from mixup.run.config import from_dict
 from mixup.run.identity import identity
 
-MEASURES: dict[str, Callable[[FinishedRun], object]] = {
-    "between": measure_between,
-    "card": make_card,
-    "surface": measure_surface,
-}
+MEASURES: dict[str, Callable[..., object]] = {"between": measure_between, "card": make_card, "surface": measure_surface}
 
 
 def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, device: str) -> int:
@@ -45,10 +36,7 @@ def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, devi
     for number, folder in enumerate(folders, 1):
         place = f"[{number}/{len(folders)}] {title} {folder}"
         with noting(faults, place):
-            if kind == "attacks":
-                targets = [target for target in [folder, *victims[folder]] if not is_attacked(target, folder)]
-            else:
-                targets = [] if is_measured(folder, kind) else [folder]
+            targets = [target for target in [folder, *victims.get(folder, [])] if not is_measured(target, kind, folder)]
             if not targets:
                 print(f"{place}: measured before", flush=True)
                 continue
@@ -57,11 +45,10 @@ def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, devi
             if kind != "attacks":
                 MEASURES[kind](run)
                 continue
-            opened = [run] if folder in targets else []
+            opened = []
             for target in targets:
-                if target != folder:
-                    with noting(faults, f"attacks on {target}"):
-                        opened.append(open_finished_run(target, root=root, device=device, like=run))
+                with noting(faults, f"attacks on {target}"):
+                    opened.append(run if target == folder else open_finished_run(target, root=root, device=device, like=run))
             if opened:
                 measure_attacks(run, opened, CELLS, examples=EXAMPLES)
     return int(bool(faults))
@@ -77,73 +64,45 @@ def noting(faults: list[str], task: str) -> Iterator[None]:
         print(f"{task} failed: {error}", file=sys.stderr, flush=True)
 
 
-def is_measured(folder: Path, kind: str) -> bool:
-    """Whether the measurement exists, of the present weights and of as many examples or pairs as a sweep takes."""
+def is_measured(folder: Path, kind: str, source: Path) -> bool:
+    """Whether the measurement exists, of the present weights and of as many examples or pairs as a sweep takes.
+
+    source: the run whose examples attack it; attacks.json must have every cell of these, of that run's present weights.
+    """
     values = read_measurement(folder, f"{kind}.json")
-    if values is None:
-        return False
+    if values is None or kind == "surface":
+        return values is not None
     if kind == "between":
         return values["pairs"] >= PAIRS
-    return kind == "surface" or values["examples"] >= default_examples(folder)
-
-
-def default_examples(folder: Path) -> int:
-    """The number of test examples in a sweep's measurement, less the unreadable ones, which may be among those drawn."""
-    data = (records.read_record(folder) or {})["data"]
-    return min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
-
-
-# -- table 3 -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A run of the sweep, as far as it decides which run attacks which. settings: all that can change numbers except seed
-    and alpha."""
-
-    folder: Path
-    label: str
-    seed: int
-    alpha: float
-    settings: str
-
-    @classmethod
-    def of(cls, folder: Path) -> Entry:
-        record = records.read_record(folder)
-        if record is None:
-            raise UserError(f"{folder}: this run has not finished")
-        settings = identity(from_dict(record["config"]))
-        shared = {name: value for name, value in sorted(settings.items()) if name not in ("seed", "mixup.alpha")}
-        return cls(folder, record["label"], record["seed"], record["alpha"], repr(shared))
-
-
-def attacker(run: Entry, runs: Sequence[Entry]) -> Entry | None:
-    """The run whose examples attack `run` in the black box: the ERM run of the next seed, the first seed following the last;
-    None if there is none. So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section
-    3.5. It is not the ERM run of the same seed, which shares initial weights and data order: its examples fit both."""
-    erm = {other.seed: other for other in runs if other.alpha == 0 and other.settings == run.settings}
-    following = min(erm, key=lambda seed: (seed <= run.seed, seed), default=run.seed)
-    return None if following == run.seed else erm[following]
+    data = finished_record(folder)["data"]
+    # Unreadable examples may be among those drawn.
+    enough = values["examples"] >= min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
+    if kind == "card" or not enough:
+        return enough
+    weights = stamp(source)["weights_sha256"]
+    return {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights} >= set(CELLS)
 
 
 def black_boxes(folders: Sequence[Path]) -> dict[Path, list[Path]]:
-    """For each run the other runs that its adversarial examples attack; so examples are made once on each run."""
-    runs = [Entry.of(folder) for folder in folders]
+    """For each run the other runs that its adversarial examples attack (table 3); so examples are made once on each run.
+
+    A run is attacked by the ERM run of the next seed, the first seed following the last, with equal settings but for alpha.
+    So ERM and mixup of one seed meet the same examples, as ERM-2 and mixup meet ERM-1's in section 3.5. It is not the ERM
+    run of the same seed, which shares initial weights and data order: its examples fit both.
+    """
+    runs, erm = [], defaultdict[str, dict[int, Path]](dict)  # erm: by settings, then by seed
+    for folder in folders:
+        record = finished_record(folder)
+        values = {**identity(from_dict(record["config"])), "seed": None, "mixup.alpha": None}
+        settings = repr(sorted(values.items()))
+        runs.append((folder, record["label"], record["seed"], settings))
+        if record["alpha"] == 0:
+            erm[settings][record["seed"]] = folder
     victims: dict[Path, list[Path]] = {folder: [] for folder in folders}
-    for run in runs:
-        source = attacker(run, runs)
-        if source is None:
-            print(f"no black box for {run.label}: this sweep has no ERM run of another seed and its settings", flush=True)
+    for folder, label, seed, settings in runs:
+        following = min(erm[settings], key=lambda other: (other <= seed, other), default=seed)
+        if following == seed:
+            print(f"no black box for {label}: this sweep has no ERM run of another seed and its settings", flush=True)
         else:
-            victims[source.folder].append(run.folder)
+            victims[erm[settings][following]].append(folder)
     return victims
-
-
-def is_attacked(folder: Path, source: Path) -> bool:
-    """Whether the run's attacks.json has every cell of those made on the source, of both runs' present weights."""
-    values = read_measurement(folder, ATTACKS_FILE)
-    if values is None or values["examples"] < default_examples(folder):
-        return False
-    weights = stamp(source)["weights_sha256"]
-    measured = {(r["attack"], r["eps"]) for r in values["results"] if r["source_weights_sha256"] == weights}
-    return measured >= set(CELLS)

@@ -32,11 +32,12 @@ ConfigStore.instance().store(name="schema", node=TrainConfig)
 
 @dataclass(frozen=True)
 class Task:
-    """One run: its configuration, its label, its directory."""
+    """One run: its configuration, its label, its directory, and its place in a grid, such as `[3/12] `."""
 
     config: TrainConfig
     label: str
     folder: Path
+    place: str = ""
 
 
 def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
@@ -45,7 +46,8 @@ def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
     grid = parsed(sweeper_params(given))
     if not multirun:
         require_one_run(given, grid)
-    return [task_of(cell) for cell in expanded([*grid, *given])]
+    cells = expanded([*grid, *given])
+    return [task_of(cell, f"[{number}/{len(cells)}] " if multirun else "") for number, cell in enumerate(cells, 1)]
 
 
 def configuration(overrides: Sequence[str]) -> TrainConfig:
@@ -147,10 +149,10 @@ def composed_files(folder: Path, *overrides: str) -> DictConfig:
 # -- labels --------------------------------------------------------------------------------------------------------------
 
 
-def task_of(cell: Sequence[Override]) -> Task:
+def task_of(cell: Sequence[Override], place: str) -> Task:
     config = checked(cell)
     label = label_of(config, experiment_of(cell))
-    return Task(config, label, run_dir(config, label))
+    return Task(config, label, run_dir(config, label), place)
 
 
 def experiment_of(overrides: Sequence[Override]) -> str:

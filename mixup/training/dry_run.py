@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import yaml
 from torch import nn
-from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from mixup.data import DatasetInfo, Split, dataset_info, serve, split_of
@@ -39,6 +38,8 @@ def dry_run(config: TrainConfig) -> None:
     smaller = shrink_batch(config)
     timed = smaller.trainer.batch_size
     print(f"speed          timing steps of {timed} generated images ...", flush=True)
+    from torch.utils.benchmark import Timer  # a slow import, which logs a warning where CUDA has a compiler and no GPU
+
     step, device = training_step(smaller)
     step()  # the first call allocates memory
     timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())

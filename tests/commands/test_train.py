@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+import train as train_script
 from mixup.commands import evaluate as evaluate_command
-from mixup.commands import train as command_line
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def train(monkeypatch, capsys, tmp_path):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        status = command_line.main()
+        status = train_script.main()
         return status, *capsys.readouterr()
 
     return run

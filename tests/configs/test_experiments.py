@@ -6,17 +6,16 @@ import functools
 import re
 import shlex
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from mixup.ledger.paper import Row, mismatches, read_paper
-from mixup.run import compose
-from mixup.run.compose import CONFIGS, Task, configuration, planned
+from mixup.run.compose import CONFIGS, Task, configuration, expanded, parsed, planned, sweeper_params
 from mixup.run.config import plain
 
 # Runs at the paper's scale and at cpu scale, all seeds.
 RUNS = {
+    "figure5_gan": (40, 40),
     "alpha_sweep": (8 * 3, 5 * 3),
     "dirichlet": (3 * 3, 3 * 3),
     "figure1_toy": (2 * 3, 2 * 3),
@@ -54,8 +53,8 @@ def header(name: str, scale: str) -> str:
 @functools.cache
 def overrides_of(*arguments: str) -> list[list[str]]:
     """The overrides of every cell that `train.py -m ARGUMENTS` runs, without composing them."""
-    with mock.patch.object(compose, "checked", list):
-        return planned(arguments, multirun=True)  # type: ignore[return-value]
+    given = parsed(arguments)
+    return [[str(override.input_line) for override in cell] for cell in expanded([*parsed(sweeper_params(given)), *given])]
 
 
 def arguments_of(name: str, scale: str) -> list[str]:
@@ -64,21 +63,9 @@ def arguments_of(name: str, scale: str) -> list[str]:
 
 @functools.cache
 def tasks_of(name: str, scale: str) -> list[Task]:
-    """Every cell at the first seed, as `train.py -m` plans it; what cells have in common is composed once."""
+    """Every cell at the first seed, as `train.py -m` plans it."""
     sampled = [f"{key}={value}" for key, value in SAMPLED.get(name, {}).items()]
-    with mock.patch.object(compose, "compose", composed()):
-        return planned([*arguments_of(name, scale), *sampled, "seed=0"], multirun=True)
-
-
-def composed():
-    plain, known = compose.compose, {}
-
-    def cached(config_name, overrides):
-        if tuple(overrides) not in known:
-            known[tuple(overrides)] = plain(config_name, overrides)
-        return known[tuple(overrides)]
-
-    return cached
+    return planned([*arguments_of(name, scale), *sampled, "seed=0"], multirun=True)
 
 
 def test_every_experiment_is_known_here_and_has_a_small_form():
@@ -123,7 +110,10 @@ def test_erm_is_alpha_0_whatever_the_recipe_says_and_nothing_else_is(name, scale
     cells = [cell for cell in overrides_of(*arguments_of(name, scale)) if kept <= set(cell)]
     arms = []
     for cell, task in zip(cells, tasks_of(name, scale), strict=True):
-        erm = any(re.fullmatch(r"mixup=erm|mixup\.alpha=0|method=(erm|\[erm,.*)|mixup={alpha:0\b.*", part) for part in cell)
+        erm = any(
+            re.fullmatch(r"mixup=erm|mixup\.alpha=0|experiment/(table2|figure5)=(erm|\[erm,.*)|mixup={alpha:0\b.*", part)
+            for part in cell
+        )
         assert (task.config.mixup.alpha == 0) == erm, cell
         arms.append(erm)
     assert set(arms) == ({False} if name == "dirichlet" else {False, True})

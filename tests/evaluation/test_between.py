@@ -1,7 +1,8 @@
-"""Figure 2: gradients of a linear network in closed form, misses counted by hand, and what must not change."""
+"""Figures 1(b) and 2: decision surfaces, gradients of a linear network in closed form, and misses counted by hand."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mixup.evaluation.between import LAMS, between, draw_pairs, summary
+from mixup.errors import UserError
+from mixup.evaluation.between import LAMS, between, draw_pairs, measure_surface, summary
+from tests.evaluation.short_runs import opened, train
 
 N, C, D = 30, 4, 6
 
@@ -28,7 +31,7 @@ def examples() -> tuple[Tensor, Tensor]:
 
 
 def measured(model, inputs: Tensor, labels: Tensor, pairs: Tensor, lams=LAMS, batch_size=7) -> SimpleNamespace:
-    values = between(model, lambda index: inputs[index], labels, pairs, lams=lams, batch_size=batch_size)
+    values = between(model, lambda index: inputs[index], labels, pairs.split(batch_size), lams)
     return SimpleNamespace(**summary(*values, lams))
 
 
@@ -122,7 +125,7 @@ def test_batches_change_nothing_and_fetch_each_end_once(linear, examples, batch_
         fetched.append(index)
         return inputs[index]
 
-    _, norms = between(linear, inputs_at, labels, pairs, batch_size=batch_size)
+    _, norms = between(linear, inputs_at, labels, pairs.split(batch_size))
     assert norms.mean(1).tolist() == pytest.approx(measured(linear, inputs, labels, pairs).gradient_norm, rel=1e-5)
     assert len(torch.cat(fetched)) == 2 * len(pairs)
     assert max(map(len, fetched)) == min(batch_size, len(pairs))
@@ -178,3 +181,31 @@ def test_too_few_are_refused(linear, examples):
         draw_pairs(1, 10, np.random.default_rng(0))
     with pytest.raises(ValueError, match="standard error"):
         measured(linear, *examples, torch.tensor([[0, 1]]))
+
+
+# -- figure 1(b) ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_surface_is_a_probability_over_the_plane_around_the_points(tmp_path, copies):
+    folder = train(tmp_path, "data=rings", "model=mlp", "trainer.epochs=30", "mixup=erm")
+    measure_surface(opened(folder))
+    values = json.loads((folder / "surface.json").read_text())
+    probability, points = np.array(values["probability"]), np.array(values["points"])
+    assert probability.shape == (64, 64)
+    assert 0 <= probability.min() < 0.2 < 0.8 < probability.max() <= 1
+    middle = np.abs(values["x"]).argmin(), np.abs(values["y"]).argmin()
+    assert probability[middle[1], middle[0]] > 0.8, "class 1 is inside"
+    for axis, ticks in enumerate((values["x"], values["y"])):
+        assert ticks[0] < points[:, axis].min() < points[:, axis].max() < ticks[-1]
+    assert set(values["labels"]) == {0, 1}
+    with pytest.raises(UserError, match="two classes in the plane"):
+        measure_surface(opened(copies["table"]))
+
+
+def test_rows_of_a_surface_are_of_y(runs, tmp_path, monkeypatch):
+    folder = train(tmp_path, "data=rings", "model=mlp", "trainer.epochs=1")
+    net = opened(folder)
+    monkeypatch.setattr(type(net), "of_inputs", lambda self, inputs: torch.stack([0 * inputs[:, 0], inputs[:, 1]], 1))
+    probability = np.array(measure_surface(net)["probability"])
+    assert (np.diff(probability, axis=0) > 0).all()
+    assert np.allclose(np.diff(probability, axis=1), 0)

@@ -151,33 +151,33 @@ def test_bins_of_a_diagram_counted_by_hand():
     probabilities = torch.stack([prediction(confidence) for confidence, _ in cases])
     labels = torch.tensor([0 if right else 1 for _, right in cases])
     found = reliability(probabilities, labels, bins=4)
-    assert found.count == (1, 3, 0, 2), "edges belong to the bin below, but 0.3, 0.4 and 0.5 share the second"
-    assert found.confidence == pytest.approx((5, 40, np.nan, 97.5), nan_ok=True)
-    assert found.accuracy == pytest.approx((0, 200 / 3, np.nan, 50), nan_ok=True)
+    assert found["count"] == [1, 3, 0, 2], "edges belong to the bin below, but 0.3, 0.4 and 0.5 share the second"
+    assert found["confidence"] == pytest.approx((5, 40, np.nan, 97.5), nan_ok=True)
+    assert found["accuracy"] == pytest.approx((0, 200 / 3, np.nan, 50), nan_ok=True)
 
 
 def test_a_single_prediction_at_confidence_1_fills_the_last_bin():
     found = reliability(torch.tensor([[0.0, 1.0]]), torch.tensor([1]), bins=3)
-    assert found.count == (0, 0, 1)
-    assert (found.confidence[2], found.accuracy[2]) == (100, 100)
-    assert np.isnan(found.confidence[:2] + found.accuracy[:2]).all()
+    assert found["count"] == [0, 0, 1]
+    assert (found["confidence"][2], found["accuracy"][2]) == (100, 100)
+    assert np.isnan(found["confidence"][:2] + found["accuracy"][:2]).all()
     assert expected_calibration_error(torch.tensor([[0.0, 1.0]]), torch.tensor([0]), bins=3) == 100
 
 
 def test_two_classes_have_no_confidence_below_a_half():
     probabilities, labels = random_predictions(2)
     found = reliability(probabilities, labels, bins=10)
-    assert found.count[:5] == (0,) * 5
-    assert sum(found.count) == len(labels)
-    assert min(found.confidence[5:]) > 50
+    assert found["count"][:5] == [0] * 5
+    assert sum(found["count"]) == len(labels)
+    assert min(found["confidence"][5:]) > 50
 
 
 def test_all_in_one_bin_is_the_overall_gap():
     probabilities = torch.tensor([[0.7, 0.3], [0.34, 0.66], [0.69, 0.31]], dtype=torch.float64)
     found = reliability(probabilities, torch.tensor([0, 0, 0]), bins=5)
-    assert found.count == (0, 0, 0, 3, 0)
-    assert found.accuracy[3] == pytest.approx(200 / 3)
-    assert found.confidence[3] == pytest.approx(205 / 3)
+    assert found["count"] == [0, 0, 0, 3, 0]
+    assert found["accuracy"][3] == pytest.approx(200 / 3)
+    assert found["confidence"][3] == pytest.approx(205 / 3)
     assert expected_calibration_error(probabilities, torch.tensor([0, 0, 0]), bins=5) == pytest.approx(5 / 3)
 
 
@@ -186,12 +186,12 @@ def test_all_in_one_bin_is_the_overall_gap():
 def test_the_calibration_error_is_the_diagrams(classes, bins):
     probabilities, labels = random_predictions(classes)
     found = reliability(probabilities, labels, bins=bins)
-    count = np.array(found.count)
-    gap = np.abs(np.array(found.accuracy) - np.array(found.confidence))
+    count = np.array(found["count"])
+    gap = np.abs(np.array(found["accuracy"]) - np.array(found["confidence"]))
     error = expected_calibration_error(probabilities, labels, bins=bins)
     assert error == pytest.approx(np.nansum(count * gap) / len(labels), rel=1e-12)
     right = probabilities.argmax(1) == labels
-    assert np.nansum(count * np.array(found.accuracy)) / len(labels) == pytest.approx(100 * float(right.double().mean()))
+    assert np.nansum(count * np.array(found["accuracy"])) / len(labels) == pytest.approx(100 * float(right.double().mean()))
 
 
 # -- temperature ---------------------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mixup.errors import UserError
 from mixup.evaluation.finished_run import balanced_rows
 from mixup.evaluation.printed import report
 from mixup.evaluation.settings import EvalConfig
 from mixup.run import records
+from tests.evaluation.short_runs import opened
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,15 @@ def test_a_gan_has_no_report_card(tmp_path):
     with pytest.raises(UserError, match=f"^run={tmp_path} is a GAN, and only classifiers") as error:
         report(EvalConfig(run=str(tmp_path)))
     assert "train.py -m experiment=figure5_gan" in str(error.value)
+
+
+def test_normalisation_is_part_of_the_attacked_network(runs):
+    run = opened(runs["erm"])
+    pixels = torch.randint(256, (5, *run.data.info.input_shape), generator=torch.Generator().manual_seed(0)).float()
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (run.data.info.mean, run.data.info.std))
+    inputs = (pixels / 255 - mean) / std
+    torch.testing.assert_close(run.of_pixels(pixels), run.of_inputs(inputs))
+    torch.testing.assert_close(run.pixels(inputs), pixels, atol=1e-3, rtol=0)
 
 
 def test_examples_are_balanced_as_far_as_there_are_any():

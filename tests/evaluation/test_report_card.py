@@ -14,12 +14,12 @@ from mixup.commands.evaluate import draw_measurements, evaluate
 from mixup.errors import UserError
 from mixup.evaluation import report_card as card_module
 from mixup.evaluation.calibration import brier_scores, expected_calibration_error
-from mixup.evaluation.compare import binned_bootstrap
 from mixup.evaluation.corruptions import CORRUPTIONS
 from mixup.evaluation.printed import report
 from mixup.evaluation.report_card import (
     Card,
     Measure,
+    binned_bootstrap,
     calibration,
     differences,
     make_card,
@@ -139,7 +139,7 @@ def test_runs_on_other_test_sets_are_not_compared(runs):
 
 
 def of(net, **measures: Measure) -> Card:
-    return Card(net, measures, None, 0, 0, 0)
+    return Card(net, measures, {})
 
 
 def test_the_interval_of_a_made_difference(runs):

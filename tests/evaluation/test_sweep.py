@@ -8,33 +8,40 @@ from pathlib import Path
 
 import pytest
 
-from mixup.commands import train as command_line
+import train as train_script
 from mixup.evaluation import sweep as evaluation
 from mixup.evaluation.between import measure_between
 from mixup.evaluation.measurements import read_measurement
-from mixup.evaluation.sweep import Entry, attacker, evaluate_sweep
+from mixup.evaluation.sweep import black_boxes, evaluate_sweep
 from mixup.run import records
+from mixup.run.compose import configuration
+from mixup.run.config import plain
 from tests.evaluation.short_runs import opened, retrain
 
 
-def entries(*runs: tuple[float, int, str]) -> list[Entry]:
-    return [Entry(Path(f"{alpha}-{seed}-{rest}"), "", seed, alpha, rest) for alpha, seed, rest in runs]
+def finished(folder: Path, alpha: float, seed: int, *settings: str) -> Path:
+    """A run of the sweep as far as its record goes."""
+    config = configuration([f"mixup.alpha={alpha}", f"seed={seed}", *settings])
+    run = folder / f"{alpha:g}-{seed}-{','.join(settings)}"
+    records.write_record(run, {"config": plain(config), "label": run.name, "seed": seed, "alpha": alpha})
+    return run
 
 
-def test_erm_and_mixup_of_a_seed_meet_the_examples_of_the_next_erm_run():
-    sweep = entries(*((alpha, seed, rest) for rest in ("a", "b") for alpha in (0, 1) for seed in (3, 0, 7)))
-    found = {(run.alpha, run.seed, run.settings): attacker(run, sweep) for run in sweep}
-    for rest in ("a", "b"):
-        assert [found[0, seed, rest].seed for seed in (0, 3, 7)] == [3, 7, 0]
-        assert [found[1, seed, rest].seed for seed in (0, 3, 7)] == [3, 7, 0]
-    assert all(source.alpha == 0 and source.settings == rest for (_, _, rest), source in found.items())
+def test_erm_and_mixup_of_a_seed_meet_the_examples_of_the_next_erm_run(tmp_path):
+    kinds = ((), ("optim.lr=0.2",))
+    runs = {(a, seed, kind): finished(tmp_path, a, seed, *kind) for kind in kinds for a in (0, 1) for seed in (3, 0, 7)}
+    victims = black_boxes(list(runs.values()))
+    for kind in kinds:
+        for seed, following in ((0, 3), (3, 7), (7, 0)):
+            assert victims[runs[0, following, kind]] == [runs[0, seed, kind], runs[1, seed, kind]]
+            assert victims[runs[1, seed, kind]] == []
 
 
-def test_there_is_no_black_box_without_another_erm_run():
-    single = entries((0, 0, "a"), (1, 0, "a"), (1, 1, "a"))
-    assert attacker(single[0], single) is None
-    assert attacker(single[1], single) is None, "of its own seed is no other network"
-    assert attacker(single[2], single) == single[0]
+def test_there_is_no_black_box_without_another_erm_run(tmp_path, capsys):
+    erm, same_seed, other_seed = (finished(tmp_path, alpha, seed) for alpha, seed in ((0, 0), (1, 0), (1, 1)))
+    assert black_boxes([erm, same_seed, other_seed]) == {erm: [other_seed], same_seed: [], other_seed: []}
+    messages = capsys.readouterr().out.splitlines()
+    assert [message.partition(":")[0] for message in messages] == ["no black box for 0-0-", "no black box for 1-0-"]
 
 
 @pytest.fixture
@@ -112,22 +119,22 @@ def test_a_sweep_of_train_ends_with_its_measurements(tmp_path, monkeypatch, caps
     arguments = ["train.py", "-m", "tracking.wandb=disabled", *small, "evaluate=between"]
     for expected in (0, 2):
         monkeypatch.setattr(sys, "argv", list(arguments))
-        assert command_line.main() == 0
+        assert train_script.main() == 0
         assert capsys.readouterr().out.count("measured before") == expected
     assert len(list(tmp_path.glob("runs/*/*/between.json"))) == 2
     assert len(list(tmp_path.glob("runs/*/*/between.png"))) == 2
     monkeypatch.setattr(sys, "argv", [*arguments[:-1], "evaluate=surface"])
-    assert command_line.main() == 1
+    assert train_script.main() == 1
 
 
 def test_other_ranks_leave_the_measuring_to_the_first(monkeypatch, tmp_path):
     measured = []
-    monkeypatch.setattr(command_line, "measure", lambda tasks: measured.append(tasks) or 0)
-    monkeypatch.setattr(command_line, "perform", lambda task, **place: 0)
-    monkeypatch.setattr(command_line, "summarise", lambda tasks: 0)
+    monkeypatch.setattr("mixup.commands.train.measure", lambda tasks: measured.append(tasks) or 0)
+    monkeypatch.setattr("mixup.commands.train.summarise", lambda tasks: 0)
+    monkeypatch.setattr(train_script, "perform", lambda task, train: 0)
     monkeypatch.chdir(tmp_path)
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=0,1"])
-        assert command_line.main() == 0
+        assert train_script.main() == 0
     assert len(measured) == 1

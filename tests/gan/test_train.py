@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mixup.commands import train as command_line
+import train as train_script
 from mixup.errors import UserError
 from mixup.figures import write_figures
 from mixup.gan import state as gan_state
@@ -182,7 +182,7 @@ def train(monkeypatch, capsys, tmp_path):
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        status = command_line.main()
+        status = train_script.main()
         return status, *capsys.readouterr()
 
     return run

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_run, make_game, make_run
 
-from mixup.commands import train as command_line
+import train as train_script
 from mixup.commands.redo import recipes
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
@@ -121,7 +121,7 @@ def test_a_sweep_of_an_experiment_ends_with_it(tmp_path, monkeypatch, capsys):
     digits = ("data=digits", "model=lenet", "recipe=digits", "tracking.wandb=disabled")
     words = ["-m", "experiment=dirichlet", "scale=cpu", *digits, *small, "mixup.ways=2,3", "seed=0,1"]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
-    status = command_line.main()
+    status = train_script.main()
     told = capsys.readouterr()
     assert status == 0, told.err
     assert len(re.findall(r"\(n=2\)", told.out)) >= 2

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mixup.evaluation.compare import Difference, paired_bootstrap
+from mixup.evaluation.report_card import Difference, paired_bootstrap
 
 
 def errors(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
