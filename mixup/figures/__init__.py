@@ -41,7 +41,8 @@ def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], 
         "attacks": lambda sheet: [attacks(sheet, paper_of(sheet, paper))],
         "card": lambda sheet: [calibration(sheet)],
     }
-    pictures = [one for name, draw in measured.items() for sheet in sheets(evidence, paper, name) for one in draw(sheet)]
+    drawn = [(draw, sheet) for name, draw in measured.items() for sheet in sheets(evidence, paper, name)]
+    pictures = [picture for draw, sheet in drawn for picture in draw(sheet)]
     return sorted(pictures, key=lambda picture: picture.name)
 
 

@@ -117,7 +117,7 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
         draw_bars(places[0], sheet, cells, paper)
 
     title = "Test error with corrupted training labels"
-    options = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}}
+    options: dict[str, Any] = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}}
     return [sheet.rows_picture("bars", title, note, sheet.panels.items(), 1, draw_row, **options)]
 
 

@@ -208,7 +208,7 @@ def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:
     shading = axes.contourf(surface["x"], surface["y"], surface["probability"], levels=edges, colors=shades)
     points, labels = np.array(surface["points"]), np.array(surface["labels"])
     for label, colour in ((0, OUTER), (1, INNER)):
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
         axes.plot(*points[labels == label].T, "o", color=colour, markersize=3.6, **edge)
     axes.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     axes.grid(False)

@@ -28,11 +28,12 @@ def table_rows(items: Iterable[Any], columns: Callable[[Any], str], grouped: int
     below itself."""
     rows: list[list[Field]] = []
     for item in items:
-        lines = [(line[0] == "-", *line[1:].partition(":")[::2]) for line in columns(item).strip().splitlines()]
-        texts = [text.strip() for _, _, text in lines]
+        lines = [(line[0] == "-", line[1:].partition(":")) for line in columns(item).strip().splitlines()]
+        texts = [text.strip() for _, (_, _, text) in lines]
         above = [field.text for field in rows[-1]] if rows else []
         same = [place < grouped and above[: place + 1] == texts[: place + 1] for place in range(len(texts))]
-        rows.append([Field(line[1].strip(), text, line[0], again) for line, text, again in zip(lines, texts, same)])
+        columns_of_item = zip(lines, texts, same)
+        rows.append([Field(title.strip(), text, left, again) for (left, (title, _, _)), text, again in columns_of_item])
     return rows
 
 
