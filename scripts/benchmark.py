@@ -33,7 +33,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from mixup.data import Dataset, DatasetInfo, Examples, StreamedImages, dataset_info, serve, split_of
-from mixup.data.sources.encoded import Files
+from mixup.data.sources.storage import Files
 from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig

@@ -24,30 +24,12 @@ PAGES = {str(file.relative_to(ROOT)): file.read_text() for file in [ROOT / "READ
 README = PAGES["README.md"]
 TEXT = "\n".join(PAGES.values())
 
-# What other branches are building, by the words that a command or a path has of it. To be removed at the merge.
-PENDING = {
-    "scripts/ledger.py": "scripts/ledger.py replaces six scripts",
-    "experiment=figure5_gan": "the GAN becomes an experiment of train.py",
-    "model=gan": "the GAN becomes an experiment of train.py",
-    "mixup/training/step.py": "the training step gets a file of its own",
-    "mixup/ledger/metrics.py": "the metrics get a file of their own",
-}
-
 
 def commands_of(text: str) -> set[str]:
     """Lines of indented blocks, and code spans, which may be broken over two lines."""
     blocks = re.findall(r"^ {4}((?:python|torchrun|make)(?: .*)?)$", text, re.M)
     spans = re.findall(r"`((?:python|torchrun|make) [^`]+)`", text)
     return {" ".join(command.split("  #")[0].split()) for command in [*blocks, *spans]}
-
-
-def marked(values: set[str]) -> list[object]:
-    """As parameters; those that wait for another branch are expected to fail."""
-    reasons = {value: [reason for words, reason in PENDING.items() if words in value] for value in values}
-    return [
-        pytest.param(value, marks=pytest.mark.xfail(reason=reasons[value][0], strict=True)) if reasons[value] else value
-        for value in sorted(values)
-    ]
 
 
 KNOWN = {name: info for name, info in DATASETS.items() if name not in ("ring", "grid")}  # these are drawn without an end
@@ -61,7 +43,7 @@ KINDS = {
 
 
 def of_kind(kind: str) -> list[object]:
-    return marked({command for command in COMMANDS if re.match(KINDS[kind], command)})
+    return sorted({command for command in COMMANDS if re.match(KINDS[kind], command)})
 
 
 def test_every_command_is_of_a_kind_that_is_checked():
@@ -137,7 +119,7 @@ def paths_of(page: str) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in linked} | set(named)
 
 
-@pytest.mark.parametrize("path", marked(set().union(*map(paths_of, PAGES))))
+@pytest.mark.parametrize("path", sorted(set().union(*map(paths_of, PAGES))))
 def test_linked_and_named_paths_exist(path):
     assert (ROOT / path).exists()
 
@@ -182,7 +164,6 @@ def test_the_layout_is_the_package():
     assert found == {f"mixup/{path.name}" for path in files}
 
 
-@pytest.mark.xfail(reason=PENDING["scripts/ledger.py"], strict=True)
 def test_the_layout_names_every_script():
     assert sorted(layout()["scripts/"]) == sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
 

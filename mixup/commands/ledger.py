@@ -7,21 +7,21 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.commands.differences import differences
 from mixup.commands.messages import explain
-from mixup.commands.redo import Command, commands, commands_of_row, full_name, recipes
+from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
 from mixup.ledger.collect import collect, runs_below
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.inference import seeds_needed
-from mixup.ledger.paper import read_paper
+from mixup.ledger.paper import Experiment, read_paper
 from mixup.ledger.seeds_needed import plans
 from mixup.ledger.verdicts import judge
 
@@ -30,7 +30,6 @@ RESULTS = ROOT / "results"
 PAPER = RESULTS / "paper.yaml"
 
 Options = argparse.Namespace
-Verb = Callable[[Options], int]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,40 +48,38 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ledger.py", description="Evidence of finished runs, and what is made from it.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    def add(verb: Verb, name: str) -> argparse.ArgumentParser:
-        first = (verb.__doc__ or "").partition("\n")[0]
-        added = verbs.add_parser(name, help=first, description=verb.__doc__)
+    def add(verb: Callable[[Options], int], name: str) -> Callable[..., argparse.Action]:
+        added = verbs.add_parser(name, help=(verb.__doc__ or "").partition("\n")[0], description=verb.__doc__)
         added.set_defaults(verb=verb)
-        return added
+        return added.add_argument
 
-    dirty = "accept runs of a tree with uncommitted changes"
+    dirty: dict[str, Any] = {"action": "store_true", "help": "accept runs of a tree with uncommitted changes"}
+    runs: dict[str, Any] = {"type": Path, "default": RESULTS / "runs", "help": "the evidence (default results/runs)"}
     new = add(collect_runs, "collect")
-    new.add_argument(
-        "paths", nargs="+", type=Path, metavar="RUN", help="a run's directory, or one of many: runs/<experiment>"
-    )
-    new.add_argument("--out", type=Path, default=RESULTS / "runs", help="default results/runs")
-    new.add_argument("--replace", action="store_true", help="overwrite evidence of the same run that differs")
-    new.add_argument("--allow-dirty", action="store_true", help=dirty)
-    for verb, name in ((tables, "tables"), (figures, "figures"), (report, "report")):
-        new = add(verb, name)
-        new.add_argument("--runs", type=Path, help="the evidence (default results/runs, or runs below --out)")
-        new.add_argument("--out", type=Path, default=RESULTS, help="the folder of the results (default results)")
-        new.add_argument("--allow-dirty", action="store_true", help=dirty)
+    new("paths", nargs="+", type=Path, metavar="RUN", help="a run's directory, or one of many: runs/<experiment>")
+    new("--out", type=Path, default=RESULTS / "runs", help="default results/runs")
+    new("--replace", action="store_true", help="overwrite evidence of the same run that differs")
+    new("--allow-dirty", **dirty)
+    for verb in (tables, figures, report):
+        new = add(verb, verb.__name__)
+        new("--runs", type=Path, help="the evidence (default results/runs, or runs below --out)")
+        new("--out", type=Path, default=RESULTS, help="the folder of the results (default results)")
+        new("--allow-dirty", **dirty)
         if verb is tables:
-            new.add_argument("--check", action="store_true", help="write nothing; status 1 and the files that would change")
+            new("--check", action="store_true", help="write nothing; status 1 and the files that would change")
     new = add(reproduce, "reproduce")
-    new.add_argument("experiment", help="of results/paper.yaml or configs/experiment; a beginning is enough")
-    new.add_argument("--row", metavar="ID", help="the commands of one row")
-    new.add_argument("--all", action="store_true", help="the commands of the whole experiment")
-    new.add_argument("--scale", default="paper", choices=["paper", "cpu"], help="paper (default), or cpu for two cores")
-    new.add_argument("--run", action="store_true", help="run the commands: of the row, or of all")
-    new.add_argument("--runs", type=Path, default=RESULTS / "runs", help="the evidence (default results/runs)")
+    new("experiment", help="of results/paper.yaml or configs/experiment; a beginning is enough")
+    new("--row", metavar="ID", help="the commands of one row")
+    new("--all", action="store_true", help="the commands of the whole experiment")
+    new("--scale", default="paper", choices=["paper", "cpu"], help="paper (default), or cpu for two cores")
+    new("--run", action="store_true", help="run the commands: of the row, or of all")
+    new("--runs", **runs)
     new = add(seeds, "seeds")
-    new.add_argument("experiment", nargs="?", help="of results/paper.yaml: its evidence gives the spread")
-    new.add_argument("--std", type=float, help="standard deviation of paired differences, percentage points")
-    new.add_argument("--difference", type=float, help="the difference to show, percentage points")
-    new.add_argument("--power", type=float, default=0.8, help="the chance of showing it (default 0.8)")
-    new.add_argument("--runs", type=Path, default=RESULTS / "runs", help="the evidence (default results/runs)")
+    new("experiment", nargs="?", help="of results/paper.yaml: its evidence gives the spread")
+    new("--std", type=float, help="standard deviation of paired differences, percentage points")
+    new("--difference", type=float, help="the difference to show, percentage points")
+    new("--power", type=float, default=0.8, help="the chance of showing it (default 0.8)")
+    new("--runs", **runs)
     return parser
 
 
@@ -103,31 +100,30 @@ def collect_runs(options: Options) -> int:
     return int(counts["refused"] > 0)
 
 
-def places(options: Options) -> dict[str, Path]:
-    return {"runs": options.runs or options.out / "runs", "results": options.out}
-
-
 def tables(options: Options) -> int:
     """Writes results/*.md and the README's table from the evidence. The same evidence gives the same bytes."""
-    from mixup.pages.build import write_tables  # type: ignore[import-not-found,unused-ignore]
+    from mixup.pages.build import write_tables
 
-    recipe = recipes(read_paper(PAPER))
-    return write_tables(**places(options), check=options.check, allow_dirty=options.allow_dirty, recipes=recipe)
+    return write_tables(**places(options), check=options.check, recipes=recipes(read_paper(PAPER)))
 
 
 def figures(options: Options) -> int:
     """Draws results/figures/*.svg from the evidence, and names what is missing with its command."""
-    from mixup.figures import write_figures  # type: ignore[attr-defined,unused-ignore]
+    from mixup.figures import write_figures
 
-    return write_figures(**places(options), allow_dirty=options.allow_dirty)
+    return write_figures(**places(options))
 
 
 def report(options: Options) -> int:
     """Writes results/report.html: tables, figures and every run on one page that needs no network."""
-    from mixup.pages.build import write_report  # type: ignore[import-not-found,unused-ignore]
+    from mixup.pages.build import write_report
 
-    recipe = recipes(read_paper(PAPER))
-    return write_report(**places(options), allow_dirty=options.allow_dirty, recipes=recipe, differences=differences)
+    return write_report(**places(options), recipes=recipes(read_paper(PAPER)), differences=differences)
+
+
+def places(options: Options) -> dict[str, Any]:
+    """What tables, figures and report are made from, and where to."""
+    return {"runs": options.runs or options.out / "runs", "results": options.out, "allow_dirty": options.allow_dirty}
 
 
 def reproduce(options: Options) -> int:
@@ -138,21 +134,20 @@ def reproduce(options: Options) -> int:
     paper = read_paper(PAPER)
     name = full_name(options.experiment, paper)
     if not (options.row or options.all or options.run):
-        list_rows(name, options.runs)
-        return 0
+        if name in paper and paper[name].rows:
+            return list_rows(name, paper, options.runs)
+        print(f"{name} prints no numbers; its commands, for all of it:")
     steps = commands_of_row(paper[name], options.row, options.scale) if options.row else commands(name, options.scale)
-    return run(steps) if options.run else show(steps)
+    if options.run:
+        return run(steps)
+    print("\n".join(shlex.join(step) for step in steps))
+    return 0
 
 
-def list_rows(name: str, folder: Path) -> None:
-    """A line for each number; the commands for an experiment without numbers."""
+def list_rows(name: str, paper: Mapping[str, Experiment], folder: Path) -> int:
+    """A line for each number."""
     from mixup.pages.texts import printed, spread
 
-    paper = read_paper(PAPER)
-    if name not in paper or not paper[name].rows:
-        print(f"{name} prints no numbers; its commands, for all of it:")
-        show(commands(name, "paper"))
-        return
     ledger = judge(paper[name], runs_of(name, read_evidence(folder)), recipes(paper))
     width = max(len(row.id) for row in paper[name].rows)
     for entry in ledger.numbers:
@@ -160,10 +155,6 @@ def list_rows(name: str, folder: Path) -> None:
         id = entry.row.id if entry.row else ""
         print(f"{id:<{width}}  {entry.measure.title}: {number}; ours {ours}, {entry.verdict}")
     print(f"\nthe commands: python scripts/ledger.py reproduce {name} --row ID, or --all")
-
-
-def show(steps: Sequence[Command]) -> int:
-    print("\n".join(shlex.join(step) for step in steps))
     return 0
 
 
@@ -184,33 +175,16 @@ def seeds(options: Options) -> int:
 
     A seed is a pair of runs, and the spread that of paired differences. The difference is the paper's where it has one."""
     level = f"with {100 * options.power:g} % power, by the 95 % interval of the paired difference"
-    try:
-        lines = seeds_of_evidence(options) if options.experiment else [seeds_of_spread(options)]
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    print(f"{lines[0]}, {level}" if not options.experiment else "\n".join([*lines, f"({level})"]))
-    return 0
-
-
-def seeds_of_spread(options: Options) -> str:
-    if options.std is None or options.difference is None:
-        raise UserError("name an experiment, or give both --std and --difference")
-    return f"{seeds_needed(options.std, options.difference, options.power)} seeds"
-
-
-def seeds_of_evidence(options: Options) -> list[str]:
-    """A line for each pair of cells."""
-    paper, name = read_paper(PAPER), options.experiment
+    name, paper = options.experiment, read_paper(PAPER)
+    if name is None:
+        if options.std is None or options.difference is None:
+            raise UserError("name an experiment, or give both --std and --difference")
+        print(f"{seeds_needed(options.std, options.difference, options.power)} seeds, {level}")
+        return 0
     if name not in paper:
         raise UserError(f"{name}: results/paper.yaml has {', '.join(paper)}")
     pairs = plans(judge(paper[name], runs_of(name, read_evidence(options.runs)), recipes(paper)))
     if not pairs:
         raise UserError(f"{name}: no two cells with two seeds in common in {options.runs}; give --std, --difference")
-    lines = []
-    for plan in pairs:
-        difference, count = options.difference or plan.difference, plan.seeds(options.difference, options.power)
-        answer = (
-            f"{count} seeds tell {abs(difference):.2f}" if difference else "the paper has no difference: give --difference"
-        )
-        lines.append(f"{plan.what}: seen {plan.seen:+.2f}, std {plan.std:.2f} over {plan.pairs} pairs; {answer}")
-    return lines
+    print("\n".join([*(plan.answer(options.difference, options.power) for plan in pairs), f"({level})"]))
+    return 0

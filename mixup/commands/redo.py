@@ -1,22 +1,24 @@
-"""Which commands redo a number: from a row of the paper to the cell of this project's grid that stands for it."""
+"""Which commands redo a number: from a row of the paper to the cell of this project's grid that stands for it; and how a run
+differs from that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
+from mixup.ledger.cells import NOT_COUNTED
 from mixup.ledger.comparable import Recipes, corresponding
+from mixup.ledger.evidence import Evidence
 from mixup.ledger.names import experiments
-from mixup.ledger.paper import Experiment, Row
-from mixup.run.compose import CONFIGS, configuration
-from mixup.run.config import TrainConfig, from_omegaconf, leaves
+from mixup.ledger.paper import Experiment, mismatches
+from mixup.run.compose import configuration, expanded, parsed, sweeper_params
+from mixup.run.config import TrainConfig, leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
 SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}
@@ -42,16 +44,11 @@ class GridCell:
 def grid(experiment: str, scale: str) -> tuple[GridCell, ...]:
     """Every cell of an experiment's sweep, composed and checked."""
     choice = chosen(experiment, scale)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        params = dict((compose("train", choice, return_hydra_config=True).hydra.sweeper.params or {}).items())
-        seeds = str(params.pop("seed", "0"))
-        sweeps = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in params.items()])
-        values = [
-            list(sweep.sweep_string_iterator()) if sweep.is_sweep_override() else [sweep.get_value_element_as_str()]
-            for sweep in sweeps
-        ]
-        cells = [tuple(f"{key}={value}" for key, value in zip(params, cell)) for cell in product(*values)]
-        return tuple(GridCell(experiment, cell, seeds, from_omegaconf(compose("train", [*cell, *choice]))) for cell in cells)
+    params = dict(line.split("=", 1) for line in sweeper_params(parsed(choice)))
+    seeds = params.pop("seed", "0")
+    cells = expanded(parsed([f"{key}={value}" for key, value in params.items()]))
+    words = [tuple(str(override.input_line) for override in cell) for cell in cells]
+    return tuple(GridCell(experiment, cell, seeds, configuration([*cell, *choice])) for cell in words)
 
 
 def chosen(experiment: str, scale: str) -> list[str]:
@@ -64,16 +61,15 @@ def cells_by_row(paper: Experiment, scale: str) -> dict[str, GridCell]:
     for sweep in SWEEPS.get(paper.name, (paper.name,)):
         cells = {str(number): cell for number, cell in enumerate(grid(sweep, scale))}
         if scale == "paper":
-            rows = {row.id: next((cell for cell in cells.values() if fits(cell, row)), None) for row in paper.rows}
+            rows = {
+                row.id: next((cell for cell in cells.values() if not mismatches(cell.settings, row.settings)), None)
+                for row in paper.rows
+            }
             cells_of |= {id: cell for id, cell in rows.items() if cell is not None}
         else:
             nearest = corresponding({name: cell.settings for name, cell in cells.items()}, paper.rows)
             cells_of |= {row.id: cells[name] for name, (row, _) in nearest.items() if row.id not in cells_of}
     return cells_of
-
-
-def fits(cell: GridCell, row: Row) -> bool:
-    return all(cell.settings[key] == value for key, value in row.settings.items())
 
 
 def recipes(paper: Mapping[str, Experiment]) -> Recipes:
@@ -129,3 +125,56 @@ def commands(name: str, scale: str) -> list[Command]:
 def commands_after(*folders: str) -> list[Command]:
     script, below = ["python", "scripts/ledger.py"], [f"runs/{folder}" for folder in dict.fromkeys(folders)]
     return [[*script, "collect", *below], [*script, "tables"]]
+
+
+# -- differences from the recipe, for the report ---------------------------------------------------------------------------
+
+COUNTED = ("data", "model", "recipe")  # swept groups whose settings count as differences
+SET_BY = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # by swept groups
+
+Recipe = tuple[Mapping[str, Any], Collection[str]]
+"""Settings by dotted key, and the keys or sections that its experiment varies."""
+
+
+def differences(run: Evidence) -> list[tuple[str, str, str]] | None:
+    """Setting, value of the run, value of the recipe: for the nearest recipe of the run's experiment at the paper's scale.
+    What the experiment varies does not count, except data and net. None where there is no recipe."""
+    recipes = grid_recipes(experiment_of(run)) or plain_recipes(run.settings["data.name"], run.settings["model.name"])
+    return min((differing(run.settings, *recipe) for recipe in recipes), key=len, default=None)
+
+
+def differing(ours: Mapping[str, Any], recipe: Mapping[str, Any], varied: Collection[str]) -> list[tuple[str, str, str]]:
+    pairs = {
+        key: ["-" if value is None else str(value) for value in (ours[key], recipe.get(key))]
+        for key in ours
+        if key not in NOT_COUNTED and not {key, key.partition(".")[0]} & {*varied} and ours[key] != recipe.get(key)
+    }
+    return [(key, here, there) for key, (here, there) in pairs.items()]
+
+
+def experiment_of(run: Evidence) -> str:
+    """The file in configs/experiment that the run's command names; table 1 has two."""
+    words = [word.partition("=") for word in run.record["environment"]["command"]]
+    named = [name for key, _, name in words if key == "experiment" and name in experiments()]
+    return named[-1] if named else run.file.parent.name.removesuffix(f"-{run.settings['scale']}")
+
+
+@cache
+def grid_recipes(experiment: str) -> list[Recipe]:
+    """One for each choice of data, net and recipe in the experiment's grid; none where there is no such experiment."""
+    recipes: dict[tuple[str, ...], Recipe] = {}
+    for cell in grid(experiment, "paper") if experiment in experiments() else ():
+        groups = {override: override.partition("=")[0] for override in cell.overrides}
+        varied = [group for group in groups.values() if group not in COUNTED]
+        choice = tuple(override for override, group in groups.items() if group in COUNTED)
+        recipes.setdefault(choice, (cell.settings, [*varied, *(key for group in varied for key in SET_BY.get(group, ()))]))
+    return list(recipes.values())
+
+
+@cache
+def plain_recipes(data: str, model: str) -> list[Recipe]:
+    """For a run outside experiments: how its net is trained on its data, where the configuration still has both."""
+    try:
+        return [(dict(leaves(configuration([f"data={data}", f"model={model}"]))), ())]
+    except (UserError, HydraException, OmegaConfBaseException):
+        return []

@@ -37,14 +37,10 @@ def random_resized_crop(seeds: np.ndarray, heights: np.ndarray, widths: np.ndarr
     tops = (top[first] * (heights - height + 1)).astype(np.int64)
     lefts = (left[first] * (widths - width + 1)).astype(np.int64)
     box = np.stack([tops, lefts, height, width], axis=1)
-    return np.where(fits.any(1)[:, None], box, central_box(heights, widths))
-
-
-def central_box(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """The largest central box of an allowed ratio. (N, 4)."""
     height = np.minimum(heights, np.rint(widths / RATIO[0])).astype(np.int64)
     width = np.minimum(widths, np.rint(heights * RATIO[1])).astype(np.int64)
-    return np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
+    central_box = np.stack([(heights - height) // 2, (widths - width) // 2, height, width], axis=1)
+    return np.where(fits.any(1)[:, None], box, central_box)
 
 
 def uniforms(seeds: np.ndarray, count: int) -> np.ndarray:
@@ -64,27 +60,23 @@ def cut(image: Image.Image, box: np.ndarray, size: tuple[int, int]) -> Tensor:
     top, left, height, width = map(int, box)
     if (left, top, width, height) != (0, 0, *image.size):
         image = image.crop((left, top, left + width, top + height))
-    return resized(pixels(image), size)
+    return resized(image, size)
 
 
 def centre(image: Image.Image, resize: int, size: tuple[int, int]) -> Tensor:
     """The view at test time: the shorter side resized to `resize`, then the centre of (height, width). (3, H, W) uint8."""
     short = min(image.size)
-    view = resized(pixels(image), (image.height * resize // short, image.width * resize // short))
+    view = resized(image, (image.height * resize // short, image.width * resize // short))
     top, left = (round((length - crop) / 2) for length, crop in zip(view.shape[1:], size))
     return view[:, top : top + size[0], left : left + size[1]]
 
 
-def pixels(image: Image.Image) -> Tensor:
-    """(3, H, W) uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """In integer arithmetic, three times as fast as PIL and within one level of it."""
-    if image.shape[1:] == size:
-        return image
-    return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+def resized(image: Image.Image, size: tuple[int, int]) -> Tensor:
+    """(3, H, W) uint8. In integer arithmetic, three times as fast as PIL and within one level of it."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    if pixels.shape[1:] == size:
+        return pixels
+    return F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
 
 
 def cut_resident(images: Tensor, index: Tensor, boxes: Tensor, flip: Tensor) -> Tensor:

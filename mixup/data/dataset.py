@@ -1,15 +1,18 @@
-"""A dataset as the run holds it: splits of inputs and labels, where they came from, and what identifies them."""
+"""A dataset as the run holds it: splits of inputs and labels, where they came from, what identifies them, and which examples
+and labels are trained on: subsets, held-out splits, and the corruption of section 3.4."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mixup.data.datasets import DatasetInfo
-from mixup.data.sources.encoded import Files
+from mixup.data.sources.storage import Files
+from mixup.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,11 @@ class Split:
         return Split(self.inputs[rows], self.labels[rows], self.corrupted[rows], identity)
 
 
-def split_of(inputs: Tensor | Files | np.ndarray, labels: np.ndarray, identity: Tensor | None = None) -> Split:
+def split_of(inputs: Tensor | Files | np.ndarray, labels: np.ndarray) -> Split:
     """A split with the labels that the dataset came with."""
     if isinstance(inputs, np.ndarray):
         inputs = torch.from_numpy(inputs)
-    return Split(inputs, torch.from_numpy(labels), torch.zeros(len(labels), dtype=torch.bool), identity)
+    return Split(inputs, torch.from_numpy(labels), torch.zeros(len(labels), dtype=torch.bool))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,10 @@ class Dataset:
         """Those that there are, by name: train, validation, test."""
         return {part: split for part in ("train", "validation", "test") if (split := getattr(self, part)) is not None}
 
+    def with_splits(self, splits: Mapping[str, Any]) -> "Dataset":
+        """The dataset with other splits, by name, and everything else unchanged."""
+        return replace(self, **splits)
+
     def fingerprint(self) -> str:
         """A SHA-256 over the labels, and the inputs or their identities, of all splits."""
         digest = hashlib.sha256()
@@ -81,7 +88,52 @@ class Dataset:
         return digest.hexdigest()
 
 
-def identities(contents: list[bytes]) -> Tensor:
+def identities(contents: Iterable[bytes]) -> Tensor:
     """(N, 8) uint8, the first eight bytes of the SHA-256 of each."""
     digests = b"".join(hashlib.sha256(content).digest()[:8] for content in contents)
     return torch.frombuffer(bytearray(digests), dtype=torch.uint8).reshape(-1, 8)
+
+
+def hold_out(data: Dataset, share: float, rng: np.random.Generator) -> Dataset:
+    """A share of the training set, class-balanced, as the validation set. UserError if there is one already."""
+    if data.validation is not None:
+        raise UserError(f"data.validation={share}: {data.provenance} has an official validation set; leave it at 0")
+    count, train = round(share * len(data.train)), data.train
+    if not 0 < count < len(train):
+        raise UserError(f"data.validation={share}: {count} of {len(train):,} examples held out; use another share")
+    index = balanced_subset(train.labels.numpy(), count, rng)
+    rest = np.setdiff1d(np.arange(len(train)), index)
+    return replace(data, train=train.select(rest), validation=train.select(index))
+
+
+def balanced_subset(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of `size` examples, as many of each class as can be (class counts differ by one at most), in rising order.
+
+    labels: (N,) int. Raises UserError where a class has too few examples.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    quota = np.full(len(classes), size // len(classes))
+    order = rng.permutation(len(classes))
+    # The remainder goes to classes that have one to spare, before those that have not.
+    order = order[np.argsort(counts[order] <= quota[order], kind="stable")]
+    quota[order[: size % len(classes)]] += 1
+    chosen = []
+    for label, count in zip(classes, quota):
+        members = np.flatnonzero(labels == label)
+        if count > len(members):
+            raise UserError(
+                f"{size} of {len(labels)} examples cannot be class-balanced: class {label} has {len(members)} of the "
+                f"{count} it needs; use a smaller data.train_size or data.validation"
+            )
+        chosen.append(rng.permutation(members)[:count])
+    return np.sort(np.concatenate(chosen))
+
+
+def corrupt(labels: np.ndarray, num_classes: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Replaces each label, with probability `share`, by a uniform draw over all classes (section 3.4).
+
+    The rule of pluskid/fitting-random-labels, which the paper adapts: the draw may give the true class back, so of 10
+    classes 9/10 of the replaced labels are wrong. Returns the labels and the mask of those replaced, both (N,).
+    """
+    replaced = rng.random(len(labels)) < share
+    return np.where(replaced, rng.integers(0, num_classes, len(labels)), labels), replaced

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from mixup.data.dataset import Split
-from mixup.data.sources.cache import cached_arrays
-from mixup.data.sources.download import data_root
+from mixup.data.sources.storage import cached_arrays, data_root
 from mixup.errors import UserError
 from mixup.run.display import progress
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,18 +12,6 @@ from torch import Tensor
 from mixup.data.crops import cut_resident, random_resized_crop
 from mixup.data.dataset import Split
 from mixup.data.datasets import DatasetInfo
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """images: (N, H, W, C) uint8; labels: (N,) int64; of the training and the test set."""
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    classes: tuple[str, ...]
-    provenance: str
 
 
 class Normalise:

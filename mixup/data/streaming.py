@@ -21,7 +21,7 @@ from mixup.data.crops import centre, cut, random_resized_crop
 from mixup.data.dataset import Split
 from mixup.data.datasets import DatasetInfo
 from mixup.data.resident import Normalise
-from mixup.data.sources.encoded import Files
+from mixup.data.sources.storage import Files
 from mixup.errors import LocalError
 from mixup.plan import EpochPlan
 
@@ -64,8 +64,7 @@ class Decoder(Dataset[Decoded]):
             except MemoryError:
                 raise
             except Exception as error:  # PIL raises nearly any kind for a damaged file
-                why = str(error).split(" <_io")[0]  # PIL names the buffer that it read from
-                unreadable[row] = f"{self.files.path(row)} cannot be read as an image ({why})"
+                unreadable[row] = self.files.unreadable(row, error)
                 continue
             flip = task.flips is not None and task.flips[place]
             pixels[len(readable)] = (view.flip(2) if flip else view).permute(1, 2, 0)
@@ -141,7 +140,7 @@ class StreamedImages:
 
     def decoded(self, tasks: Sequence[Task]) -> Iterator[Decoded]:
         """The tasks in their order, decoded ahead by the loader's processes. Raises LocalError at an unreadable file, unless
-        `on_error` is `skip`."""
+        `on_error` is `skip`, and if a loader process was killed."""
         from PIL import Image
 
         Image.preinit()  # imports PIL's readers once, instead of in every process
@@ -153,14 +152,22 @@ class StreamedImages:
             generator=torch.Generator(),  # without it the loader would draw from torch's global generator
             worker_init_fn=leave_signals_to_parent,
         )
-        for batch in explain_dead_worker(iter(loader)):
-            if batch.unreadable and self.on_error == "raise":
-                raise LocalError(
-                    f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
-                    "counted with data.on_error=skip"
-                )
-            self.unreadable |= batch.unreadable
-            yield batch
+        try:
+            for batch in loader:
+                if batch.unreadable and self.on_error == "raise":
+                    raise LocalError(
+                        f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
+                        "counted with data.on_error=skip"
+                    )
+                self.unreadable |= batch.unreadable
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise LocalError(
+                f"a process that decodes images was ended from outside ({str(error).splitlines()[0]}): most often memory or "
+                "/dev/shm is full; try data.workers=1, or a smaller trainer.batch_size"
+            ) from error
 
 
 def leave_signals_to_parent(worker: int) -> None:
@@ -168,19 +175,6 @@ def leave_signals_to_parent(worker: int) -> None:
     so they ignore the signal."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-
-
-def explain_dead_worker(batches: Iterator[Decoded]) -> Iterator[Decoded]:
-    """Yields the batches; raises LocalError if a loader process was killed."""
-    try:
-        yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise LocalError(
-            f"a process that decodes images was ended from outside ({str(error).splitlines()[0]}): most often memory or "
-            "/dev/shm is full; try data.workers=1, or a smaller trainer.batch_size"
-        ) from error
 
 
 def rows_of_share(positions: Tensor, share: slice) -> Tensor:

@@ -14,6 +14,7 @@ from mixup.figures.panels import band, log_scale, seed_bar
 from mixup.figures.sheets import Sheet, caption, few, paper_values
 from mixup.figures.style import COLOURS, INK, Picture
 from mixup.ledger.cells import Cell
+from mixup.ledger.metrics import Measure
 from mixup.ledger.names import family
 from mixup.ledger.paper import Experiment, mismatches
 
@@ -124,10 +125,12 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
 def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
     """Of each cell the last epoch's bar above that of the best, and thin lines at the paper's numbers."""
     for place, cell in enumerate(reversed(cells)):
-        row = next((row for row in paper.rows if not mismatches(cell.first.nested, row.settings)), None) if paper else None
+        row = next((row for row in paper.rows if not mismatches(cell.settings, row.settings)), None) if paper else None
         for statistic, label, shift, alpha in BARS:
             line = replace(sheet.line(cell), name=label if place == len(cells) - 1 else "")
-            seed_bar(axes, place + shift, list(cell.values("test.top1_error", statistic).values()), line, alpha=alpha)
+            seed_bar(
+                axes, place + shift, list(cell.values(Measure("test.top1_error", statistic)).values()), line, alpha=alpha
+            )
             value = row.value("test.top1_error", statistic) if row else None
             if value is not None and value.value is not None:
                 axes.vlines(value.value, place + shift - 0.22, place + shift + 0.22, color=INK, linewidth=1.5)
@@ -167,7 +170,7 @@ def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
 
 def draw_alphas(axes: Axes, cells: Sequence[Cell], statistic: str) -> None:
     """A thick line through the means, a thin one through each seed's errors, and a dot for each run."""
-    by_alpha = {cell.settings["mixup.alpha"]: cell.values("test.top1_error", statistic) for cell in cells}
+    by_alpha = {cell.settings["mixup.alpha"]: cell.values(Measure("test.top1_error", statistic)) for cell in cells}
     for seed in sorted(set.intersection(*map(set, by_alpha.values()))):
         errors = [values[seed] for values in by_alpha.values()]
         axes.plot(list(by_alpha), errors, color=COLOURS["mixup"], linewidth=0.8, alpha=0.5)

@@ -15,6 +15,7 @@ from mixup.figures.style import WIDTH, write_png
 from mixup.ledger.cells import Cell
 from mixup.ledger.collect import contents
 from mixup.ledger.evidence import Evidence, parsed
+from mixup.ledger.metrics import Measure
 from mixup.run.compose import planned
 from mixup.run.records import read_record
 
@@ -74,7 +75,7 @@ def table(sheet: Sheet) -> str:
 
 def number(cell: Cell, metric: str) -> str:
     """`4.24 ± 0.05 (n=3)`."""
-    values = list(cell.values(metric, "last").values())
+    values = list(cell.values(Measure(metric, "last")).values())
     spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
     return f"{fmean(values):.2f}{spread} (n={len(values)})"
 

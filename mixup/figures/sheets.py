@@ -17,11 +17,11 @@ from mixup.figures.style import COLOURS, PALETTE, Picture
 from mixup.ledger.cells import Cell, Settings, cells_of, counted, experiment_of, is_erm, is_method, is_mixup, uncropped
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.groups import group_of
+from mixup.ledger.metrics import LAST
 from mixup.ledger.names import family, net, setting_phrase
 from mixup.ledger.paper import Experiment
 
 BEST = " Of each method the best setting of its grid, chosen on test data, as in the paper."
-LAST = ("test.top1_error", "last")
 IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something with a name of its own does
 
 
@@ -149,7 +149,7 @@ def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
             families: dict[str, list[Cell]] = {}
             for cell in cells:
                 families.setdefault(family(cell.settings), []).append(cell)
-            panels[title] = [min(same, key=lambda cell: fmean(cell.values(*LAST).values())) for same in families.values()]
+            panels[title] = [min(same, key=lambda cell: fmean(cell.values(LAST).values())) for same in families.values()]
     return replace(sheet, panels=panels), "" if panels == sheet.panels else BEST
 
 

@@ -12,19 +12,21 @@ import numpy as np
 
 from mixup.errors import UserError
 from mixup.ledger.evidence import Evidence
-from mixup.ledger.metrics import metric_of
+from mixup.ledger.metrics import Measure
 from mixup.run.identity import NOT_HASHED
 
 # Settings that are no difference between two runs: what cannot change the numbers, and which draw it is.
 NOT_COUNTED = (*NOT_HASHED, "seed", "data.seed")
-# How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
-COMPUTING = (
-    *("data.on_error", "data.resident", "trainer.precision", "trainer.compile"),
-    *("trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"),
-)
 RUNS_OF = {"figure3b_curve": "figure3_cifar10"}  # an experiment of the paper that is made from another one's runs
 LONGEST_LABEL = 120  # `run.identity.run_label` cuts longer ones
 OWN_DROPOUT = {"speech_lenet": 0.5}  # of nets that always have it, as in configs/model
+PLAIN = {
+    "mixup.partner": "random",
+    "mixup.within_class": False,
+    "mixup.targets": "mixed",
+    "mixup.layer": None,
+    "mixup.ways": 2,
+}
 CROPPED = ("cifar10", "cifar100", "imagenet", "tiny_imagenet")  # data sets whose images are cropped and flipped by default
 
 Settings = Mapping[str, Any]
@@ -63,10 +65,9 @@ class Cell:
     def devices(self) -> list[str]:
         return sorted({device_of(run) for run in self.runs})
 
-    def values(self, metric: str, statistic: str) -> dict[int, float]:
+    def values(self, measure: Measure) -> dict[int, float]:
         """By seed, of the runs that were measured."""
-        read = metric_of(metric).read
-        values = {run.seed: read(run, metric, statistic) for run in self.runs}
+        values = {run.seed: measure.read(run) for run in self.runs}
         return {seed: value for seed, value in values.items() if value is not None}
 
     def column(self, name: str) -> np.ndarray:
@@ -109,15 +110,17 @@ def cells_of(runs: Iterable[Evidence]) -> list[Cell]:
 
 def grouped(runs: Iterable[Evidence]) -> list[Cell]:
     """Runs by experiment, data and settings; by their records' `cell` unless each seed draws its own data."""
-    groups: dict[str, dict[str, list[Evidence]]] = {}
+    groups: dict[str, list[Evidence]] = {}
     for run in runs:
         key = json.dumps([run.file.parent.name, run.record["data"]["provenance"], counted(run.settings)], sort_keys=True)
-        groups.setdefault(key, {}).setdefault(run.record["cell"], []).append(run)
+        groups.setdefault(key, []).append(run)
     cells: list[Cell] = []
-    for by_hash in groups.values():
-        together = [run for same in by_hash.values() for run in same]
-        parts = [together] if all(draws_its_data(run) for run in together) else by_hash.values()
-        cells += [Cell(tuple(sorted(part, key=lambda run: run.seed))) for part in parts]
+    for group in groups.values():
+        by_hash: dict[str, list[Evidence]] = {}
+        each_draws = all(draws_its_data(run) for run in group)
+        for run in group:
+            by_hash.setdefault("" if each_draws else run.record["cell"], []).append(run)
+        cells += [Cell(tuple(sorted(part, key=lambda run: run.seed))) for part in by_hash.values()]
     return cells
 
 
@@ -186,14 +189,7 @@ def is_erm(settings: Settings) -> bool:
 
 def is_mixup(settings: Settings) -> bool:
     """The paper's mixup and nothing besides, whatever its alpha."""
-    usual = {
-        "mixup.partner": "random",
-        "mixup.within_class": False,
-        "mixup.targets": "mixed",
-        "mixup.layer": None,
-        "mixup.ways": 2,
-    }
-    plain = is_erm({**settings, "mixup.alpha": 0}) and all(settings.get(key) == value for key, value in usual.items())
+    plain = is_erm({**settings, "mixup.alpha": 0}) and all(settings.get(key) == value for key, value in PLAIN.items())
     return plain and settings["mixup.alpha"] > 0
 
 
@@ -209,6 +205,11 @@ def baseline_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:
     plain = [other for other in alike if is_mixup(other.settings) and other.settings["mixup.alpha"] == alpha]
     baselines = erm or plain
     return next((other for other in baselines if cell not in baselines), None)
+
+
+def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
+    """By seed; none of no cell."""
+    return cell.values(measure) if cell else {}
 
 
 def uncropped(all_settings: Iterable[Settings]) -> list[str]:

@@ -6,11 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mixup.ledger.cells import COMPUTING, NOT_COUNTED, Cell, Settings, is_method, is_mixup
+from mixup.ledger.cells import NOT_COUNTED, Cell, Settings, is_method, is_mixup
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Experiment, Row, mismatches
 
+# How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
+COMPUTING = (
+    *("data.on_error", "data.resident", "trainer.precision", "trainer.compile"),
+    *("trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"),
+)
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {
     "CIFAR-10": r"CIFAR-10 \(official archive\)",
@@ -26,13 +31,13 @@ Recipes = Callable[[str, str], Settings | None]
 
 def why_not_comparable(run: Evidence, row: Row, experiment: str, recipes: Recipes) -> str | None:
     """Why a run cannot stand beside the row's numbers; None where it can."""
-    if differences := mismatches(run.nested, row.settings):
+    if differences := mismatches(run.settings, row.settings):
         return differences[0]
     if run.settings["scale"] != "paper":
         return f"scale={run.settings['scale']}"
     if not is_papers_data(row.data, run.record["data"]):
         return f"{run.record['data']['provenance']}, the paper's is {row.data}"
-    if differences := mismatches(run.nested, row.recipe):
+    if differences := mismatches(run.settings, row.recipe):
         return differences[0]
     recipe = recipes(experiment, row.id)
     if recipe is None:
@@ -76,13 +81,12 @@ def corresponding(cells: Mapping[str, Settings], rows: Sequence[Row]) -> dict[st
         taken = {row.id for row, _ in resembled.values()}
         for name, settings in cells.items():
             for row in (row for row in rows if name not in resembled and not (loose and row.id in taken)):
-                if all(key in free or same(key, settings.get(key), value, loose) for key, value in row.settings.items()):
+                differing = {key for key, value in row.settings.items() if settings.get(key) != value}
+                if loose and bool(settings.get("model.dropout")) == bool(row.settings.get("model.dropout")):
+                    differing.discard("model.dropout")
+                if differing <= free:
                     resembled[name] = row, remark(settings, row)
     return resembled
-
-
-def same(key: str, ours: Any, papers: Any, loose: bool) -> bool:
-    return bool(ours) == bool(papers) if loose and key == "model.dropout" else ours == papers
 
 
 def remark(ours: Settings, row: Row) -> str:
@@ -99,7 +103,7 @@ def claimed_sign(cell: Cell, row: Row | None, measure: Measure, paper: Experimen
     rows = {row.id: row for row in paper.rows}
     signs = set()
     for claim in paper.claims:
-        if not (claim.better and claim.worse) or (claim.metric, claim.statistic) != (measure.metric, measure.statistic):
+        if not (claim.better and claim.worse) or claim.measure != measure:
             continue
         better, worse = rows[claim.better], rows[claim.worse]
         for side, other, sign in ((better, worse, -1), (worse, better, 1)):

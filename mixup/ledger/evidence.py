@@ -16,7 +16,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,6 @@ class Evidence:
         return self.record["seed"]
 
     @property
-    def is_gan(self) -> bool:
-        return self.config.gan is not None
-
-    @property
     def samples(self) -> Path:
         """`real` and `fake<iteration>`, each (1000, 2), where there are any."""
         return self.file.with_suffix(".npz")
@@ -71,11 +67,6 @@ class Evidence:
             return from_dict(self.record["config"])
         except (TypeError, KeyError, ValueError, OmegaConfBaseException) as error:
             raise UserError(str(error).splitlines()[0]) from error
-
-    @cached_property
-    def nested(self) -> dict[str, Any]:
-        """The configuration as nested plain values."""
-        return asdict(self.config)
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mixup.ledger.cells import Cell, baseline_of, counted, is_erm, is_method
-from mixup.ledger.comparable import claimed_sign, corresponding, has_gaps, is_papers_data
-from mixup.ledger.entries import ClaimEntry, Entry, Group
-from mixup.ledger.inference import Verdict, paired_difference
+from mixup.ledger.cells import Cell, counted, is_method
+from mixup.ledger.comparable import corresponding, has_gaps, is_papers_data
+from mixup.ledger.entries import Group
 from mixup.ledger.metrics import LAST, LAST10, MEASURES, Measure, metric_of
 from mixup.ledger.names import (
     BY_SYSTEM,
@@ -52,7 +51,7 @@ def group_of(title: str, cells: list[Cell], experiment: str, paper: Experiment |
     else:
         cells.sort(key=lambda cell: [order(cell.settings[key]) for key in keys])
         columns, names = columns_of(cells, [key for key in keys if not is_method(key)], experiment)
-    measures = [measure for measure in measures_of(cells, paper) if any(values(cell, measure) for cell in cells)]
+    measures = [measure for measure in measures_of(cells, paper) if any(cell.values(measure) for cell in cells)]
     headline = Measure(paper.metric or "", paper.statistic) if paper else LAST10
     headline = headline if headline in measures else (*measures, headline)[0]
     return Group(title, experiment, tuple(cells), tuple(measures), headline, rows, columns, names)
@@ -73,31 +72,24 @@ def columns_of(
 
 def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure]:
     """Those that the paper prints, with the clean error beside attacks; else what says most about such runs."""
-    printed = [Measure(value.metric, value.statistic) for row in (paper.rows if paper else ()) for value in row.values]
+    printed = [value.measure for row in (paper.rows if paper else ()) for value in row.values]
     if printed:
         clean = [LAST] if any(measure.metric.startswith("white_box") for measure in printed) else []
         return list(dict.fromkeys([*clean, *printed]))
-    of_cards = [one for one in MEASURES if one.metric.startswith("card.") and any(values(cell, one) for cell in cells)]
+    of_cards = [one for one in MEASURES if one.metric.startswith("card.") and any(cell.values(one) for cell in cells)]
     others = [one for one in MEASURES if one.metric.startswith("test.") and not metric_of(one.metric).each_epoch]
     return [*([] if paper else [LAST10]), *(of_cards or [LAST]), *others]
-
-
-def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
-    """By seed."""
-    return cell.values(measure.metric, measure.statistic) if cell else {}
 
 
 def telling_keys(cells: Sequence[Cell]) -> list[str]:
     """The settings with names that vary, and as many others as it takes to tell every cell apart."""
     keys = counted(cells[0].settings)
     telling: list[str] = []
+    parts = {""}  # the values of the telling settings: cells with equal ones are not told apart yet
     for key in dict.fromkeys([*(key for key in SETTINGS if key in keys), *sorted(keys)]):
-        before, after = (
-            {tuple(str(cell.settings[one]) for one in some) for cell in cells} for some in (telling, [*telling, key])
-        )
-        varies = len({str(cell.settings[key]) for cell in cells}) > 1
-        if len(after) > len(before) or (key in SETTINGS and varies):
-            telling.append(key)
+        finer = {str([cell.settings[one] for one in [*telling, key]]) for cell in cells}
+        if len(finer) > len(parts) or (key in SETTINGS and len({str(cell.settings[key]) for cell in cells}) > 1):
+            telling, parts = [*telling, key], finer
     return telling
 
 
@@ -105,46 +97,3 @@ def order(value: Any) -> tuple[bool, float, str]:
     """Sorts numbers as numbers, None first."""
     number = isinstance(value, int | float)
     return value is not None, float(value) if number else 0.0, "" if number else str(value)
-
-
-# -- entries -------------------------------------------------------------------------------------------------------------
-
-
-def entries_of_group(group: Group, paper: Experiment | None) -> list[Entry]:
-    """An entry a cell and measure."""
-    return [entry_of(cell, measure, group, paper) for cell in group.cells for measure in group.measures]
-
-
-def entry_of(cell: Cell, measure: Measure, group: Group, paper: Experiment | None) -> Entry:
-    (row, remark), ours = group.row(cell), values(cell, measure)
-    baseline = baseline_of(cell, group.cells) if measure in group.compared else None
-    pairs = paired_difference(ours, values(baseline, measure)) if baseline else None
-    pairs = pairs if pairs and pairs.seeds else None
-    sign = claimed_sign(cell, row, measure, paper) if paper and pairs and baseline and is_erm(baseline.settings) else 0
-    lower, higher = (cell, baseline) if sign < 0 else (baseline, cell)
-    direction = paired_difference(values(lower, measure), values(higher, measure)) if sign and lower and higher else None
-    printed = row.value(measure.metric, measure.statistic) if row else None
-    verdict = Verdict("not comparable", len(ours), group.title)
-    numbers = (measure, row, printed, cell, ours, pairs, verdict)
-    return Entry(group.experiment, *numbers, group=group, remark=remark, baseline=baseline, direction=direction)
-
-
-def claims_of_group(group: Group, paper: Experiment) -> list[ClaimEntry]:
-    """The claims whose rows have one cell each, but for those of a cell and its baseline, which are an entry's direction."""
-    by_row: dict[str, list[Cell]] = {}
-    for cell in group.cells:
-        if row := group.row(cell)[0]:
-            by_row.setdefault(row.id, []).append(cell)
-    sole = {id: cells[0] for id, cells in by_row.items() if len(cells) == 1}
-    entries = []
-    for claim in paper.claims:
-        if claim.better in sole and claim.worse in sole:
-            a, b, measure = sole[claim.better], sole[claim.worse], Measure(claim.metric or "", claim.statistic or "")
-            if measure in group.compared and (baseline_of(a, group.cells) is b or baseline_of(b, group.cells) is a):
-                continue
-            rows, pairs = (
-                (paper.row(claim.better), paper.row(claim.worse)),
-                paired_difference(values(a, measure), values(b, measure)),
-            )
-            entries.append(ClaimEntry(group.experiment, claim, measure, rows, pairs, None, group, (a, b)))
-    return entries

@@ -9,7 +9,6 @@ inside the margin exactly where two one-sided t tests at 5 % both say so (TOST, 
 | verdict         | the first row that applies                                                               |
 |-----------------|------------------------------------------------------------------------------------------|
 | not run         | no run has finished                                                                      |
-| not comparable  | cpu scale, other data, or another recipe than the paper's                                |
 | too few seeds   | fewer than 3: one has no spread, and two agree by chance                                 |
 | undecided       | no spread at all: coarse counting, or a seed without effect                              |
 | reproduced      | the interval lies inside number - m ... number + m                                       |
@@ -22,7 +21,6 @@ differences lies below 0, or by the exact sign test at 2.5 %: together wrong in 
 | verdict         | the first row that applies                                                               |
 |-----------------|------------------------------------------------------------------------------------------|
 | not run         | a or b has no finished run                                                               |
-| not comparable  | as above, a or b                                                                         |
 | too few seeds   | fewer than 3 in common                                                                   |
 | direction holds | lower is proven, and higher is not                                                       |
 | not reproduced  | higher is proven, and lower is not                                                       |
@@ -32,11 +30,13 @@ Row: one word for a cell and those claims that name it as the better one.
 
 | verdict         | the first row that applies                                                               |
 |-----------------|------------------------------------------------------------------------------------------|
-| the cell's      | the cell is not run or not comparable                                                    |
+| the cell's      | the cell is not run                                                                      |
 | not reproduced  | a claim is: a number without its direction is no reproduction                            |
 | reproduced      | the cell is                                                                              |
 | direction holds | there are claims and all of them hold, whatever the number                               |
 | the cell's      | otherwise                                                                                |
+
+Runs at another scale, on other data or by another recipe than the paper's are "not comparable" and judged by no rule.
 
 Each rule that says more than "undecided" is wrong in at most 5 % of cases, the paper's number taken as exact. Tables make no
 correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its verdict.
@@ -52,6 +52,8 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
+
+from mixup.errors import UserError
 
 FEWEST_SEEDS = 3
 LEAST_MARGIN = 0.3  # percentage points; `margin` says why
@@ -154,18 +156,15 @@ def margin(value: float) -> float:
 # -- verdicts ------------------------------------------------------------------------------------------------------------
 
 
-def cell_verdict(values: Sequence[float], number: float, *, comparable: bool, level: float = 0.95) -> Verdict:
+def cell_verdict(values: Sequence[float], number: float, level: float = 0.95) -> Verdict:
     """The first table above. values: ours, one a seed; number: the paper's; both in percent."""
     n = len(values)
     if n == 0:
         return Verdict("not run", n, "no run has finished")
-    if not comparable:
-        return Verdict("not comparable", n, "other scale, data or recipe than the paper's")
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} of at least {FEWEST_SEEDS}")
-    return range_verdict(
-        values, number - margin(number), number + margin(number), f"{number:g} ± {margin(number):.2f}", level
-    )
+    half = margin(number)
+    return range_verdict(values, number - half, number + half, f"{number:g} ± {half:.2f}", level)
 
 
 def range_verdict(values: Sequence[float], low: float, high: float, text: str, level: float = 0.95) -> Verdict:
@@ -181,15 +180,13 @@ def range_verdict(values: Sequence[float], low: float, high: float, text: str, l
     return Verdict("undecided", ours.n, f"{reason} across an edge of {text}")
 
 
-def claim_verdict(a: Mapping[int, float], b: Mapping[int, float], *, comparable: bool, level: float = 0.95) -> Verdict:
+def claim_verdict(a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95) -> Verdict:
     """The second table above: "a has a lower error than b", each by seed, in percent."""
     pairs = paired_difference(a, b, level)
     n, signs = len(pairs.seeds), sign_test(pairs.differences)
     numbers = f"difference {pairs.interval}, {signs.lower} of {n} below 0"
     if not a or not b:
         return Verdict("not run", n, "no run has finished" if not a and not b else "runs of one side alone have finished")
-    if not comparable:
-        return Verdict("not comparable", n, f"other scale, data or recipe than the paper's; here {numbers}")
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} in common of at least {FEWEST_SEEDS}")
     lower, higher = (proven_lower([sign * value for value in pairs.differences], level) for sign in (1, -1))
@@ -206,7 +203,7 @@ def proven_lower(differences: Sequence[float], level: float) -> bool:
 
 def row_verdict(cell: Verdict, claims: Sequence[Verdict]) -> Verdict:
     """The third table above. claims: of those that name the row as the better one."""
-    if cell.word in ("not run", "not comparable"):
+    if cell.word == "not run":
         return cell
     contradicted = [claim for claim in claims if claim.word == "not reproduced"]
     if contradicted:
@@ -224,10 +221,9 @@ def power_of(n: int, std: float, difference: float, level: float = 0.95) -> floa
 def seeds_needed(std: float, difference: float, power: float = 0.8, level: float = 0.95) -> int:
     """The fewest pairs of runs, FEWEST_SEEDS or more, that prove a true difference with this chance.
 
-    std: of the paired differences over seeds, in percentage points like `difference`. ValueError where no number does.
-    """
+    std: of the paired differences over seeds, in percentage points like `difference`. UserError where no number does."""
     if not (0 <= std < math.inf and abs(difference) > 0 and 0 < power < 1):
-        raise ValueError(f"std={std}, difference={difference}, power={power}: no number of seeds would do")
+        raise UserError(f"std={std}, difference={difference}, power={power}: no number of seeds would do")
     n = FEWEST_SEEDS
     if std == 0:
         return n

@@ -12,10 +12,8 @@ from mixup.errors import UserError, suggestion
 from mixup.ledger.evidence import Evidence
 
 EPSILON = 4.0  # of table 3
+LAMBDAS = {"0": ("0", 0.0), "half": ("1/2", 0.5), "1": ("1", 1.0)}  # of figure 2: name, title, value
 STATISTICS = {"last": "last epoch", "best": "best (chosen on test data)", "last10_median": "median of last 10 epochs"}
-
-
-# -- reading -------------------------------------------------------------------------------------------------------------
 
 
 def of_record(run: Evidence, name: str, statistic: str) -> float | None:
@@ -48,14 +46,11 @@ def of_between(run: Evidence, name: str, statistic: str) -> float | None:
     """Figure 2's, at one lambda."""
     key, _, place = name.removeprefix("between.").partition("_at_")
     values = run.evaluations.get("between")
-    return dict(zip(values["lam"], values[key]))[{"0": 0.0, "half": 0.5, "1": 1.0}[place]] if values else None
+    return dict(zip(values["lam"], values[key]))[LAMBDAS[place][1]] if values else None
 
 
 def of_card(run: Evidence, name: str, statistic: str) -> float | None:
     return run.evaluations.get("card", {}).get("measures", {}).get(name.removeprefix("card."))
-
-
-# -- the list ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -79,20 +74,17 @@ LIST = (
     Metric("train.top1_error", "train error"),
     Metric("train.real_label_error", "train error, real labels"),
     Metric("train.corrupted_label_error", "train error, corrupted labels"),
-    Metric("white_box.fgsm.top1_error", "white box, FGSM, top-1", read=of_attacks),
-    Metric("white_box.fgsm.top5_error", "white box, FGSM, top-5", read=of_attacks),
-    Metric("white_box.ifgsm.top1_error", "white box, I-FGSM, top-1", read=of_attacks),
-    Metric("white_box.ifgsm.top5_error", "white box, I-FGSM, top-5", read=of_attacks),
-    Metric("black_box.fgsm.top1_error", "black box, FGSM, top-1", read=of_attacks),
-    Metric("black_box.fgsm.top5_error", "black box, FGSM, top-5", read=of_attacks),
-    Metric("black_box.ifgsm.top1_error", "black box, I-FGSM, top-1", read=of_attacks),
-    Metric("black_box.ifgsm.top5_error", "black box, I-FGSM, top-5", read=of_attacks),
-    Metric("between.miss_at_0", "misses at lambda 0", read=of_between),
-    Metric("between.miss_at_half", "misses at lambda 1/2", read=of_between),
-    Metric("between.miss_at_1", "misses at lambda 1", read=of_between),
-    Metric("between.gradient_norm_at_0", "gradient norm at lambda 0", "", 4, read=of_between),
-    Metric("between.gradient_norm_at_half", "gradient norm at lambda 1/2", "", 4, read=of_between),
-    Metric("between.gradient_norm_at_1", "gradient norm at lambda 1", "", 4, read=of_between),
+    *(
+        Metric(f"{box}_box.{attack}.top{k}_error", f"{box} box, {title}, top-{k}", read=of_attacks)
+        for box in ("white", "black")
+        for attack, title in {"fgsm": "FGSM", "ifgsm": "I-FGSM"}.items()
+        for k in (1, 5)
+    ),
+    *(Metric(f"between.miss_at_{lam}", f"misses at lambda {LAMBDAS[lam][0]}", read=of_between) for lam in LAMBDAS),
+    *(
+        Metric(f"between.gradient_norm_at_{lam}", f"gradient norm at lambda {LAMBDAS[lam][0]}", "", 4, read=of_between)
+        for lam in LAMBDAS
+    ),
     Metric("card.nll", "NLL (nats)", "", 4, read=of_card),
     Metric("card.brier", "Brier score", "", 4, read=of_card),
     Metric("card.ece", "calibration error", read=of_card),
@@ -123,15 +115,16 @@ def metric_of(name: str) -> Metric:
     return METRICS[name]
 
 
-# -- measures ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Measure:
     """What one number of a run is: a metric, and the statistic over its epochs."""
 
     metric: str
     statistic: str
+
+    def read(self, run: Evidence) -> float | None:
+        """None where it was not measured."""
+        return metric_of(self.metric).read(run, self.metric, self.statistic)
 
     @property
     def decimals(self) -> int:
@@ -146,19 +139,14 @@ class Measure:
     def title(self) -> str:
         """`test error, last epoch`."""
         metric = metric_of(self.metric)
-        return f"{metric.title}, {statistic_title(self.statistic)}" if metric.each_epoch else metric.title
+        if not metric.each_epoch:
+            return metric.title
+        statistic = STATISTICS.get(self.statistic) or self.statistic.replace("_", " ", 1).replace("_", " to ")
+        return f"{metric.title}, {statistic}"
 
 
-def statistic_title(statistic: str) -> str:
-    epochs = re.findall(r"\d+", statistic) if statistic.startswith("epoch") else []
-    return f"epoch{'s' if len(epochs) > 1 else ''} {' to '.join(epochs)}" if epochs else STATISTICS[statistic]
-
-
-LAST, LAST10, MODES = (
-    Measure("test.top1_error", "last"),
-    Measure("test.top1_error", "last10_median"),
-    Measure("test.modes", "last"),
-)
+LAST, LAST10 = Measure("test.top1_error", "last"), Measure("test.top1_error", "last10_median")
+MODES = Measure("test.modes", "last")
 MEASURES = tuple(
     Measure(metric.name, statistic) for metric in LIST for statistic in (STATISTICS if metric.each_epoch else ("last",))
 )

@@ -65,10 +65,10 @@ def experiment_title(name: str, papers: Mapping[str, Experiment]) -> str:
 def net(settings: Settings) -> str:
     """The net as papers name it, with its size where that is not the paper's."""
     name, depth, width = (settings[f"model.{key}"] for key in ("name", "depth", "width"))
-    usual = {"preact_resnet18": ("PreAct ResNet-18", 64), "vgg11": ("VGG-11", 64)}
-    if name in usual:
-        return usual[name][0] + ("" if width in (None, usual[name][1]) else f" of width {width}")
+    size = "" if width in (None, 64) else f" of width {width}"
     names = {
+        "preact_resnet18": f"PreAct ResNet-18{size}",
+        "vgg11": f"VGG-11{size}",
         "wrn28": f"WRN-{depth}-{width}",
         "densenet": f"DenseNet-BC-{depth} (k={settings['model.growth']})",
         "mlp": f"MLP {depth} x {width}",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mixup.errors import UserError, suggestion
-from mixup.ledger.typed_yaml import checked, entries, mapping, read_yaml, require
+from mixup.ledger.metrics import Measure
+from mixup.ledger.typed_yaml import Section, checked, mapping, read_yaml, require
 
 TAGS = ("V1", "FIG", "FB", "HZ", "KR", "ES", "EN", "JS", "AB", "RI", "MEM", "INF")  # and Z:<address>
 METHODS = ["erm", "mixup", "dropout", "mixup_dropout", "latent", "inputs_only", "label_smoothing"]
@@ -68,6 +69,10 @@ class Value(Sourced):
         ordered = self.bounds is None or (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1])
         require(ordered, f"bounds={self.bounds}: use [low, high]")
 
+    @property
+    def measure(self) -> Measure:
+        return Measure(self.metric, self.statistic)
+
     def __str__(self) -> str:
         numbers = [self.value] if self.value is not None else self.bounds or []
         text = " to ".join(f"{number:.{self.decimals}f}" for number in numbers)
@@ -96,15 +101,15 @@ class Row:
     def __post_init__(self) -> None:
         require(self.method in METHODS, f"method={self.method}: use {' or '.join(METHODS)}")
         require(self.values, "values is empty: a row has at least one")
-        places = [(value.metric, value.statistic) for value in self.values]
-        require(len(set(places)) == len(places), "two values of one metric and statistic: remove one")
+        measures = {value.measure for value in self.values}
+        require(len(measures) == len(self.values), "two values of one metric and statistic: remove one")
         for key, value in [*self.settings.items(), *self.recipe.items()]:
             number = isinstance(value, str) and re.fullmatch(r"[-+.\d]+(e[-+]?\d+)?", value, re.IGNORECASE)
             require(not number, f"{key}={value} is a text in YAML: write the number with a dot, as 1.0e-4")
         _ = self.settings_verified
 
     def value(self, metric: str, statistic: str) -> Value | None:
-        return next((value for value in self.values if (value.metric, value.statistic) == (metric, statistic)), None)
+        return next((value for value in self.values if value.measure == Measure(metric, statistic)), None)
 
     @property
     def settings_verified(self) -> bool:
@@ -124,6 +129,10 @@ class Claim(Sourced):
     def __post_init__(self) -> None:
         super().__post_init__()
         require((self.better is None) == (self.worse is None), "name two rows, better and worse, or none")
+
+    @property
+    def measure(self) -> Measure:
+        return Measure(self.metric or "", self.statistic or "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,50 +181,51 @@ class Experiment:
         return next(row for row in self.rows if row.id == id)
 
 
-def mismatches(config: Mapping[str, Any], settings: Settings) -> list[str]:
+def mismatches(ours: Mapping[str, Any], settings: Settings) -> list[str]:
     """`trainer.epochs=2, the paper's 200` for each of a row's settings, or of its recipe, that a run does not have.
 
-    config: nested, as the `config` of a record."""
-    differences = []
-    for key, value in settings.items():
-        ours: Any = config
-        for part in key.split("."):
-            ours = ours.get(part) if isinstance(ours, Mapping) else None
-        if ours != value:
-            differences.append(f"{key}={ours}, the paper's {value}")
-    return differences
+    ours: the run's configuration by dotted key."""
+    differing = {key: value for key, value in settings.items() if ours.get(key) != value}
+    return [f"{key}={ours.get(key)}, the paper's {value}" for key, value in differing.items()]
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+LISTS = {"rows": Row, "claims": Claim, "values": Value}  # fields that are lists of sections
 
 
 def read_paper(file: Path) -> dict[str, Experiment]:
     """The experiments by name, in the file's order. UserError with place and remedy for every mistake in the file."""
-    paper = {name: read_experiment(name, raw, f"{file}, {name}") for name, raw in read_yaml(file).items()}
-    for name, curves in ((name, experiment.curves) for name, experiment in paper.items()):
+    paper: dict[str, Experiment] = {}
+    for name, section in read_yaml(file).items():
+        place = f"{file}, {name}"
+        paper[name] = build(Experiment, mapping(section, place) | {"name": name}, place, {})
+        curves = paper[name].curves
         if curves and not (file.parent / curves.file).is_file():
-            raise UserError(f"{file}, {name}: curves.file={curves.file} is not in {file.parent}: correct its path")
+            raise UserError(f"{place}: curves.file={curves.file} is not in {file.parent}: correct its path")
     return paper
 
 
-def inherited(kind: type, experiment: Settings) -> Settings:
-    return {item.name: experiment[item.name] for item in fields(kind) if item.name in INHERITED and item.name in experiment}
-
-
-def read_experiment(name: str, raw: object, place: str) -> Experiment:
-    given = mapping(raw, place) | {"name": name}
-    rows = [read_row(row, given, where) for row, where in entries(given, "rows", place)]
-    claims = [checked(Claim, inherited(Claim, given) | claim, where) for claim, where in entries(given, "claims", place)]
-    curves = checked(Curves, given["curves"], f"{place}, curves") if "curves" in given else None
-    return checked(Experiment, given, place, rows=rows, claims=claims, curves=curves)
-
-
-def read_row(given: Settings, experiment: Settings, place: str) -> Row:
-    place = f"{place} ({given.get('id', 'without id')})"
-    added = {
-        name: mapping(experiment.get(name, {}), place) | mapping(given.get(name, {}), f"{place}, {name}")
-        for name in ("settings", "recipe")
-    }
-    of_values = inherited(Value, experiment)
-    values = [checked(Value, of_values | value, where) for value, where in entries(given, "values", place)]
-    return checked(Row, inherited(Row, experiment) | given | added, place, values=values)
+def build(kind: type[Section], raw: object, place: str, experiment: Settings) -> Section:
+    """A section of the file with the sections that it holds. experiment: what it inherits from its experiment."""
+    names = [item.name for item in fields(kind)]
+    given = {name: value for name, value in experiment.items() if name in names} | mapping(raw, place)
+    if kind is Row:
+        place = f"{place} ({given.get('id', 'without id')})"
+        for name in ("settings", "recipe"):
+            added = mapping(given.get(name, {}), f"{place}, {name}")
+            given[name] = mapping(experiment.get(name, {}), place) | added
+    if kind is Experiment:
+        experiment = {name: given[name] for name in INHERITED if name in given}
+    held: dict[str, object] = {}
+    for name in [name for name in LISTS if name in names and name in given]:
+        if not isinstance(given[name], list):
+            raise UserError(f"{place}: {name} should be a list, not {given[name]!r}")
+        parts = [(part, f"{place}, {name[:-1]} {number}") for number, part in enumerate(given[name], 1)]
+        held[name] = [build(LISTS[name], part, where, experiment) for part, where in parts]
+    if "curves" in given and kind is Experiment:
+        held["curves"] = build(Curves, given["curves"], f"{place}, curves", {})
+    return checked(kind, given, place, held)
 
 
 # -- figure 2 ------------------------------------------------------------------------------------------------------------
@@ -226,15 +236,14 @@ Figure2 = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
 
 def read_figure2(file: Path = FIGURE2) -> Figure2:
     """The digitised curves. UserError where the file is absent or damaged."""
-
-    def curve(lines: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
-        return [(float(line["lambda"]), float(line[column])) for line in lines]
-
     try:
         with open(file, newline="") as stream:
             lines = list(csv.DictReader(stream))
         return {
-            measure: {method: curve(lines, f"{column}_{method.lower()}") for method in ("ERM", "mixup")}
+            measure: {
+                method: [(float(line["lambda"]), float(line[f"{column}_{method.lower()}"])) for line in lines]
+                for method in ("ERM", "mixup")
+            }
             for measure, column in COLUMNS.items()
         }
     except (OSError, KeyError, TypeError, ValueError) as error:

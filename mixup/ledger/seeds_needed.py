@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixup.ledger.cells import is_erm
@@ -17,55 +16,41 @@ from mixup.ledger.paper import Row
 
 @dataclass(frozen=True)
 class Plan:
-    """A difference to be shown. std: over seeds, of paired differences. difference: the paper's, or None where it has none;
-    both in percentage points. pairs: as many as std is from."""
+    """A difference to be shown. pairs: the runs so far. difference: the paper's, in percentage points; None without one."""
 
     what: str
-    std: float
-    seen: float
+    pairs: Paired
     difference: float | None
-    pairs: int
 
-    def seeds(self, difference: float | None, power: float) -> int | None:
-        """How many pairs show that difference, or this one; None where there is none to show."""
-        target = difference or self.difference
-        return seeds_needed(self.std, target, power) if target else None
+    def answer(self, difference: float | None, power: float) -> str:
+        """How many pairs show this difference, or else the paper's. UserError where no number does."""
+        target, std = difference or self.difference, statistics.stdev(self.pairs.differences)
+        seen = f"seen {statistics.fmean(self.pairs.differences):+.2f}, std {std:.2f} over {len(self.pairs.seeds)} pairs"
+        if not target:
+            return f"{self.what}: {seen}; the paper has no difference: give --difference"
+        return f"{self.what}: {seen}; {seeds_needed(std, target, power)} seeds tell {abs(target):.2f}"
 
 
 def plans(ledger: Ledger) -> list[Plan]:
-    """Of each claim that has two pairs or more, and of each cell that is not comparable beside its ERM cell. ledger: of one
-    experiment."""
+    """Of each claim, and of each cell that is not comparable beside its ERM cell; one pair or none leaves no spread to plan
+    by. ledger: of one experiment."""
     (paper,), found = ledger.papers.values(), list[Plan]()
     for claim in ledger.claims:
         if claim.group is None:
-            names = [row_name(row, paper.rows) for row in claim.rows]
-            what = f"{names[0]} against {names[1]}, {claim.measure.title}"
-            found += planned(what, claim.beside, printed_difference(*claim.rows, claim.measure))
+            better, worse = (row_name(row, paper.rows) for row in claim.rows)
+            what = f"{better} against {worse}, {claim.measure.title}"
+            found.append(Plan(what, claim.beside, printed_difference(*claim.rows, claim.measure)))
     for entry in ledger.entries:
-        group, cell = entry.group, entry.cell
-        if (
-            group
-            and cell
-            and entry.beside
-            and entry.measure == group.headline
-            and entry.baseline
-            and is_erm(entry.baseline.settings)
-        ):
-            what = f"{group.title}: {group.names[cell.first.name]} against ERM, {entry.measure.title}"
-            printed = printed_difference(entry.row, erm_row(entry.row, paper.rows), entry.measure)
-            found += planned(what, entry.beside, printed)
-    return found
+        group, measure = entry.group, entry.measure
+        if group and entry.cell and entry.beside and entry.baseline and measure == group.headline:
+            what = f"{group.title}: {group.names[entry.cell.first.name]} against ERM, {measure.title}"
+            if is_erm(entry.baseline.settings):
+                printed = printed_difference(entry.row, erm_row(entry.row, paper.rows), measure)
+                found.append(Plan(what, entry.beside, printed))
+    return [plan for plan in found if len(plan.pairs.seeds) > 1]
 
 
 def printed_difference(a: Row | None, b: Row | None, measure: Measure) -> float | None:
     values = [row.value(measure.metric, measure.statistic) if row else None for row in (a, b)]
     numbers = [value.value for value in values if value and value.value is not None]
     return numbers[0] - numbers[1] if len(numbers) == 2 else None
-
-
-def planned(what: str, pairs: Paired, difference: float | None) -> list[Plan]:
-    """Nothing where one pair or none leaves no spread to plan by."""
-    values: Sequence[float] = pairs.differences
-    if len(values) < 2:
-        return []
-    return [Plan(what, statistics.stdev(values), statistics.fmean(values), difference, len(values))]

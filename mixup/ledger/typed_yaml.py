@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from omegaconf import OmegaConf
@@ -13,10 +13,16 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, ValidationEr
 
 from mixup.errors import UserError, suggestion
 
-Mapping = dict[str, Any]
-Kind = TypeVar("Kind")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
+Section = TypeVar("Section", bound="DataclassInstance")
 schema_of = cache(OmegaConf.structured)
+
+
+def require(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -30,7 +36,7 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(file: Path) -> Mapping:
+def read_yaml(file: Path) -> dict[str, Any]:
     """UserError for a file that is absent, is no YAML, has a key twice, or is no mapping."""
     try:
         return mapping(yaml.load(file.read_text(), Loader=UniqueKeys), str(file))
@@ -38,38 +44,22 @@ def read_yaml(file: Path) -> Mapping:
         raise UserError(f"{file} cannot be read: {error}") from error
 
 
-def mapping(raw: object, place: str) -> Mapping:
+def mapping(raw: object, place: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise UserError(f"{place}: names with values belong here, not {raw!r}")
     return raw
 
 
-def entries(given: Mapping, name: str, place: str) -> list[tuple[Mapping, str]]:
-    """The mappings of a list, each with its place: `..., row 3`."""
-    values = given.get(name, [])
-    if not isinstance(values, list):
-        raise UserError(f"{place}: {name} should be a list, not {values!r}")
-    places = [f"{place}, {name[:-1]} {number}" for number in range(1, len(values) + 1)]
-    return [(mapping(value, where), where) for value, where in zip(values, places)]
-
-
-def require(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-def checked(kind: type[Kind], raw: object, place: str, **built: object) -> Kind:
-    """A dataclass of YAML's values and of the dataclasses that it holds, `built` before. ValueErrors of its own checks, too,
-    become UserErrors with the place."""
-    types = {item.name: item.type for item in fields(cast(Any, kind))}
-    given = {name: value for name, value in mapping(raw, place).items() if name not in built}
+def checked(kind: type[Section], given: dict[str, Any], place: str, held: dict[str, Any]) -> Section:
+    """OmegaConf checks names and types. These errors, and ValueErrors of the section's own checks, become UserErrors with
+    the place and the remedy. held: the sections in it."""
+    types = {item.name: item.type for item in fields(kind)}
+    given = {name: value for name, value in given.items() if name not in held}
     try:
-        values = cast(
-            Mapping, OmegaConf.to_container(OmegaConf.merge(schema_of(cast(Any, kind)), given), throw_on_missing=True)
-        )
+        values: Any = OmegaConf.to_container(OmegaConf.merge(schema_of(kind), given), throw_on_missing=True)
         wrong = next((name for name in given if values[name] != given[name]), None)  # OmegaConf reads "2.0" as 2.0
         if wrong is None:
-            return kind(**{**values, **built})
+            return kind(**{**values, **held})
     except ConfigKeyError as error:
         nearest = suggestion(str(error.key), types) or f"; there are {', '.join(types)}"
         raise UserError(f"{place}: no such field {error.key!r}{nearest}") from error

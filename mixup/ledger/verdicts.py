@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from mixup.errors import UserError
 from mixup.ledger import inference
-from mixup.ledger.cells import RUNS_OF, Cell, cells_of, difference, experiment_of, runs_of
-from mixup.ledger.comparable import Recipes, erm_row, why_not_comparable
-from mixup.ledger.entries import ClaimEntry, Entry, Ledger
+from mixup.ledger.cells import RUNS_OF, Cell, baseline_of, cells_of, difference, experiment_of, is_erm, runs_of, values
+from mixup.ledger.comparable import Recipes, claimed_sign, erm_row, why_not_comparable
+from mixup.ledger.entries import ClaimEntry, Entry, Group, Ledger
 from mixup.ledger.evidence import Evidence, faults
-from mixup.ledger.groups import claims_of_group, entries_of_group, groups_of, values
-from mixup.ledger.inference import FEWEST_SEEDS, Verdict, paired_difference
+from mixup.ledger.groups import groups_of
+from mixup.ledger.inference import FEWEST_SEEDS, Paired, Verdict, paired_difference
 from mixup.ledger.metrics import Measure
-from mixup.ledger.paper import Claim, Experiment, Row, Value
+from mixup.ledger.paper import Experiment, Row, Value
 
 OWN_PAGE = ("quickstart",)  # experiments with a page of their own, whose runs are not kept
 
@@ -33,7 +33,7 @@ def build(papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipe
     others = sorted({experiment_of(run) for run in evidence} - {*papers, *OWN_PAGE})
     for name in others:
         groups = groups_of(cells_of(runs_of(name, evidence)), name, None)
-        parts.append(Ledger({}, tuple(entry for group in groups for entry in entries_of_group(group, None))))
+        parts.append(Ledger({}, tuple(entry for group in groups for entry in group_entries(group, None))))
     entries = tuple(entry for part in parts for entry in part.entries)
     return Ledger(papers, entries, tuple(claim for part in parts for claim in part.claims))
 
@@ -48,34 +48,39 @@ def judge(paper: Experiment, runs: Sequence[Evidence], recipes: Recipes) -> Ledg
             raise UserError(difference(cells[0].first, cells[1].first))
         if cells:
             by_row[row.id] = cells[0]
-    claims = [claim_entry(claim, paper, by_row) for claim in paper.claims if claim.better is not None]
+    claims = claim_entries(paper, by_row)
     numbers = [number_entry(row, value, paper, by_row, claims) for row in paper.rows for value in row.values]
     taken = {run.name for cell in by_row.values() for run in cell.runs}
     rest = [] if paper.name in RUNS_OF else cells_of(run for run in runs if run.name not in taken)
     for group in groups_of(rest, paper.name, paper):
-        numbers += entries_of_group(group, paper)
-        claims += claims_of_group(group, paper)
+        numbers += group_entries(group, paper)
+        claims += claim_entries(paper, sole_cells(group), group)
     return Ledger({paper.name: paper}, tuple(numbers), tuple(claims))
 
 
 def number_entry(
     row: Row, value: Value, paper: Experiment, cells: Mapping[str, Cell], claims: Sequence[ClaimEntry]
 ) -> Entry:
-    measure = Measure(value.metric, value.statistic)
-    cell, erm = cells.get(row.id), erm_row(row, paper.rows)
+    measure, cell, erm = value.measure, cells.get(row.id), erm_row(row, paper.rows)
     baseline, ours = cells.get(erm.id) if erm else None, values(cell, measure)
-    pairs = paired_difference(ours, values(baseline, measure))
-    of_row = [one.verdict for one in claims if one.rows[0] is row and one.measure == measure and one.verdict]
+    of_row = [claim.verdict for claim in claims if claim.rows[0] is row and claim.measure == measure and claim.verdict]
     verdict = inference.row_verdict(number_verdict(list(ours.values()), value), of_row)
-    return Entry(paper.name, measure, row, value, cell, ours, pairs if pairs.seeds else None, verdict, baseline=baseline)
+    beside = difference_of(cell, baseline, measure)
+    return Entry(paper.name, measure, row, value, cell, ours, beside, verdict, baseline=baseline)
+
+
+def difference_of(a: Cell | None, b: Cell | None, measure: Measure) -> Paired | None:
+    """None where the cells have no seed in common."""
+    pairs = paired_difference(values(a, measure), values(b, measure))
+    return pairs if pairs.seeds else None
 
 
 def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     """`cell_verdict`, also for a range. A number in another unit than percent has no margin: claims alone judge it."""
     if value.value is not None and value.unit == "%":
-        return inference.cell_verdict(ours, value.value, comparable=True)
+        return inference.cell_verdict(ours, value.value)
     if len(ours) < FEWEST_SEEDS:
-        return inference.cell_verdict(ours, 0.0, comparable=True)
+        return inference.cell_verdict(ours, 0.0)
     if value.bounds is None:
         return Verdict("undecided", len(ours), "no margin is set for this unit, so that claims alone judge it")
     middle, half = sum(value.bounds) / 2, (value.bounds[1] - value.bounds[0]) / 2
@@ -83,9 +88,52 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
     return inference.range_verdict(ours, middle - half, middle + half, str(value))
 
 
-def claim_entry(claim: Claim, paper: Experiment, cells: Mapping[str, Cell]) -> ClaimEntry:
-    measure = Measure(claim.metric or "", claim.statistic or "")
-    better, worse = paper.row(claim.better or ""), paper.row(claim.worse or "")
-    a, b = values(cells.get(better.id), measure), values(cells.get(worse.id), measure)
-    verdict = inference.claim_verdict(a, b, comparable=True)
-    return ClaimEntry(paper.name, claim, measure, (better, worse), paired_difference(a, b), verdict)
+def claim_entries(paper: Experiment, cells: Mapping[str, Cell], group: Group | None = None) -> list[ClaimEntry]:
+    """The claims of which row is better, cells: by row. Of a group those alone that have both cells, but for those of a
+    cell and its baseline, which are an entry's direction."""
+    entries = []
+    for claim in paper.claims:
+        if claim.better is None or claim.worse is None or (group and not {claim.better, claim.worse} <= cells.keys()):
+            continue
+        measure, rows = claim.measure, (paper.row(claim.better), paper.row(claim.worse))
+        pair = (cells[claim.better], cells[claim.worse]) if group else ()
+        if group and measure in group.compared and is_baseline(pair, group.cells):
+            continue
+        a, b = (values(cells.get(row.id), measure) for row in rows)
+        verdict = None if group else inference.claim_verdict(a, b)
+        entries.append(ClaimEntry(paper.name, claim, measure, rows, paired_difference(a, b), verdict, group, pair))
+    return entries
+
+
+def is_baseline(pair: Sequence[Cell], cells: Sequence[Cell]) -> bool:
+    """Whether one of the two is the other's."""
+    a, b = pair
+    return baseline_of(a, cells) is b or baseline_of(b, cells) is a
+
+
+# -- runs that are not comparable ----------------------------------------------------------------------------------------
+
+
+def group_entries(group: Group, paper: Experiment | None) -> list[Entry]:
+    """An entry a cell and measure."""
+    return [group_entry(cell, measure, group, paper) for cell in group.cells for measure in group.measures]
+
+
+def group_entry(cell: Cell, measure: Measure, group: Group, paper: Experiment | None) -> Entry:
+    (row, remark), ours = group.row(cell), cell.values(measure)
+    baseline = baseline_of(cell, group.cells) if measure in group.compared else None
+    beside, direction = difference_of(cell, baseline, measure), None
+    if paper and beside and baseline and is_erm(baseline.settings):
+        sign = claimed_sign(cell, row, measure, paper)
+        lower, higher = (cell, baseline) if sign < 0 else (baseline, cell)
+        direction = difference_of(lower, higher, measure) if sign else None
+    printed = row.value(measure.metric, measure.statistic) if row else None
+    verdict = Verdict("not comparable", len(ours), group.title)
+    numbers = (measure, row, printed, cell, ours, beside, verdict)
+    return Entry(group.experiment, *numbers, group=group, remark=remark, baseline=baseline, direction=direction)
+
+
+def sole_cells(group: Group) -> dict[str, Cell]:
+    """By the row of the paper that they resemble, where no other cell of the group resembles it."""
+    rows = [row.id for row, _ in group.rows.values()]
+    return {row.id: cell for cell in group.cells if (row := group.row(cell)[0]) and rows.count(row.id) == 1}

@@ -72,8 +72,7 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        new = self.conv(F.relu(self.bn(self.bottleneck(features)), inplace=True))
-        return [*features, self.dropout(new)]
+        return [*features, self.dropout(self.conv(F.relu(self.bn(self.bottleneck(features)), inplace=True)))]
 
 
 class Transition(nn.Module):

@@ -40,10 +40,9 @@ def timm_model(*, num_classes: int, input_shape: tuple[int, int, int], arch: str
         model = create(arch, num_classes=num_classes, in_chans=channels, **fixed)
         check_output(model, num_classes, input_shape)
     except Exception as error:  # timm and its nets refuse a size with exceptions of every kind, some of them empty
-        shape, reason = "x".join(map(str, input_shape)), str(error).rstrip(".") or type(error).__name__
-        raise UserError(
-            f"model.arch={arch} refuses images of {shape} ({reason}); most convolutional nets take any"
-        ) from error
+        images, reason = "x".join(map(str, input_shape)), str(error).rstrip(".") or type(error).__name__
+        message = f"model.arch={arch} refuses images of {images} ({reason}); most convolutional nets take any"
+        raise UserError(message) from error
     return model
 
 

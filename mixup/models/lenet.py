@@ -31,7 +31,8 @@ def speech_lenet(*, num_classes: int, input_shape: tuple[int, int, int], dropout
     channels, height, width = input_shape
     if min(height, width) < 16:
         raise UserError(f"model.name=speech_lenet needs inputs of 16x16 or more, not {height}x{width}: use lenet")
-    pixels = after_two_convolutions(height) * after_two_convolutions(width)
+    # Height and width after twice an unpadded 5x5 convolution and a 2x2 pooling.
+    pooled_height, pooled_width = (((size - 4) // 2 - 4) // 2 for size in (height, width))
     return nn.Sequential(
         nn.Conv2d(channels, 20, kernel_size=5),
         nn.MaxPool2d(2),
@@ -41,13 +42,8 @@ def speech_lenet(*, num_classes: int, input_shape: tuple[int, int, int], dropout
         nn.MaxPool2d(2),
         nn.ReLU(inplace=True),
         nn.Flatten(),
-        nn.Linear(20 * pixels, 1000),
+        nn.Linear(20 * pooled_height * pooled_width, 1000),
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
         nn.Linear(1000, num_classes),
     )
-
-
-def after_two_convolutions(size: int) -> int:
-    """Height or width after twice an unpadded 5x5 convolution and a 2x2 pooling."""
-    return ((size - 4) // 2 - 4) // 2

@@ -5,6 +5,9 @@ it is projected, and no BatchNorm before the average pooling. The released mixup
 weights start uniform in [0, 1], as they did in the authors' PyTorch; the rest is initialised by torch's defaults.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,10 +36,13 @@ class PreActBlock(nn.Module):
         return residual + shortcut
 
 
-def preact_stage(in_channels: int, channels: int, *, blocks: int, stride: int, dropout: float) -> nn.Sequential:
-    """Blocks of equal width, the first of which may halve height and width."""
-    first = PreActBlock(in_channels, channels, stride, dropout)
-    return nn.Sequential(first, *(PreActBlock(channels, channels, 1, dropout) for _ in range(blocks - 1)))
+def preact_stages(in_channels: int, widths: Sequence[int], *, blocks: int, dropout: float) -> nn.Sequential:
+    """Stages of `blocks` blocks, one stage for each width in channels; all but the first halve height and width."""
+    stages: list[nn.Module] = []
+    for before, width in pairwise([in_channels, *widths]):
+        first = PreActBlock(before, width, 2 if stages else 1, dropout)
+        stages.append(nn.Sequential(first, *(PreActBlock(width, width, 1, dropout) for _ in range(blocks - 1))))
+    return nn.Sequential(*stages)
 
 
 class PreActResNet18(nn.Module):
@@ -47,13 +53,8 @@ class PreActResNet18(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(input_shape[0], width, kernel_size=3, padding=1, bias=False)
-        stages, channels = [], width
-        for index in range(4):
-            out_channels, stride = width * 2**index, 1 if index == 0 else 2
-            stages.append(preact_stage(channels, out_channels, blocks=2, stride=stride, dropout=dropout))
-            channels = out_channels
-        self.stages = nn.Sequential(*stages)
-        self.classifier = nn.Linear(channels, num_classes)
+        self.stages = preact_stages(width, [width, 2 * width, 4 * width, 8 * width], blocks=2, dropout=dropout)
+        self.classifier = nn.Linear(8 * width, num_classes)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # torch's default until 1.2, and so the authors'. With weights of 1, today's default, and no BatchNorm before

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mixup.errors import UserError
-from mixup.models.preact_resnet import preact_stage
+from mixup.models.preact_resnet import preact_stages
 
 
 class WideResNet(nn.Module):
@@ -20,14 +20,10 @@ class WideResNet(nn.Module):
         if depth < 10 or (depth - 4) % 6:
             raise UserError(f"model.depth={depth}: a Wide ResNet has 6 n + 4 layers: 10, 16, 22, 28, 40")
         self.stem = nn.Conv2d(input_shape[0], 16, kernel_size=3, padding=1, bias=False)
-        stages, channels = [], 16
-        for index in range(3):
-            out_channels, stride = 16 * width * 2**index, 1 if index == 0 else 2
-            stages.append(preact_stage(channels, out_channels, blocks=(depth - 4) // 6, stride=stride, dropout=dropout))
-            channels = out_channels
-        self.stages = nn.Sequential(*stages)
-        self.bn = nn.BatchNorm2d(channels)
-        self.classifier = nn.Linear(channels, num_classes)
+        widths = 16 * width, 32 * width, 64 * width
+        self.stages = preact_stages(16, widths, blocks=(depth - 4) // 6, dropout=dropout)
+        self.bn = nn.BatchNorm2d(64 * width)
+        self.classifier = nn.Linear(64 * width, num_classes)
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:

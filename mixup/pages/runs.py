@@ -29,7 +29,7 @@ def anchor(run: Evidence) -> str:
 
 def numbers(run: Evidence) -> dict[Measure, str]:
     """All that the run was measured by, with units."""
-    values = {one: metric_of(one.metric).read(run, one.metric, one.statistic) for one in MEASURES}
+    values = {one: one.read(run) for one in MEASURES}
     return {one: text(one, value) for one, value in values.items() if value is not None}
 
 

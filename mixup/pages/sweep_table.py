@@ -76,7 +76,7 @@ def print_cells(runs: Sequence[Evidence], measure: Measure) -> None:
     table.add_column("run")
     table.add_column(measure.title, justify="right")
     for cell in grouped(runs):
-        table.add_row(cell.label, spread(cell.values(measure.metric, measure.statistic).values(), measure.decimals))
+        table.add_row(cell.label, spread(cell.values(measure).values(), measure.decimals))
     Console().print(table)
 
 

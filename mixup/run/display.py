@@ -15,12 +15,9 @@ class Display:
     """Shows one run. silent: shows nothing, for all ranks but the first."""
 
     def __init__(self, *, epochs: int, steps_per_epoch: int, images_per_step: int, silent: bool) -> None:
-        self.silent = silent
-        self.console = Console(quiet=silent, highlight=False)
-        self.steps_per_epoch = steps_per_epoch
-        self.images_per_step = images_per_step
+        self.silent, self.console = silent, Console(quiet=silent, highlight=False)
+        self.epochs, self.steps_per_epoch, self.images_per_step = epochs, steps_per_epoch, images_per_step
         self.first_step: tuple[float, int] | None = None  # seconds and steps done then: throughput is measured from here
-        self.epochs = epochs
         self.start = time.perf_counter()
         self.epochs_shown = 0
         self.bar = Progress(
@@ -47,10 +44,8 @@ class Display:
         """After every step; the counts are of steps done."""
         if self.bar.disable:
             return
-        done = epoch * self.steps_per_epoch + step
-        now = time.perf_counter()
-        if self.first_step is None:
-            self.first_step = (now, done)
+        now, done = time.perf_counter(), epoch * self.steps_per_epoch + step
+        self.first_step = self.first_step or (now, done)
         seconds, steps = now - self.first_step[0], done - self.first_step[1]
         rate = f"{steps * self.images_per_step / seconds:,.0f} images/s" if steps else ""
         self.bar.update(self.task, completed=done, rate=rate, description=f"epoch {epoch + 1}/{self.epochs}")

@@ -52,9 +52,7 @@ def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Every complete line; a last line that a kill cut off is dropped."""
     file = run_dir / "metrics.jsonl"
-    if not file.exists():
-        return []
-    lines = file.read_text().splitlines(keepends=True)
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 

@@ -15,7 +15,7 @@ from mixup.errors import UserError
 from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.paper import mismatches, read_paper
 from mixup.run.compose import planned
-from mixup.run.config import plain
+from mixup.run.config import leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")
@@ -37,7 +37,7 @@ def check_row(name: str, id: str, *, one_seed: bool = False) -> None:
     assert train[-1].startswith("seed=")
     tasks, row = tasks_of([*train[:-1], "seed=0"] if one_seed else train), PAPER[name].row(id)
     for task in tasks:
-        assert mismatches(plain(task.config), {**row.settings, **row.recipe}) == []
+        assert mismatches(dict(leaves(task.config)), {**row.settings, **row.recipe}) == []
         assert task.config.scale == "paper"
     assert len({task.config.seed for task in tasks}) == len(tasks)
     assert collect == ["python", "scripts/ledger.py", "collect", f"runs/{RUNS_OF.get(name, name)}"]

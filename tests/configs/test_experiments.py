@@ -11,7 +11,7 @@ import pytest
 
 from mixup.ledger.paper import Row, mismatches, read_paper
 from mixup.run.compose import CONFIGS, Task, configuration, expanded, parsed, planned, sweeper_params
-from mixup.run.config import plain
+from mixup.run.config import leaves
 
 # Runs at the paper's scale and at cpu scale, all seeds.
 RUNS = {
@@ -137,16 +137,16 @@ def test_one_run_of_an_experiment_has_data_network_and_recipe_of_its_grid(name):
 def test_a_row_of_the_paper_is_one_cell_trained_by_its_recipe(name: str, row: Row):
     grid = [task.config for trained in TRAINED_IN.get(name, [name]) for task in tasks_of(trained, "paper")]
     settings = {**row.settings, **SAMPLED.get(name, {})}
-    found = [config for config in grid if not mismatches(plain(config), settings)]
+    found = [config for config in grid if not mismatches(dict(leaves(config)), settings)]
     assert len(found) == 1 or (row.quoted and not found), f"{len(found)} cells have {settings}"
     for config in found:
-        assert mismatches(plain(config), row.recipe) == []
+        assert mismatches(dict(leaves(config)), row.recipe) == []
 
 
 def test_every_cell_of_table_5_is_a_row_of_it():
     rows = PAPER["table5_ablation"].rows
     for task in tasks_of("table5_ablation", "paper"):
-        assert sum(not mismatches(plain(task.config), row.settings) for row in rows) == 1, task.label
+        assert sum(not mismatches(dict(leaves(task.config)), row.settings) for row in rows) == 1, task.label
 
 
 def test_table_4_draws_a_split_for_each_seed():

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2_contingency, chisquare
 
 from mixup.data import Dataset, Split, open_dataset
-from mixup.data.labels import balanced_subset, corrupt
+from mixup.data.dataset import balanced_subset, corrupt
 from mixup.data.sources.toys import digits
 from mixup.errors import UserError
 from mixup.plan import generator

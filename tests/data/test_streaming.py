@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from mixup.data import DATASETS, Dataset, Examples, StreamedImages, open_dataset, serve
-from mixup.data.sources.encoded import Files
 from mixup.data.sources.imagenet import imagenet_data
+from mixup.data.sources.storage import Files
 from mixup.data.streaming import Decoder, Task
 from mixup.errors import UserError
 from mixup.mixing import mix_all

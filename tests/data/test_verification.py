@@ -19,10 +19,9 @@ import torchvision
 from PIL import Image
 
 from mixup.data import DATASETS
-from mixup.data.inventory import Finding
 from mixup.data.sources.cifar import CIFAR
 from mixup.data.sources.speech import SPEECH
-from mixup.data.verification import verify
+from mixup.data.verification import Finding, verify
 
 CLASSES = ("ant", "bee", "cat")
 TINY, CIFAR100, V1 = "tiny_imagenet", "cifar100", "speech_commands"

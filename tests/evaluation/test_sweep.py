@@ -23,6 +23,7 @@ def finished(folder: Path, alpha: float, seed: int, *settings: str) -> Path:
     """A run of the sweep as far as its record goes."""
     config = configuration([f"mixup.alpha={alpha}", f"seed={seed}", *settings])
     run = folder / f"{alpha:g}-{seed}-{','.join(settings)}"
+    run.mkdir()
     records.write_record(run, {"config": plain(config), "label": run.name, "seed": seed, "alpha": alpha})
     return run
 

@@ -227,7 +227,7 @@ def test_the_gans_samples_are_of_the_seed_that_has_them_and_its_curves_of_all(pi
     assert "1 of 8 modes" in {axes.get_xlabel() for axes in samples.axes}
     assert "seed 0" in pictures["figure5_gan-cpu"].description
     modes = drawn(pictures["figure5_gan-modes-cpu"]).axes[0]
-    runs = [run for run in evidence if run.is_gan and run.record["alpha"] == 0]
+    runs = [run for run in evidence if run.config.gan and run.record["alpha"] == 0]
     assert modes.lines[0].get_ydata() == pytest.approx(np.mean([run.curve["test_modes"] for run in runs], 0))
 
 

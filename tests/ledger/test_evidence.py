@@ -68,7 +68,12 @@ def test_a_gan_has_the_samples_of_one_seed(tmp_path):
     games = [make_game(tmp_path / "runs", "mixup.alpha=0.2", seed=seed, modes=3) for seed in (0, 1)]
     assert words(games, tmp_path / "kept") == [("collected", "")] * 2
     first, second = read_evidence(tmp_path / "kept")
-    assert (first.is_gan, first.curve["test_modes"], faults(first), faults(second)) == (True, [3.0, 3.0], [], [])
+    assert (first.config.gan is not None, first.curve["test_modes"], faults(first), faults(second)) == (
+        True,
+        [3.0, 3.0],
+        [],
+        [],
+    )
     with np.load(first.samples) as points:
         assert sorted(points) == ["fake10", "fake20000", "real"]
         assert points["real"][0, 0] == np.float32(0.123)

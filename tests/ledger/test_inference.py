@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mixup.errors import UserError
 from mixup.ledger import inference as statistics
 from mixup.ledger.inference import Verdict, cell_verdict, claim_verdict, row_verdict
 from mixup.ledger.paper import read_paper
@@ -99,7 +100,7 @@ def test_the_interval_lies_inside_exactly_where_both_tests_are_significant():
 def test_the_margin():
     assert [statistics.margin(value) for value in (0.05, 4.2, 15.0)] == [0.3, 0.3, 0.3]
     assert statistics.margin(44.6) == pytest.approx(0.892)
-    assert cell_verdict([3.89, 3.9, 3.91], 4.2, comparable=True).word != "reproduced"  # v1's number is not v2's
+    assert cell_verdict([3.89, 3.9, 3.91], 4.2).word != "reproduced"  # v1's number is not v2's
 
 
 def test_no_mean_passes_for_erm_and_for_mixup_where_the_paper_claims_enough():
@@ -138,22 +139,16 @@ def test_no_mean_passes_for_erm_and_for_mixup_where_the_paper_claims_enough():
     ],
 )
 def test_each_rule_of_a_cell(values, word, reason):
-    found = cell_verdict(values, 4.2, comparable=True)
+    found = cell_verdict(values, 4.2)
     assert (found.word, found.n) == (word, len(values))
     assert reason in found.reason
 
 
-def test_other_data_or_scale_is_never_compared():
-    assert cell_verdict([4.15, 4.2, 4.25], 4.2, comparable=False).word == "not comparable"
-    assert cell_verdict([4.2], 4.2, comparable=False).word == "not comparable"
-    assert cell_verdict([], 4.2, comparable=False).word == "not run"
-
-
 def test_how_a_verdict_is_printed():
-    assert str(cell_verdict([3.7, 4.2, 4.7], 4.2, comparable=True)) == "undecided (n=3)"
-    assert str(cell_verdict([4.2], 4.2, comparable=True)) == "too few seeds (n=1)"
-    assert str(cell_verdict([], 4.2, comparable=True)) == "not run"
-    assert cell_verdict([4.9, 5.0, 5.1], 4.2, comparable=True).reason == "90 % interval 5.00 [4.83, 5.17] above 4.2 ± 0.30"
+    assert str(cell_verdict([3.7, 4.2, 4.7], 4.2)) == "undecided (n=3)"
+    assert str(cell_verdict([4.2], 4.2)) == "too few seeds (n=1)"
+    assert str(cell_verdict([], 4.2)) == "not run"
+    assert cell_verdict([4.9, 5.0, 5.1], 4.2).reason == "90 % interval 5.00 [4.83, 5.17] above 4.2 ± 0.30"
 
 
 # -- verdicts: claims ----------------------------------------------------------------------------------------------------
@@ -177,25 +172,22 @@ def test_how_a_verdict_is_printed():
 def test_each_rule_of_a_claim(differences, word):
     erm = {seed: 6.0 + seed / 10 for seed in range(len(differences))}
     mixup = {seed: erm[seed] + difference for seed, difference in enumerate(differences)}
-    found = claim_verdict(mixup, erm, comparable=True)
+    found = claim_verdict(mixup, erm)
     assert (found.word, found.n) == (word, len(differences))
 
 
 def test_a_claim_is_turned_round_with_its_sides():
     a, b = seeds(4.1, 4.2, 4.4), seeds(5.5, 5.5, 5.6)
-    assert claim_verdict(a, b, comparable=True).word == "direction holds"
-    assert claim_verdict(b, a, comparable=True).word == "not reproduced"
+    assert claim_verdict(a, b).word == "direction holds"
+    assert claim_verdict(b, a).word == "not reproduced"
 
 
 def test_a_claim_without_enough_common_seeds():
     erm, mixup = seeds(5.5, 5.6, 5.4), seeds(4.1, 4.2, 4.4)
-    assert claim_verdict({}, {}, comparable=True).word == "not run"
-    assert claim_verdict(mixup, {}, comparable=True).reason == "runs of one side alone have finished"
-    assert claim_verdict(seeds(4.1, 4.2), erm, comparable=True) == Verdict("too few seeds", 2, "2 in common of at least 3")
-    assert claim_verdict({5: 4.1, 6: 4.2, 7: 4.3}, erm, comparable=True).word == "too few seeds"
-    elsewhere = claim_verdict(mixup, erm, comparable=False)
-    assert str(elsewhere) == "not comparable"
-    assert "difference -1.27 [" in elsewhere.reason
+    assert claim_verdict({}, {}).word == "not run"
+    assert claim_verdict(mixup, {}).reason == "runs of one side alone have finished"
+    assert claim_verdict(seeds(4.1, 4.2), erm) == Verdict("too few seeds", 2, "2 in common of at least 3")
+    assert claim_verdict({5: 4.1, 6: 4.2, 7: 4.3}, erm).word == "too few seeds"
 
 
 def test_the_promised_levels():
@@ -204,8 +196,8 @@ def test_the_promised_levels():
     repeats, wrong = 600, {"claim": 0, "reproduced": 0, "not reproduced": 0}
     for _ in range(repeats):
         pairs = source.normal(0, 0.2, (2, 6))
-        wrong["claim"] += claim_verdict(seeds(*pairs[0]), seeds(*pairs[1]), comparable=True).word == "direction holds"
-        word = cell_verdict(list(source.normal(4.5, 0.05, 4)), 4.2, comparable=True).word
+        wrong["claim"] += claim_verdict(seeds(*pairs[0]), seeds(*pairs[1])).word == "direction holds"
+        word = cell_verdict(list(source.normal(4.5, 0.05, 4)), 4.2).word
         if word in wrong:
             wrong[word] += 1
     three_deviations = 3 * math.sqrt(0.05 * 0.95 / repeats)
@@ -219,7 +211,6 @@ def test_the_promised_levels():
     ("cell", "claims", "word"),
     [
         ("not run", ["direction holds"], "not run"),
-        ("not comparable", ["not reproduced"], "not comparable"),
         ("reproduced", [], "reproduced"),
         ("reproduced", ["undecided"], "reproduced"),
         ("reproduced", ["direction holds", "not reproduced"], "not reproduced"),
@@ -238,9 +229,7 @@ def test_each_rule_of_a_row(cell, claims, word):
 
 def test_a_row_that_holds_in_direction_alone_says_so_of_its_number():
     mixup, erm = seeds(3.3, 3.2, 3.4), seeds(4.0, 4.0, 4.1)
-    found = row_verdict(
-        cell_verdict(list(mixup.values()), 2.7, comparable=True), [claim_verdict(mixup, erm, comparable=True)]
-    )
+    found = row_verdict(cell_verdict(list(mixup.values()), 2.7), [claim_verdict(mixup, erm)])
     assert str(found) == "direction holds (n=3)"
     assert found.reason.endswith("3 of 3 below 0; the number: 90 % interval 3.30 [3.13, 3.47] above 2.7 ± 0.30")
 
@@ -261,7 +250,7 @@ def test_seeds_needed_at_their_limits():
     n = statistics.seeds_needed(std=1.0, difference=0.01)
     assert statistics.power_of(n, 1.0, 0.01) >= 0.8 > statistics.power_of(n - 1, 1.0, 0.01)
     for std, difference, power in ((1.0, 0.0, 0.8), (-1.0, 1.0, 0.8), (math.inf, 1.0, 0.8), (1.0, 1.0, 1.0)):
-        with pytest.raises(ValueError, match="no number of seeds"):
+        with pytest.raises(UserError, match="no number of seeds"):
             statistics.seeds_needed(std, difference, power)
 
 

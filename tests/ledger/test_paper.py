@@ -188,9 +188,9 @@ def test_settings_of_the_ablation():
 
 def test_mismatches_are_named():
     row = PAPER["figure4_speech"].row("vgg11_mixup_0.1")
-    config = {"data": {"name": "speech_commands"}, "model": {"name": "vgg11"}, "mixup": {"alpha": 0.1, "warmup_epochs": 0}}
+    config = {"data.name": "speech_commands", "model.name": "vgg11", "mixup.alpha": 0.1, "mixup.warmup_epochs": 0}
     assert mismatches(config, row.settings) == []
-    found = mismatches({**config, "trainer": {"epochs": 2, "batch_size": 100}}, row.recipe)
+    found = mismatches({**config, "trainer.epochs": 2, "trainer.batch_size": 100}, row.recipe)
     assert found[0] == "trainer.epochs=2, the paper's 30"
     assert "mixup.warmup_epochs=0, the paper's 5" in found
     assert not any(line.startswith("trainer.batch_size") for line in found)

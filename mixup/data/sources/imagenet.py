@@ -8,36 +8,24 @@ import numpy as np
 
 from mixup.data.dataset import Dataset, identities
 from mixup.data.datasets import DATASETS, DatasetInfo
-from mixup.data.sources.download import Download
-from mixup.data.sources.folders import decode_dataset, list_folders
-from mixup.data.sources.shards import read_shards, shards_of
+from mixup.data.sources.folders import decode_dataset, list_folders, read_shards, shards_of
+from mixup.data.sources.storage import Download
 from mixup.errors import UserError
 
 RESIDENT_BYTES = 4 * 2**30  # images of one size that need no more than this are kept in memory
 LAYOUTS = """  * images in folders, as {root}/{folders[0]}/train/<wnid>/*.JPEG and {root}/{folders[0]}/val/<wnid>/*.JPEG
   * WebDataset shards, as {root}/{folders[0]}/train/*.tar and {root}/{folders[0]}/val/*.tar
 """
-IMAGENET = {
-    "imagenet": Download(
-        "ImageNet",
-        ("imagenet",),
-        url="https://image-net.org/download-images",
-        size="",
-        remedy=LAYOUTS
-        + """    To fetch it, get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from {url} (an account is
+FETCH_IMAGENET = """    To fetch it, get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from {url} (an account is
     needed) and unpack them to these folders; or, after accepting the terms on the page of the dataset, fetch shards:
-      hf download timm/imagenet-1k-wds --repo-type dataset --local-dir {quoted_root}/imagenet""",
-    ),
-    "tiny_imagenet": Download(
-        "Tiny ImageNet",
-        ("tiny_imagenet", "tiny-imagenet-200"),
-        url="http://cs231n.stanford.edu/tiny-imagenet-200.zip",
-        size="",
-        remedy=LAYOUTS
-        + """    To fetch it:
+      hf download timm/imagenet-1k-wds --repo-type dataset --local-dir {quoted_root}/imagenet"""
+FETCH_TINY = """    To fetch it:
       curl -L -o {quoted_archive} {url}
-      unzip -q {quoted_archive} -d {quoted_root}""",
-    ),
+      unzip -q {quoted_archive} -d {quoted_root}"""
+TINY_FOLDERS, TINY_URL = ("tiny_imagenet", "tiny-imagenet-200"), "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+IMAGENET = {
+    "imagenet": Download("ImageNet", ("imagenet",), "https://image-net.org/download-images", "", LAYOUTS + FETCH_IMAGENET),
+    "tiny_imagenet": Download("Tiny ImageNet", TINY_FOLDERS, TINY_URL, "", LAYOUTS + FETCH_TINY),
 }
 # Names of the test folder. Tiny ImageNet's test/, as it is published, has no labels.
 TEST_PARTS = {"imagenet": ("val", "test"), "tiny_imagenet": ("val",)}

@@ -49,25 +49,24 @@ def read_clip(file: Path) -> np.ndarray:
     """(samples,) int16. Raises UserError naming the file."""
     import soundfile
 
-    def unusable(fault: str) -> UserError:
-        expected = f"expected a WAV file of one channel at {RATE:,} samples a second"
-        return UserError(f"{file} {fault}; {expected}: restore or remove it")
-
     try:
         content = file.read_bytes()
         samples, rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
-        raise unusable(f"cannot be read as a clip ({getattr(error, 'error_string', error)})") from error
-    if content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") > len(content):
-        # libsndfile returns what is left of it without a word.
-        raise unusable(f"is cut short: {len(content):,} bytes are left of it")
-    if rate != RATE:
-        raise unusable(f"has {rate:,} samples a second")
-    if samples.shape[1] != 1:
-        raise unusable(f"has {samples.shape[1]} channels")
-    if not len(samples):
-        raise unusable("holds no samples")
-    return np.ascontiguousarray(samples[:, 0])
+        fault = f"cannot be read as a clip ({getattr(error, 'error_string', error)})"
+    else:
+        if content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") > len(content):
+            fault = f"is cut short: {len(content):,} bytes are left of it"  # libsndfile returns them without a word
+        elif rate != RATE:
+            fault = f"has {rate:,} samples a second"
+        elif samples.shape[1] != 1:
+            fault = f"has {samples.shape[1]} channels"
+        elif not len(samples):
+            fault = "holds no samples"
+        else:
+            return np.ascontiguousarray(samples[:, 0])
+    expected = f"expected a WAV file of one channel at {RATE:,} samples a second"
+    raise UserError(f"{file} {fault}; {expected}: restore or remove it")
 
 
 def spectrograms(clips: Sequence[np.ndarray], device: torch.device) -> np.ndarray:

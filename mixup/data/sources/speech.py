@@ -12,12 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mixup.data.dataset import Dataset, Split, split_of
+from mixup.data.dataset import Dataset, split_of
 from mixup.data.datasets import dataset_info
 from mixup.data.sources import spectrograms
-from mixup.data.sources.cache import cached_arrays, file_states
-from mixup.data.sources.download import Download, time_limit
-from mixup.data.sources.encoded import files_in
+from mixup.data.sources.storage import Download, cached_arrays, file_states, files_in, time_limit
 from mixup.errors import UserError
 
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
@@ -26,22 +24,23 @@ REMEDY = f"""  * the official archive ({{size}}), as {{archive}}; with data.down
       curl -L -o {{quoted_archive}} {{url}} --create-dirs
   * its clips, as {{root}}/{{folders[0]}}/<word>/*.wav, and beside the words its lists,
     {" and ".join(LISTS.values())}"""
-SHA256 = {
-    "v0.01": "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
-    "v0.02": "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-}
-
-
-def release(version: str, *other_folders: str, size: str) -> Download:
-    """One of Google's releases. size: of its archive."""
-    folder = f"speech_commands_{version}"
-    title, folders, url = f"Speech Commands {version}", (folder, *other_folders), f"{URL}/{folder}.tar.gz"
-    return Download(title, folders, url, size=size, remedy=REMEDY, sha256=SHA256[version])
-
-
 SPEECH = {
-    "speech_commands": release("v0.01", size="1.4 GB"),
-    "speech_commands_v2": release("v0.02", "speech_commands", size="2.3 GB"),
+    "speech_commands": Download(
+        "Speech Commands v0.01",
+        ("speech_commands_v0.01",),
+        f"{URL}/speech_commands_v0.01.tar.gz",
+        "1.4 GB",
+        REMEDY,
+        sha256="743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d",
+    ),
+    "speech_commands_v2": Download(
+        "Speech Commands v0.02",
+        ("speech_commands_v0.02", "speech_commands"),
+        f"{URL}/speech_commands_v0.02.tar.gz",
+        "2.3 GB",
+        REMEDY,
+        sha256="af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    ),
 }
 
 
@@ -68,19 +67,18 @@ def speech_data(name: str, *, root: Path, download: bool, device: torch.device) 
 def with_spectrograms(data: Dataset, name: str, root: Path, folder: Path, device: torch.device) -> Dataset:
     """The listed dataset with spectrograms in place of clips, from the cache below the root if they are there."""
     names = {part: [os.fsdecode(clip) for clip in split.files.names] for part, split in data.splits.items()}
-    states = {part: file_states(names[part], folder) for part in names}
+    states = {part: file_states(clips, folder) for part, clips in names.items()}
 
     def compute() -> dict[str, np.ndarray]:
-        files = {part: [folder / clip for clip in names[part]] for part in names}
+        files = {part: [folder / clip for clip in clips] for part, clips in names.items()}
         return spectrograms.read_spectrograms(files, device=device, title=f"reading the clips of {folder}, once")
 
-    arrays = cached_arrays(root, name, (spectrograms.VERSION, states), compute)
-
-    def transformed(part: str) -> Split:
-        inputs, identity = torch.from_numpy(arrays[part]), torch.from_numpy(arrays[f"{part}_identity"])
-        return replace(data.splits[part], inputs=inputs, identity=identity)
-
-    return replace(data, train=transformed("train"), validation=transformed("validation"), test=transformed("test"))
+    cached = cached_arrays(root, name, (spectrograms.VERSION, states), compute)
+    arrays = {key: torch.from_numpy(array) for key, array in cached.items()}
+    splits = {
+        part: replace(split, inputs=arrays[part], identity=arrays[f"{part}_identity"]) for part, split in data.splits.items()
+    }
+    return data.with_splits(splits)
 
 
 def locate_clips(source: Download, root: Path) -> Path | None:
@@ -141,24 +139,27 @@ def list_clips(name: str, folder: Path) -> Dataset:
     Raises UserError for a list that is missing, and for a split without clips.
     """
     clips = names_of_clips(folder)
-    words = tuple(sorted({word_of(clip) for clip in clips}))
+    words = {word: label for label, word in enumerate(sorted({word_of(clip) for clip in clips}))}
     held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
-    names: dict[str, list[str]] = {"train": [], **{part: [] for part in held_out}}
-    for clip in clips:
-        names[next((part for part, listed in held_out.items() if clip in listed), "train")].append(clip)
-    splits = {part: split_clips(part, names[part], folder, words) for part in names}
-    absent = {}
-    for part, listed in held_out.items():
-        count = sum(word_of(clip) in words for clip in listed) - len(names[part])
+    part_of = {clip: part for part in ("test", "validation") for clip in held_out[part]}
+    splits, absent = {}, {}
+    for part in ("train", *LISTS):
+        names = [clip for clip in clips if part_of.get(clip, "train") == part]
+        if not names:
+            expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
+            remedy = "restore them from the official archive, or move the folder away and start again"
+            raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {expected}; {remedy}")
+        splits[part] = split_of(files_in(folder, names), np.array([words[word_of(clip)] for clip in names], np.int64))
+        count = sum(word_of(clip) in words for clip in held_out.get(part, ())) - len(names)
         if count > 0:
             absent[part] = count
-    title, official = SPEECH[name].title, dataset_info(name)
+    title, official, train_count = SPEECH[name].title, dataset_info(name), len(splits["train"])
     if len(words) < official.num_classes:
         title += f" ({len(words)} of {official.num_classes} words)"
-    elif len(names["train"]) != official.train_count:
-        title += f" ({len(names['train']):,} of {official.train_count:,} training clips)"
+    elif train_count != official.train_count:
+        title += f" ({train_count:,} of {official.train_count:,} training clips)"
     info = replace(official, num_classes=len(words))
-    return Dataset(info, splits["train"], splits["validation"], splits["test"], title, words, absent)
+    return Dataset(info, **splits, provenance=title, classes=tuple(words), absent=absent)
 
 
 def names_of_clips(folder: Path) -> list[str]:
@@ -185,13 +186,3 @@ def read_list(file: Path) -> set[str]:
     except OSError as error:
         why = f"cannot be read ({error.strerror}), and says which clips are held out"
         raise UserError(f"{file} {why}: restore it from the official archive") from error
-
-
-def split_clips(part: str, names: list[str], folder: Path, words: tuple[str, ...]) -> Split:
-    """The clips of one split as files. Raises UserError if there are none."""
-    if not names:
-        expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
-        remedy = "restore them from the official archive, or move the folder away and start again"
-        raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {expected}; {remedy}")
-    labels = {word: label for label, word in enumerate(words)}
-    return split_of(files_in(folder, names), np.array([labels[word_of(clip)] for clip in names], np.int64))

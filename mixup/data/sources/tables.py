@@ -1,6 +1,7 @@
 """The UCI tables of section 3.6: where they come from, how they are halved, and how they become numbers.
 
-The paper states the network and how it is trained, and nothing of the data's preparation. Chosen here:
+scikit-learn bundles some; the others are a CSV of the user's, or fetched from OpenML. The paper states the network and how
+it is trained, and nothing of the data's preparation. Chosen here:
 
 * Half of the rows to train on and half to test, as the printed 21.3 % and 17.3 % of iris are 16/75 and 13/75; drawn at
   random with each class in both halves in proportion, and the only example of a class in training.
@@ -11,20 +12,65 @@ The paper states the network and how it is trained, and nothing of the data's pr
 """
 
 import csv
+import http.client
+import io
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mixup.data.dataset import Dataset, split_of
-from mixup.data.datasets import DatasetInfo, dataset_info
-from mixup.data.sources.uci import REMOTE, obtain_csv
+from mixup.data.datasets import dataset_info
+from mixup.data.sources.storage import Download, time_limit
 from mixup.errors import UserError, suggestion
+from mixup.run.files import write_atomic
 
 BUNDLED = {"iris": "Iris", "wine": "Wine", "breast_cancer": "Breast Cancer Wisconsin (Diagnostic)"}
 MISSING = ("", "?")
+INSTEAD = "a table that needs no file: data=iris, data=wine or data=breast_cancer"
+
+
+@dataclass(frozen=True)
+class RemoteTable:
+    """openml: its number at OpenML. words: UCI's numbers for words that OpenML has in their place."""
+
+    download: Download
+    openml: int
+    words: Mapping[str, str]
+
+
+def remote_table(name: str, title: str, openml: int, archive: str, rows: str, columns: int, **words: str) -> RemoteTable:
+    """archive: UCI's own, below archive.ics.uci.edu/static/public. rows: the shell command that prints its rows, class last,
+    inside the unpacked archive. columns: how many there are before the class."""
+    url = f"https://archive.ics.uci.edu/static/public/{archive}"
+    remedy = f"""  * where openml.org can be reached, data.download=true, the default: it makes a file that can be copied
+    from there, {{root}}/{name}-openml{openml}.csv
+  * {{root}}/{name}.csv: a header row, then one row an example; the class in the column `class`, or else in the
+    last one; ? or nothing where a value is missing. From UCI's own archive:
+      mkdir -p {{quoted_root}} && cd {{quoted_root}}
+      curl -LO {{url}}
+      python -m zipfile -e {Path(archive).name} .
+      (python -c "print('x,' * {columns} + 'class')"; {rows}) > {name}.csv"""
+    return RemoteTable(Download(f"UCI {title}", (name,), url, size="", remedy=remedy, instead=INSTEAD), openml, words)
+
+
+ARCENE_ROWS = (
+    "cat ARCENE/arcene_train.labels arcene_valid.labels > labels; "
+    "cat ARCENE/arcene_train.data ARCENE/arcene_valid.data | paste -d ' ' - labels | tr -s ' ' ,"
+)
+PHISHING_ROWS, PHISHING_WORDS = "grep -v '^[@%]' PhishingData.arff", {"Phishy": "-1", "Suspicious": "0", "Legitimate": "1"}
+REMOTE = {
+    "abalone": remote_table("abalone", "Abalone", 183, "1/abalone.zip", "cat abalone.data", 8),
+    "arcene": remote_table("arcene", "Arcene", 1458, "167/arcene.zip", ARCENE_ROWS, 10_000),
+    "arrhythmia": remote_table("arrhythmia", "Arrhythmia", 5, "5/arrhythmia.zip", "cat arrhythmia.data", 279),
+    "htru2": remote_table("htru2", "HTRU2", 45558, "372/htru2.zip", "cat HTRU_2.csv", 8),
+    "phishing": remote_table(
+        "phishing", "Website Phishing", 46963, "379/website+phishing.zip", PHISHING_ROWS, 9, **PHISHING_WORDS
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -46,28 +92,24 @@ def table_data(name: str, *, root: Path, download: bool, split: np.random.Genera
         raise UserError(f"data.name={name}: no such table{suggestion(name, BUNDLED | REMOTE)}; there are {names}")
     table = bundled_table(name) if name in BUNDLED else read_csv(*obtain_csv(name, root / "uci", download=download))
     official, rows, classes = dataset_info(name), len(table.labels), len(table.classes)
+    official_rows = official.train_count + official.test_count
     if not 0 < classes <= min(official.num_classes, rows // 2):
         raise UserError(
             f"{table.provenance} in {root / 'uci'} has {rows:,} rows of {classes:,} classes, where UCI has "
-            f"{official.train_count + official.test_count:,} of {official.num_classes}: is anything cut off, and is the "
-            f"class in the column `class`, or else in the last one?"
+            f"{official_rows:,} of {official.num_classes}: is anything cut off, and is the class in the column `class`, or "
+            "else in the last one?"
         )
-    train, test = halves(table.labels, split)
-    inputs = as_numbers(table, train)
-    train_split, test_split = (split_of(inputs[half], table.labels[half]) for half in (train, test))
+    rows_train, rows_test = halves(table.labels, split)
+    inputs = as_numbers(table, rows_train)
+    train, test = (split_of(inputs[half], table.labels[half]) for half in (rows_train, rows_test))
     info = replace(official, num_classes=classes, input_shape=inputs.shape[1:], train_count=len(train), test_count=len(test))
-    provenance = table.provenance + differences(info, official)
-    return Dataset(info, train_split, None, test_split, provenance, table.classes)
-
-
-def differences(info: DatasetInfo, official: DatasetInfo) -> str:
-    """`, 4,176 rows instead of 4,177`, or an empty string."""
     counts = [
-        ("rows", info.train_count + info.test_count, official.train_count + official.test_count),
-        ("features", info.input_shape[0], official.input_shape[0]),
-        ("classes", info.num_classes, official.num_classes),
+        (rows, official_rows, "rows"),
+        (info.input_shape[0], official.input_shape[0], "features"),
+        (classes, official.num_classes, "classes"),
     ]
-    return "".join(f", {ours:,} {what} instead of {theirs:,}" for what, ours, theirs in counts if ours != theirs)
+    differences = "".join(f", {ours:,} {what} instead of {theirs:,}" for ours, theirs, what in counts if ours != theirs)
+    return Dataset(info, train, None, test, table.provenance + differences, table.classes)
 
 
 def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +146,60 @@ def bundled_table(name: str) -> Table:
     bundle = getattr(datasets, f"load_{name}")()
     classes = tuple(map(str, bundle.target_names))
     return Table(bundle.data, [], bundle.target.astype(np.int64), classes, f"UCI {BUNDLED[name]} (scikit-learn)")
+
+
+def obtain_csv(name: str, folder: Path, *, download: bool) -> tuple[Path, str]:
+    """A CSV and its provenance: the user's, else the one that was made of OpenML's table, or is made now."""
+    table = REMOTE[name]
+    title, own, made = table.download.title, folder / f"{name}.csv", folder / f"{name}-openml{table.openml}.csv"
+    if own.exists():
+        return own, f"{title} (CSV)"
+    if not made.exists():
+        if not download:
+            raise table.download.missing(folder, "data.download is false")
+        print(f"{title} is not in {folder}: fetching OpenML {table.openml}", flush=True)
+        write_csv(made, fetch_rows(table, folder))
+    return made, f"{title} (OpenML {table.openml})"
+
+
+def fetch_rows(table: RemoteTable, folder: Path) -> list[list[str]]:
+    """The rows of OpenML's table after a header, class last. Not cached by scikit-learn: the CSV made of them is kept."""
+    from sklearn.datasets import fetch_openml
+
+    try:
+        with time_limit(20), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A network error occurred")  # it tries again, and raises in the end
+            # These two options need no pandas. Numbers are float64, words their places in `categories`.
+            bunch = fetch_openml(data_id=table.openml, as_frame=False, parser="liac-arff", cache=False)
+    except (OSError, http.client.HTTPException, EOFError, ValueError, KeyError) as error:
+        why = f"it cannot be downloaded ({getattr(error, 'reason', error)})"
+        raise table.download.missing(folder, why) from error
+    cells = bunch.data if isinstance(bunch.data, np.ndarray) else bunch.data.toarray()
+    categories = [*(bunch.categories.get(feature, ()) for feature in bunch.feature_names), ()]
+    rows = [(*row, label) for row, label in zip(cells, bunch.target)]
+    texts = ([as_text(value, words, table.words) for value, words in zip(row, categories)] for row in rows)
+    return [[*bunch.feature_names, "class"], *texts]
+
+
+def as_text(value: float | str | None, categories: Sequence[str], numbers: Mapping[str, str]) -> str:
+    """A cell for a CSV. value: a number, a word, or a word's place in `categories`. numbers: those that stand for words."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str) or categories:
+        word = value if isinstance(value, str) else categories[int(value)]
+        return numbers.get(word, word)
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
+
+def write_csv(file: Path, rows: list[list[str]]) -> None:
+    """Atomic. Raises UserError if the folder cannot be written."""
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows(rows)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, stream.getvalue().encode())
+    except OSError as error:
+        raise UserError(f"{file} cannot be written ({error}): make room there, or use data.root=DIR") from error
 
 
 def read_csv(file: Path, provenance: str) -> Table:

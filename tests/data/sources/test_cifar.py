@@ -19,7 +19,7 @@ import torchvision
 from PIL import Image
 
 from mixup.data import DATASETS, Dataset, data_root, dataset_info, open_dataset, split_of
-from mixup.data.sources import cache, folders
+from mixup.data.sources import folders, storage
 from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.errors import UserError
 from mixup.plan import generator
@@ -191,7 +191,7 @@ def test_full_disk_costs_only_time_and_leaves_no_rubbish(tmp_path, monkeypatch, 
         raise OSError(28, "No space left on device")
 
     written = write_folder(tmp_path)
-    monkeypatch.setattr(cache, "save_file", fill_the_disk)
+    monkeypatch.setattr(storage, "save_file", fill_the_disk)
     ours = read(tmp_path)
     np.testing.assert_array_equal(ours.test.inputs.numpy(), written["test"])
     assert "No space left on device" in capsys.readouterr().out

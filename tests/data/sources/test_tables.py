@@ -23,8 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
-from mixup.data.sources.tables import BUNDLED, halves, table_data
-from mixup.data.sources.uci import REMOTE
+from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
 from mixup.errors import UserError
 
 

@@ -1,0 +1,170 @@
+"""What the sources share: where a dataset is published and kept, encoded files, and arrays that are computed once."""
+
+import contextlib
+import hashlib
+import io
+import os
+import shlex
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from torch import Tensor
+
+from mixup.errors import UserError
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A published dataset.
+
+    folders: names that its folder may have below the data root; the first is that of the unpacked archive.
+    url: of its archive. size: of the archive, with its unit. sha256: of the archive, where it is checked here.
+    remedy: the ways to provide the dataset, one bullet each. It may name {root}, {archive}, {folders}, {url}, {size} and,
+    for shell commands, {quoted_root} and {quoted_archive}. instead: what can be used without any file.
+    """
+
+    title: str
+    folders: tuple[str, ...]
+    url: str
+    size: str
+    remedy: str
+    sha256: str = ""
+    instead: str = "the digits, which need no file: data=digits"
+
+    def archive(self, root: Path) -> Path:
+        """The path of the archive, below the root."""
+        return root / self.url.rpartition("/")[2]
+
+    def missing(self, root: Path, why: str) -> UserError:
+        """The error for a root without this dataset: why it is not there, and every way to provide it."""
+        paths = {"root": root, "archive": self.archive(root)}
+        quoted = {f"quoted_{name}": shlex.quote(str(path)) for name, path in paths.items()}
+        return UserError(
+            f"no {self.title} in {root}, and {why}. Any one of these will do:\n"
+            f"{self.remedy.format(**vars(self), **paths, **quoted)}\n"
+            f"  * another data root: MIXUP_DATA=DIR in the environment, or data.root=DIR\n  * {self.instead}"
+        )
+
+
+def data_root(root: str | None) -> Path:
+    """`data.root`, else $MIXUP_DATA, else ~/.cache/mixup-data."""
+    return Path(root or os.environ.get("MIXUP_DATA") or Path.home() / ".cache" / "mixup-data").expanduser()
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Inside, a connection that is silent for so long raises TimeoutError. Restores the former limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images or clips on disk: files in folders, or members of tar shards. Compact, for workers to share millions.
+
+    names: (N,) bytes, each a path below `root`, or a member's name inside its shard.
+    where: (N, 3) int64, for shards only: the index into `shards`, offset and length in bytes.
+    """
+
+    root: Path
+    names: np.ndarray
+    shards: tuple[str, ...] = ()
+    where: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, rows: Tensor | np.ndarray) -> "Files":
+        index = np.asarray(rows)
+        return replace(self, names=self.names[index], where=None if self.where is None else self.where[index])
+
+    def path(self, row: int) -> str:
+        """What to call the example in a message; for files in folders the path to open."""
+        name = os.fsdecode(self.names[row])
+        return str(self.root / name) if self.where is None else f"{self.root / self.shards[self.where[row, 0]]}: {name}"
+
+    def read(self, row: int) -> bytes:
+        """The encoded content. Raises OSError."""
+        if self.where is None:
+            with open(self.root / os.fsdecode(self.names[row]), "rb") as file:
+                return file.read()
+        shard, offset, length = self.where[row]
+        with open(self.root / self.shards[shard], "rb", buffering=0) as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def image(self, row: int, size: tuple[int, int] | None = None) -> np.ndarray:
+        """The decoded pixels, (H, W, 3) uint8. Raises UserError for a file that is no image, or not of `size`."""
+        from PIL import Image
+
+        try:
+            with Image.open(io.BytesIO(self.read(row))) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises nearly anything for a damaged file
+            raise UserError(f"{self.unreadable(row, error)}: restore or remove it") from error
+        if size is not None and pixels.shape[:2] != size:
+            raise UserError(f"{self.path(row)} is {pixels.shape[1]}x{pixels.shape[0]}, not {size[1]}x{size[0]}")
+        return pixels
+
+    def unreadable(self, row: int, error: Exception) -> str:
+        """Which file, and why; Pillow names the buffer that it read from, which says nothing."""
+        return f"{self.path(row)} cannot be read as an image ({str(error).split(' <_io')[0]})"
+
+
+def files_in(folder: Path, names: Sequence[str]) -> Files:
+    """Files by their names below `folder`."""
+    return Files(folder, np.array([os.fsencode(name) for name in names], np.bytes_))
+
+
+def file_states(names: Iterable[str], folder: Path = Path()) -> list[tuple[str, int, int]]:
+    """(name, bytes, modification time in ns) of each file: a key that changes when a file does. Raises UserError."""
+    states = []
+    for name in names:
+        try:
+            state = (folder / name).stat()
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read ({error.strerror}): restore or remove it") from error
+        states.append((name, state.st_size, state.st_mtime_ns))
+    return states
+
+
+def cached_arrays(root: Path, name: str, key: object, compute: Callable[[], Arrays]) -> Arrays:
+    """What `compute` returns, from `<root>/.mixup-cache/<name>-<hash of key>.safetensors` if that can be read.
+
+    Memory-mapped, so that gigabytes open at once and processes share them; a write stays its process's own.
+    key: changes whenever the arrays would; only its `repr` counts. Nothing is kept if there is no folder `root`.
+    """
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+    file = root / ".mixup-cache" / f"{name}-{digest}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError), safe_open(file, framework="pt") as tensors:
+        return {key: tensors.get_tensor(key).numpy() for key in tensors.keys()}  # noqa: SIM118 (not a dict)
+    arrays = compute()
+    if root.is_dir():
+        write_arrays(file, arrays)
+    return arrays
+
+
+def write_arrays(file: Path, arrays: Arrays) -> None:
+    """Atomic. Without permission or space a message says that everything will be computed again next time."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(exist_ok=True)
+        save_file(arrays, partial)
+        partial.replace(file)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        print(f"{file.name} cannot be kept in {file.parent} ({error}); it will be computed again next time", flush=True)
