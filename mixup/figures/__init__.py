@@ -5,36 +5,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mixup.errors import UserError
 from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves, noise_bars
 from mixup.figures.evaluations import attacks, between, calibration, surfaces
 from mixup.figures.gan import gan_pictures
 from mixup.figures.sheets import Sheet, sheets
 from mixup.figures.style import Picture
-from mixup.ledger.evidence import Evidence, faults, read_evidence
+from mixup.ledger.cells import RUNS_OF
+from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import experiment_title
 from mixup.ledger.paper import Experiment, read_figure2, read_paper
+from mixup.ledger.verdicts import checked
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
-TRAIN = "python train.py -m experiment="
-WANTED = {  # the start of a picture's name -> the command that makes its runs
-    "figure1_toy": f"{TRAIN}figure1_toy",
-    "figure2_between": f"{TRAIN}figure2_between",
-    "figure3b_curve": f"{TRAIN}figure3_cifar10",
-    "figure5_gan": f"{TRAIN}figure5_gan",
-    "figure5_gan-modes": f"{TRAIN}figure5_gan",
-    "table2_label_noise-bars": f"{TRAIN}table2_label_noise",
-    "table3_adversarial-attacks": f"{TRAIN}table3_adversarial",
-    "alpha_sweep-alpha": f"{TRAIN}alpha_sweep",
-    "report_card-calibration": f"{TRAIN}report_card",
-}
+WANTED = (  # the starts of pictures' names; those of their experiments make the runs
+    *("figure1_toy", "figure2_between", "figure3b_curve", "figure5_gan", "figure5_gan-modes", "table2_label_noise-bars"),
+    *("table3_adversarial-attacks", "alpha_sweep-alpha", "report_card-calibration"),
+)
 LONGEST_TITLE = 60  # letters
-MOST_FAULTS = 5  # runs with faults that a message names
 GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
 
 
@@ -43,11 +34,15 @@ def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], 
     digitised = paper["figure2_between"].curves
     assert digitised is not None, "figure 2 has no digitised curves in paper.yaml"
     figure2 = read_figure2(curves / digitised.file)
-    pictures = [picture for sheet in sheets(evidence, paper) for picture in pictures_of(sheet, paper)]
-    pictures += [surfaces(sheet) for sheet in sheets(evidence, paper, "surface")]
-    pictures += [between(sheet, figure2) for sheet in sheets(evidence, paper, "between")]
-    pictures += [attacks(sheet, paper_of(sheet, paper)) for sheet in sheets(evidence, paper, "attacks")]
-    pictures += [calibration(sheet) for sheet in sheets(evidence, paper, "card")]
+    measured: dict[str | None, Callable[[Sheet], Iterable[Picture]]] = {
+        None: lambda sheet: pictures_of(sheet, paper),
+        "surface": lambda sheet: [surfaces(sheet)],
+        "between": lambda sheet: [between(sheet, figure2)],
+        "attacks": lambda sheet: [attacks(sheet, paper_of(sheet, paper))],
+        "card": lambda sheet: [calibration(sheet)],
+    }
+    drawn = [(draw, sheet) for name, draw in measured.items() for sheet in sheets(evidence, paper, name)]
+    pictures = [picture for draw, sheet in drawn for picture in draw(sheet)]
     return sorted(pictures, key=lambda picture: picture.name)
 
 
@@ -75,22 +70,18 @@ def paper_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> Experiment | None
 
 def missing(pictures: Sequence[Picture]) -> dict[str, str]:
     """The wanted pictures that are not there, with the command for the runs that they need."""
-    stems = {picture.name.rpartition("-")[0] for picture in pictures}
-    return {name: command for name, command in WANTED.items() if name not in stems}
-
-
-# -- files ---------------------------------------------------------------------------------------------------------------
+    experiments = {name: name.partition("-")[0] for name in WANTED}
+    for picture in pictures:
+        experiments.pop(picture.name.rpartition("-")[0], None)
+    return {name: f"python train.py -m experiment={RUNS_OF.get(made, made)}" for name, made in experiments.items()}
 
 
 def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_dirty: bool = False) -> int:
     """Draws every figure of the evidence in `runs`, and removes those that the evidence no longer makes. Prints what it does
-    and what is missing; the exit status. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`.
-    """
-    try:
-        pictures = all_pictures(checked(runs, allow_dirty), read_paper(results / "paper.yaml"), curves=results)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    and what is missing. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`. UserError for
+    evidence that cannot be believed."""
+    evidence = checked(read_evidence(runs), allow_dirty=allow_dirty)
+    pictures = all_pictures(evidence, read_paper(results / "paper.yaml"), curves=results)
     folder = out or results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}
@@ -104,13 +95,3 @@ def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_d
     for name, command in missing(pictures).items():
         print(f"missing: {name}: no evidence of its runs, which {command} makes")
     return 0
-
-
-def checked(folder: Path, allow_dirty: bool) -> list[Evidence]:
-    """All of the evidence; UserError with a reason each where runs cannot be believed."""
-    evidence = read_evidence(folder)
-    reasons = [f"{run.file}: {told[0]}" for run in evidence if (told := faults(run, allow_dirty=allow_dirty))]
-    if reasons:
-        more = [f"... and {len(reasons) - MOST_FAULTS} more"] if len(reasons) > MOST_FAULTS else []
-        raise UserError("\n".join([*reasons[:MOST_FAULTS], *more]))
-    return evidence

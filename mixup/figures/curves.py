@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from mixup.figures.panels import band, log_scale, rows_figure, seed_bar, whole_numbers
-from mixup.figures.sheets import Panel, Sheet, caption, few, paper_values
+from mixup.figures.panels import band, log_scale, seed_bar
+from mixup.figures.sheets import Sheet, caption, few, paper_values
 from mixup.figures.style import COLOURS, INK, Picture
 from mixup.ledger.cells import Cell
 from mixup.ledger.metrics import Measure
@@ -43,7 +43,7 @@ LOSS = Column("train_excess_loss", "excess loss (nats)", log=True)
 def learning_curves(sheet: Sheet, title: str) -> Picture:
     """Test error, and the loss above its entropy floor, over epochs; a row for each panel of the sheet."""
     shown, chosen = few(sheet, MOST_BANDS)
-    spread = max(len(panel.cells) for panel in shown.panels) <= MOST_BANDS
+    spread = max(map(len, shown.panels.values())) <= MOST_BANDS
     note = (
         f"{caption(sheet)}. {'Mean and range over seeds' if spread else 'Means over seeds'}. Excess loss: the training loss "
         f"above the entropy of its targets, the least it can be; of ERM the loss itself.{chosen}{dotted(shown.cells)}"
@@ -53,8 +53,9 @@ def learning_curves(sheet: Sheet, title: str) -> Picture:
 
 def figure3b(sheet: Sheet, paper: Experiment | None) -> Picture:
     """Test error of one net over epochs: DenseNet, or the first net of the sheet."""
-    nets = [panel for panel in sheet.panels if panel.cells[0].settings["model.name"] == "densenet"]
-    sheet = replace(sheet, experiment="figure3b_curve", panels=tuple(nets or sheet.panels[:1]))
+    dense = {title: cells for title, cells in sheet.panels.items() if cells[0].settings["model.name"] == "densenet"}
+    panels = dense or dict([*sheet.panels.items()][:1])
+    sheet = replace(sheet, experiment="figure3b_curve", panels=panels)
     dashed = " Dashed: the end of the paper's curves, read off its drawing." if paper else ""
     note = f"{caption(sheet)}. Mean and range over seeds.{dashed}{dotted(sheet.cells)}"
     column = replace(ERROR, bottom=0.0)
@@ -62,28 +63,18 @@ def figure3b(sheet: Sheet, paper: Experiment | None) -> Picture:
 
 
 def curves_picture(
-    sheet: Sheet,
-    name: str,
-    title: str,
-    note: str,
-    columns: Sequence[Column],
-    *,
-    x: str = "epoch",
-    spread: bool = True,
-    paper: Experiment | None = None,
+    sheet: Sheet, name: str, title: str, note: str, columns: Sequence[Column], *, paper: Experiment | None = None, **how: Any
 ) -> Picture:
-    """A row for each panel of the sheet, with a panel for each column. x: the column of the horizontal axis."""
+    """A row for each panel of the sheet, with a panel for each column. how: of `draw_curves`."""
 
     def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
         for axes, column in zip(places, columns):
-            draw_curves(axes, sheet, cells, column, x=x, spread=spread)
+            draw_curves(axes, sheet, cells, column, **how)
         for method, value in paper_values(paper, "test.top1_error", MEDIAN):
             label = f"{method} in the paper"
             places[0].axhline(value, color=COLOURS[method], linestyle="--", linewidth=1, label=label)
 
-    rows = [(panel.title, panel.cells) for panel in sheet.panels]
-    draw = partial(rows_figure, rows, len(columns), draw_row, title=title, caption=note, height=3.1)
-    return sheet.picture(name, title, note, draw)
+    return sheet.rows_picture(name, title, note, sheet.panels.items(), len(columns), draw_row, height=3.1)
 
 
 def draw_curves(
@@ -98,7 +89,7 @@ def draw_curves(
     for epoch in milestones.pop() if len(milestones) == 1 else ():
         axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":")
     axes.set(xlabel="iteration" if x == "step" else x, ylabel=column.label)
-    whole_numbers(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=6))
     if column.log:
         log_scale(axes)
     else:
@@ -114,27 +105,21 @@ def dotted(cells: Sequence[Cell]) -> str:
 
 def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
     """Test error after the last epoch and at its best, by method; a panel for each share of replaced labels."""
-    noisy = [panel for panel in sheet.panels if panel.cells[0].settings["data.label_noise"] > 0]
+    noisy = {title: cells for title, cells in sheet.panels.items() if cells[0].settings["data.label_noise"] > 0}
     if not noisy:
         return []
-    sheet, chosen = few(replace(sheet, panels=tuple(noisy)), MOST_BARS)
+    sheet, chosen = few(replace(sheet, panels=noisy), MOST_BARS)
     marks = " Thin lines: the paper's." if paper else ""
     note = f"{caption(sheet)}. Bars: means over seeds, with one dot a seed.{chosen}{marks}"
-    count = [len(panel.cells) for panel in sheet.panels]
-    options: dict[str, Any] = {
-        "height": 0.75 + 0.62 * sum(count) / len(count),
-        "sharex": True,
-        "gridspec_kw": {"height_ratios": count},
-    }
+    count = [len(cells) for cells in sheet.panels.values()]
+    height = 0.75 + 0.62 * sum(count) / len(count)
 
     def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
         draw_bars(places[0], sheet, cells, paper)
 
-    rows = [(panel.title, panel.cells) for panel in sheet.panels]
     title = "Test error with corrupted training labels"
-    return [
-        sheet.picture("bars", title, note, partial(rows_figure, rows, 1, draw_row, title=title, caption=note, **options))
-    ]
+    options: dict[str, Any] = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}}
+    return [sheet.rows_picture("bars", title, note, sheet.panels.items(), 1, draw_row, **options)]
 
 
 def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
@@ -161,11 +146,10 @@ def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment
 
 def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
     """Test error over alpha, a panel for each of the sheet's with three alphas or more; 0 is ERM."""
-    plain = [
-        Panel(panel.title, tuple(cell for cell in panel.cells if family(cell.settings) in ("ERM", "mixup")))
-        for panel in sheet.panels
-    ]
-    sheet = replace(sheet, panels=tuple(panel for panel in plain if len(panel.cells) >= 3))
+    plain = {
+        title: [cell for cell in cells if family(cell.settings) in ("ERM", "mixup")] for title, cells in sheet.panels.items()
+    }
+    sheet = replace(sheet, panels={title: cells for title, cells in plain.items() if len(cells) >= 3})
     if not sheet.panels:
         return []
     statistic = statistic if statistic in STATISTICS else MEDIAN
@@ -174,15 +158,14 @@ def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
         "logarithmic but for its first part."
     )
 
-    def draw_row(places: Sequence[Axes], panels: Sequence[Panel]) -> None:
-        for axes, panel in zip(places, panels):
-            draw_alphas(axes, panel.cells, statistic)
-            axes.set(xlabel="α (0: ERM)", title=panel.title)
+    def draw_row(places: Sequence[Axes], panels: Mapping[str, Sequence[Cell]]) -> None:
+        for axes, (title, cells) in zip(places, panels.items()):
+            draw_alphas(axes, cells, statistic)
+            axes.set(xlabel="α (0: ERM)", title=title)
         places[0].set_ylabel("test error (%)")
 
-    columns, title = len(sheet.panels), "Test error over α"
-    draw = partial(rows_figure, [("", sheet.panels)], columns, draw_row, title=title, caption=note, height=3.9)
-    return [sheet.picture("alpha", title, note, draw)]
+    rows = [("", sheet.panels)]
+    return [sheet.rows_picture("alpha", "Test error over α", note, rows, len(sheet.panels), draw_row, height=3.9)]
 
 
 def draw_alphas(axes: Axes, cells: Sequence[Cell], statistic: str) -> None:

@@ -25,7 +25,7 @@ from mixup.ledger.paper import Experiment, Figure2
 
 
 def attacks(sheet: Sheet, paper: Experiment | None) -> Picture:
-    lines = {panel.title: sheet.measured(panel.cells, "attacks", style="o-") for panel in sheet.panels}
+    lines = {title: sheet.measured(cells, "attacks", style="o-") for title, cells in sheet.panels.items()}
     examples = sheet.cells[0].first.evaluations["attacks"]["examples"]
     note = (
         f"{caption(sheet)}, {examples:,} test examples. Mean and range over seeds. White box: examples made on the attacked "
@@ -72,8 +72,7 @@ def draw_attack(axes: Axes, line: Line, attack: str, box: str) -> None:
     eps = sorted(set.intersection(*map(set, runs)))
     for key, part in (("top1_error", line), ("top5_error", Line(f"{line.name}, top-5", line.colour, [], ":"))):
         if key in runs[0][eps[0]]:
-            values = np.array([[run[place][key] for place in eps] for run in runs], float)
-            band(axes, eps, values, part, spread=key == "top1_error")
+            band(axes, eps, np.array([[run[place][key] for place in eps] for run in runs], float), part, spread=part is line)
 
 
 # -- figure 2 ------------------------------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ MEANING = (
 
 def between(sheet: Sheet, curves: Figure2) -> Picture:
     """curves: the paper's, digitised."""
-    lines = {panel.title or "ours": sheet.measured(panel.cells, "between") for panel in sheet.panels}
+    lines = {title or "ours": sheet.measured(cells, "between") for title, cells in sheet.panels.items()}
     pairs = sheet.cells[0].first.evaluations["between"]["pairs"]
     note = f"{caption(sheet)}, {pairs:,} pairs each. Mean and range over seeds. {MEANING}"
     name = "" if sheet.experiment == "figure2_between" else "between"
@@ -106,8 +105,7 @@ def between_figure(titled: Mapping[str, Sequence[Line]], curves: Figure2, note: 
     def draw_row(places: Sequence[Axes], lines: Sequence[Line]) -> None:
         for axes, (measure, (label, _)) in zip(places, MEASURES.items()):
             for line in lines:
-                if measure in line.runs[0]:
-                    draw_measure(axes, line, measure)
+                draw_measure(axes, line, measure)
             axes.set(xlabel="λ", ylabel=label, xlim=(0, 1))
         places[0].set_ylim(0, 1.05 * places[0].get_ylim()[1])
         log_scale(places[1])
@@ -118,11 +116,11 @@ def between_figure(titled: Mapping[str, Sequence[Line]], curves: Figure2, note: 
 
 def draw_measure(axes: Axes, line: Line, measure: str) -> None:
     """The mean over seeds and their range; of a single run its standard error."""
-    lam, error = line.runs[0]["lam"], line.runs[0].get(MEASURES[measure][1])
-    values = np.array([run[measure] for run in line.runs], float)
-    band(axes, lam, values, line)
-    if len(values) == 1 and error is not None:
-        axes.errorbar(lam, values[0], error, fmt="o", markersize=3, color=line.colour, elinewidth=0.8)
+    first, error = line.runs[0], line.runs[0].get(MEASURES[measure][1])
+    if measure in first:
+        band(axes, first["lam"], np.array([run[measure] for run in line.runs], float), line)
+    if len(line.runs) == 1 and error is not None:
+        axes.errorbar(first["lam"], first[measure], error, fmt="o", markersize=3, color=line.colour, elinewidth=0.8)
 
 
 # -- calibration ---------------------------------------------------------------------------------------------------------
@@ -144,10 +142,9 @@ def calibration(sheet: Sheet) -> Picture:
         places[1].set_xticks(range(len(lines)), [line.name for line in lines])
         places[1].grid(False, axis="x")
 
-    rows = [(panel.title, sheet.measured(panel.cells, "card")) for panel in sheet.panels]
-    title = "Calibration: confidence against accuracy"
-    draw = partial(rows_figure, rows, 2, draw_row, title=title, caption=note, height=4.0)
-    return sheet.picture("calibration", "Calibration", note, draw)
+    rows = [(title, sheet.measured(cells, "card")) for title, cells in sheet.panels.items()]
+    heading = "Calibration: confidence against accuracy"
+    return sheet.rows_picture("calibration", "Calibration", note, rows, 2, draw_row, heading=heading, height=4.0)
 
 
 def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
@@ -155,16 +152,15 @@ def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
     whose runs are each a report card."""
     axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=1)
     for line in lines:
-        bins = [card["reliability"] for card in line.runs]
-        count = np.array([values["count"] for values in bins], float)
-        total = count.sum(0)
-        confidence, accuracy = (
-            (np.array([[value or 0.0 for value in values[name]] for values in bins]) * count).sum(0)[total > 0]
-            / total[total > 0]
-            for name in ("confidence", "accuracy")  # null in an empty bin
-        )
+        bins = {  # (seeds, bins); null in an empty bin
+            name: np.nan_to_num(np.array([card["reliability"][name] for card in line.runs], float))
+            for name in ("confidence", "accuracy", "count")
+        }
+        filled = bins["count"].sum(0) > 0
+        count = bins["count"][:, filled]
+        confidence, accuracy = ((bins[name][:, filled] * count).sum(0) / count.sum(0) for name in ("confidence", "accuracy"))
         axes.plot(confidence, accuracy, color=line.colour, label=line.name, linewidth=0.9)
-        sizes = 3 + 280 * total[total > 0] / total.sum()
+        sizes = 3 + 280 * count.sum(0) / count.sum()
         axes.scatter(confidence, accuracy, s=sizes, color=line.colour, alpha=0.6, linewidths=0)
     axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 101), ylim=(0, 101))
 
@@ -197,13 +193,12 @@ def surfaces(sheet: Sheet) -> Picture:
         for axes, cell in zip(places, row):
             shading = draw_surface(axes, cell.first.evaluations["surface"])
             axes.set_title(sheet.name(cell))
-        places[0].figure.colorbar(
-            shading, ax=list(places), label="p(class 1 | x)", ticks=[0, 0.25, 0.5, 0.75, 1], shrink=0.85
-        )
+        ticks = [0, 0.25, 0.5, 0.75, 1]
+        places[0].figure.colorbar(shading, ax=list(places), label="p(class 1 | x)", ticks=ticks, shrink=0.85)
 
-    title = "Figure 1(b): the probability of class 1 on two rings"
-    draw = partial(rows_figure, [("", cells)], len(cells), draw_row, title=title, caption=note, height=4.3)
-    return sheet.picture("", "Figure 1(b)", note, draw)
+    heading = "Figure 1(b): the probability of class 1 on two rings"
+    rows = [("", cells)]
+    return sheet.rows_picture("", "Figure 1(b)", note, rows, len(cells), draw_row, heading=heading, height=4.3)
 
 
 def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:
@@ -213,9 +208,8 @@ def draw_surface(axes: Axes, surface: Mapping[str, Any]) -> Any:
     shading = axes.contourf(surface["x"], surface["y"], surface["probability"], levels=edges, colors=shades)
     points, labels = np.array(surface["points"]), np.array(surface["labels"])
     for label, colour in ((0, OUTER), (1, INNER)):
-        axes.plot(
-            *points[labels == label].T, "o", color=colour, markersize=3.6, markeredgecolor="white", markeredgewidth=0.4
-        )
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+        axes.plot(*points[labels == label].T, "o", color=colour, markersize=3.6, **edge)
     axes.set(aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
     axes.grid(False)
     return shading

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +12,6 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from mixup.figures.curves import Column, curves_picture
-from mixup.figures.panels import rows_figure
 from mixup.figures.sheets import Sheet, seeds
 from mixup.figures.style import COLOURS, Picture
 from mixup.ledger.evidence import Evidence
@@ -28,15 +26,17 @@ COVERED = (
 
 
 def gan_pictures(sheet: Sheet) -> list[Picture]:
-    """Samples, and modes over iterations, with the short names of the data sets."""
-    panels = [replace(panel, title=panel.cells[0].settings["data.name"]) for panel in sheet.panels]
-    sheet = replace(sheet, panels=tuple(panels))
-    return [*gan_samples(sheet), gan_modes(sheet)]
+    """Samples, and modes covered and good samples over the iterations, with the short names of the data sets."""
+    sheet = replace(sheet, panels={cells[0].settings["data.name"]: cells for cells in sheet.panels.values()})
+    note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
+    columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
+    title = "Figure 5: modes covered over the iterations"
+    return [*gan_samples(sheet), curves_picture(sheet, "modes", title, note, columns, x="step")]
 
 
 def gan_samples(sheet: Sheet) -> list[Picture]:
     """Samples of the lowest seed that has them: a row a data set and method, a column a snapshot."""
-    named = {f"{panel.title}, {sheet.name(cell)}": cell.runs for panel in sheet.panels for cell in panel.cells}
+    named = {f"{title}, {sheet.name(cell)}": cell.runs for title, cells in sheet.panels.items() for cell in cells}
     sampled = [(name, run) for name, runs in named.items() for run in runs if run.samples.exists()]
     rows = [("", (name, run)) for name, run in sampled if run.seed == min(run.seed for _, run in sampled)]
     if not rows:
@@ -54,21 +54,13 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
             for step, axes in zip(steps, places):
                 axes.set_title(f"iteration {step:,}", fontsize=11, loc="center")
 
-    title = "Figure 5: samples of the generator over the iterations"
-    draw = partial(rows_figure, rows, len(steps), draw_row, title=title, caption=note, height=1.95)
-    return [sheet.picture("", "Figure 5", note, draw)]
-
-
-def gan_modes(sheet: Sheet) -> Picture:
-    """Modes covered and good samples over the iterations, a row a data set."""
-    note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
-    columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
-    return curves_picture(sheet, "modes", "Figure 5: modes covered over the iterations", note, columns, x="step")
+    heading = "Figure 5: samples of the generator over the iterations"
+    return [sheet.rows_picture("", "Figure 5", note, rows, len(steps), draw_row, heading=heading, height=1.95)]
 
 
 def described(sheet: Sheet) -> str:
     settings = sheet.cells[0].settings
-    data = " and ".join(dict.fromkeys(panel.cells[0].provenance for panel in sheet.panels))
+    data = " and ".join(dict.fromkeys(cell.provenance for cell in sheet.cells))
     nets = f"nets of {settings['model.depth']} x {settings['model.width']}"
     return f"{data[0].upper()}{data[1:]}; {nets}; {sheet.scale} scale"
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from mixup.figures.style import INK, WIDTH
 
@@ -34,11 +34,8 @@ class Line:
     style: str = "-"
 
 
-# -- the frame -----------------------------------------------------------------------------------------------------------
-
-
 def rows_figure(
-    rows: Sequence[tuple[str, Row]],
+    rows: Iterable[tuple[str, Row]],
     columns: int,
     draw_row: Callable[[Sequence[Axes], Row], None],
     *,
@@ -48,6 +45,7 @@ def rows_figure(
     **options: Any,
 ) -> Figure:
     """A figure with a row of panels for each of `rows`, titled at its first panel. height: of a row, in inches."""
+    rows = list(rows)
     figure = Figure(figsize=(WIDTH, height * len(rows)))
     axes = figure.subplots(len(rows), columns, squeeze=False, **options)
     for places, (name, row) in zip(axes, rows):
@@ -62,7 +60,10 @@ def framed(figure: Figure, *, title: str, caption: str = "", legend: Iterable[Ax
 
     Each has a strip of its own, by which the figure grows: matplotlib's layout does not keep a title and a legend apart.
     """
-    lines, entries = wrapped(caption, WIDTH - 2 * MARGIN), legend_entries(legend)
+    lines, entries = wrapped(caption, WIDTH - 2 * MARGIN), dict[str, Any]()
+    for axes in legend:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            entries.setdefault(label, handle)  # which several panels may share
     columns = legend_columns(list(entries))
     above = 0.42 + 0.28 * -(-len(entries) // columns)
     below = 0.15 + 0.22 * len(lines)
@@ -87,10 +88,10 @@ def wrapped(text: str, width: float) -> list[str]:
     left = 0.0
     for word in text.split():
         needed = text_width(word) + BLANK
-        left -= needed
-        if left < 0 or not lines:
+        if needed > left:
             lines.append([])
-            left = width - needed
+            left = width
+        left -= needed
         lines[-1].append(word)
     return [" ".join(line) for line in lines]
 
@@ -111,18 +112,6 @@ def legend_columns(labels: Sequence[str]) -> int:
     return 1
 
 
-def legend_entries(axes: Iterable[Axes]) -> dict[str, Any]:
-    """The handle of each label, which several panels may share."""
-    entries: dict[str, Any] = {}
-    for panel in axes:
-        for handle, label in zip(*panel.get_legend_handles_labels()):
-            entries.setdefault(label, handle)
-    return entries
-
-
-# -- axes ----------------------------------------------------------------------------------------------------------------
-
-
 def log_scale(axes: Axes) -> None:
     """A logarithmic y axis with numbers as people write them, over less than three decades also at 2 and 5."""
     axes.set_yscale("log", nonpositive="mask")
@@ -132,14 +121,6 @@ def log_scale(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def whole_numbers(axes: Axes) -> None:
-    """Ticks of x at whole numbers alone."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=6))
-
-
-# -- marks ---------------------------------------------------------------------------------------------------------------
 
 
 def band(axes: Axes, x: Sequence[float], values: np.ndarray, line: Line, *, spread: bool = True) -> None:

@@ -18,8 +18,6 @@ from mixup.figures.evaluations import (
     MEASURES,
     attack_figure,
     between_figure,
-    draw_attack,
-    draw_measure,
     draw_reliability,
 )
 from mixup.figures.panels import Line, band, framed
@@ -37,20 +35,15 @@ def run_lines(runs: Sequence[Run]) -> list[Line]:
     """A line a run, in its method's colour; a second run of a method has another."""
     lines: list[Line] = []
     for _, alpha, values in runs:
-        name = f"mixup, alpha {alpha:g}" if alpha else "ERM"
-        colour = COLOURS["mixup" if alpha else "ERM"]
-        again = any(line.colour == colour for line in lines)
-        name = f"{name} (second run)" if any(line.name == name for line in lines) else name
-        lines.append(Line(name, PALETTE[0] if again else colour, [values]))
+        name, colour = (f"mixup, alpha {alpha:g}", COLOURS["mixup"]) if alpha else ("ERM", COLOURS["ERM"])
+        again = " (second run)" if name in [line.name for line in lines] else ""
+        lines.append(Line(name + again, PALETTE[0] if colour in [line.colour for line in lines] else colour, [values]))
     return lines
 
 
 def names_of(runs: Iterable[Run], lines: Iterable[Line]) -> str:
     """A caption that says which run each line is, with blanks where a long name may be broken."""
     return " ".join(f"{line.name}: {run[0].replace(',', ', ')}." for run, line in zip(runs, lines))
-
-
-# -- card.png ------------------------------------------------------------------------------------------------------------
 
 
 def draw_card(file: Path, runs: Sequence[Run]) -> None:
@@ -87,14 +80,12 @@ def draw_card_line(corruptions: Axes, attacks: Axes, between: Axes, line: Line) 
             x, errors = zip((0.0, measures["attacks/fgsm/0"]), *places)  # without corruption, of the same examples
             band(corruptions, x, np.array([errors]), replace(line, style=style))
     for name, style in zip(ATTACKS, STYLES):
-        results = [
-            {"attack": name, "source": "self", "eps": eps, "top1_error": error} for eps, error in points(f"attacks/{name}/")
-        ]
-        if results:
-            draw_attack(attacks, replace(line, runs=[{"results": results}], style=style), name, "white")
+        if places := points(f"attacks/{name}/"):
+            eps, errors = zip(*places)
+            band(attacks, eps, np.array([errors]), replace(line, style=style))
     if places := points("between/miss/"):
         lam, misses = zip(*places)
-        draw_measure(between, replace(line, runs=[{"lam": lam, "miss": misses}]), "miss")
+        band(between, lam, np.array([misses]), line)
 
 
 def name_styles(axes: Axes, names: Sequence[str]) -> None:
@@ -106,21 +97,15 @@ def name_styles(axes: Axes, names: Sequence[str]) -> None:
     axes.legend(handles=handles, handlelength=3)
 
 
-# -- attacks.png, between.png --------------------------------------------------------------------------------------------
-
-
 def draw_attacks(file: Path, title: str, results: Sequence[Values]) -> None:
     """Test errors over epsilon, a colour for each source of the adversarial examples. title: the run's name. results: of
     attacks.json."""
-    sources = list(dict.fromkeys(result["source"] for result in results))
-    lines = [
-        Line(
-            "on the net itself" if source == "self" else f"on {source}",
-            colour,
-            [{"results": [result for result in results if result["source"] == source]}],
+    by_source: dict[str, list[Values]] = {}
+    for result in results:
+        by_source.setdefault("on the net itself" if result["source"] == "self" else f"on {result['source']}", []).append(
+            result
         )
-        for source, colour in zip(sources, cycle(PALETTE))
-    ]
+    lines = [Line(name, colour, [{"results": same}]) for (name, same), colour in zip(by_source.items(), cycle(PALETTE))]
     note = f"{title.replace(',', ', ')}. In the legend: the net that the adversarial examples are made on."
     write_png(lambda: attack_figure({"": lines}, note), file)
 

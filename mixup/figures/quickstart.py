@@ -19,11 +19,21 @@ from mixup.ledger.metrics import Measure
 from mixup.run.compose import planned
 from mixup.run.records import read_record
 
-HEADER = """\
+PAGE = """\
 # Quick start: ERM against mixup on handwritten digits
 
 | labels replaced by noise | method | test error %, last epoch | train error % on the replaced labels |
 |---|---|---|---|
+{rows}
+
+Mean ± standard deviation (number of seeds). The last column is high where the network did not learn the noise by heart.
+
+{caption}; {epochs} epochs; {examples} test examples. {seconds:.0f} s of training on {device}. \
+The paper has no experiment on digits.
+
+Made by `make run`.
+
+![test error of ERM and mixup with clean and with noisy labels](quickstart.png)
 """
 
 
@@ -53,22 +63,13 @@ def table(sheet: Sheet) -> str:
         memorised = number(cell, "train.corrupted_label_error") if noise else "-"
         rows.append(f"| {noise:.0%} | {sheet.name(cell)} | {number(cell, 'test.top1_error')} | {memorised} |")
     records = [run.record for cell in sheet.cells for run in cell.runs]
-    return "\n".join(
-        [
-            HEADER + "\n".join(rows),
-            "",
-            "Mean ± standard deviation (number of seeds). The last column is high where the network did not learn the "
-            "noise by heart.",
-            "",
-            f"{caption(sheet)}; {records[0]['epochs']} epochs; {records[0]['data']['test_count']} test examples. "
-            f"{sum(record['train_seconds'] for record in records):.0f} s of training on {records[0]['device']}. "
-            "The paper has no experiment on digits.",
-            "",
-            "Made by `make run`.",
-            "",
-            "![test error of ERM and mixup with clean and with noisy labels](quickstart.png)",
-            "",
-        ]
+    return PAGE.format(
+        rows="\n".join(rows),
+        caption=caption(sheet),
+        epochs=records[0]["epochs"],
+        examples=records[0]["data"]["test_count"],
+        seconds=sum(record["train_seconds"] for record in records),
+        device=records[0]["device"],
     )
 
 
@@ -82,14 +83,15 @@ def number(cell: Cell, metric: str) -> str:
 def figure(sheet: Sheet) -> Figure:
     """Bars for each share of replaced labels, and beside them the test error over epochs with the most of them replaced."""
     picture = Figure(figsize=(WIDTH, 3.6))
-    axes = picture.subplot_mosaic([[panel.title, "curves"] for panel in sheet.panels])
-    for panel in sheet.panels:
-        draw_bars(axes[panel.title], sheet, panel.cells)
-        axes[panel.title].set_title(panel.title or "clean labels")
-    right = max(axes[panel.title].get_xlim()[1] for panel in sheet.panels)
-    for panel in sheet.panels:
-        axes[panel.title].set_xlim(0, right)
-    draw_curves(axes["curves"], sheet, sheet.panels[-1].cells, ERROR)
-    axes["curves"].set(title=f"{sheet.panels[-1].title or 'clean labels'}: mean and range over seeds", ylim=(0, 60))
-    legend = [axes["curves"], axes[sheet.panels[0].title]]
+    axes = picture.subplot_mosaic([[title, "curves"] for title in sheet.panels])
+    bars = [axes[title] for title in sheet.panels]
+    for place, (title, cells) in zip(bars, sheet.panels.items()):
+        draw_bars(place, sheet, cells)
+        place.set_title(title or "clean labels")
+    for place in bars:
+        place.set_xlim(0, max(place.get_xlim()[1] for place in bars))
+    title, cells = [*sheet.panels.items()][-1]
+    draw_curves(axes["curves"], sheet, cells, ERROR)
+    axes["curves"].set(title=f"{title or 'clean labels'}: mean and range over seeds", ylim=(0, 60))
+    legend = [axes["curves"], bars[0]]
     return framed(picture, title="ERM against mixup on handwritten digits", caption=caption(sheet), legend=legend)

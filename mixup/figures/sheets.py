@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import cycle
 from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from mixup.figures.panels import Line
+from mixup.figures.panels import Line, rows_figure
 from mixup.figures.style import COLOURS, PALETTE, Picture
 from mixup.ledger.cells import Cell, Settings, cells_of, counted, experiment_of, is_erm, is_method, is_mixup, uncropped
 from mixup.ledger.evidence import Evidence
@@ -25,26 +26,21 @@ IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something 
 
 
 @dataclass(frozen=True)
-class Panel:
-    """Cells of one data set and net that differ in the method alone. title: what the sheet's other panels have otherwise."""
-
-    title: str
-    cells: tuple[Cell, ...]
-
-
-@dataclass(frozen=True)
 class Sheet:
-    """All cells of an experiment at one scale. names: of methods, by the name of a cell's first run. colours: by name."""
+    """All cells of an experiment at one scale.
+
+    panels: cells of one data set and net that differ in the method alone, by what the other panels have otherwise. names: of
+    methods, by the name of a cell's first run. colours: by name."""
 
     experiment: str
     scale: str
-    panels: tuple[Panel, ...]
+    panels: Mapping[str, Sequence[Cell]]
     names: Mapping[str, str]
     colours: Mapping[str, str]
 
     @property
     def cells(self) -> list[Cell]:
-        return [cell for panel in self.panels for cell in panel.cells]
+        return [cell for cells in self.panels.values() for cell in cells]
 
     def name(self, cell: Cell) -> str:
         return self.names[cell.first.name]
@@ -60,6 +56,11 @@ class Sheet:
         """name: what follows the experiment's in that of the file."""
         file = "-".join(filter(None, [self.experiment, name, self.scale]))
         return Picture(file, self.experiment, f"{title}. {note}", draw)
+
+    def rows_picture(self, name: str, title: str, note: str, *rows: Any, heading: str = "", **options: Any) -> Picture:
+        """Of `rows_figure`, which takes the rest. heading: above the figure, if not the title."""
+        draw = partial(rows_figure, *rows, title=heading or title, caption=note, **options)
+        return self.picture(name, title, note, draw)
 
 
 def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evaluation: str | None = None) -> list[Sheet]:
@@ -94,13 +95,13 @@ def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Exper
             words = [setting_phrase(setting, cell.settings) for setting in [*noise, *keys]]
             groups.setdefault((*key, *words), []).append(cell)
     telling = [len({key[place] for key in groups}) > 1 for place in range(2)]  # is it the data, the net?
-    panels = [
-        Panel(", ".join([*(word for word, tells in zip(key, telling) if tells), *key[2:]]), tuple(groups[key]))
+    panels = {
+        ", ".join([*(word for word, tells in zip(key, telling) if tells), *key[2:]]): groups[key]
         for key in sorted(groups, key=natural)
-    ]
+    }
     columns = group_of("", list(cells), experiment, paper).columns
     names = columns.get("system") or columns["method"] if "row" not in columns else without_shared(columns["row"])
-    return Sheet(experiment, scale, tuple(panels), names, colours(cells, names))
+    return Sheet(experiment, scale, panels, names, colours(cells, names))
 
 
 def without_shared(names: Mapping[str, str]) -> dict[str, str]:
@@ -142,24 +143,23 @@ def colours(cells: Iterable[Cell], names: Mapping[str, str]) -> dict[str, str]:
 def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
     """The sheet, where a panel of more than `most` cells keeps the best of each method by the last test error, as the paper
     chooses in table 2; and the sentence that says so."""
-
-    def best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        families: dict[str, list[Cell]] = {}
-        for cell in cells:
-            families.setdefault(family(cell.settings), []).append(cell)
-        return tuple(min(same, key=lambda cell: fmean(cell.values(LAST).values())) for same in families.values())
-
-    panels = tuple(
-        Panel(panel.title, panel.cells if len(panel.cells) <= most else best(panel.cells)) for panel in sheet.panels
-    )
+    panels = dict(sheet.panels)
+    for title, cells in panels.items():
+        if len(cells) > most:
+            families: dict[str, list[Cell]] = {}
+            for cell in cells:
+                families.setdefault(family(cell.settings), []).append(cell)
+            panels[title] = [min(same, key=lambda cell: fmean(cell.values(LAST).values())) for same in families.values()]
     return replace(sheet, panels=panels), "" if panels == sheet.panels else BEST
 
 
 def paper_values(paper: Experiment | None, metric: str, statistic: str) -> list[tuple[str, float]]:
     """Method, `ERM` or `mixup`, and number of each row that has one."""
-    found = [(row, row.value(metric, statistic)) for row in (paper.rows if paper else ())]
+    numbers = [(row.method, row.value(metric, statistic)) for row in (paper.rows if paper else ())]
     return [
-        ("ERM" if row.method == "erm" else "mixup", value.value) for row, value in found if value and value.value is not None
+        ("ERM" if method == "erm" else "mixup", value.value)
+        for method, value in numbers
+        if value and value.value is not None
     ]
 
 
@@ -177,5 +177,5 @@ def caption(sheet: Sheet) -> str:
 
 def seeds(cells: Sequence[Cell]) -> str:
     """`n=3`, or `n=2 to 3`."""
-    counts = [len(cell.runs) for cell in cells]
-    return f"n={min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "")
+    counts = sorted({len(cell.runs) for cell in cells})
+    return "n=" + " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]])))

@@ -30,32 +30,8 @@ def ink(colour: str) -> dict[str, str]:
     return dict.fromkeys([*names, "axes.edgecolor", "axes.labelcolor"], colour)
 
 
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "mixup",
-    "svg.fonttype": "none",  # text as text: small, searchable, and read aloud
-    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "sans-serif"],
-    "font.size": 13,
-    "axes.titlesize": 12,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 13,
-    "xtick.labelsize": 12,
-    "ytick.labelsize": 12,
-    "legend.fontsize": 12,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.wspace": 0.06,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "legend.facecolor": "none",
-    "lines.linewidth": 1.8,
-    **ink(INK),
-}
+SHEET = matplotlib.rc_params_from_file(Path(__file__).with_name("mixup.mplstyle"), use_default_template=False)
+STYLE: dict[Any, Any] = {**SHEET, **ink(INK)}
 
 
 @dataclass(frozen=True)
@@ -88,20 +64,18 @@ def tidy(text: str, name: str, description: str) -> str:
     Numbers are rounded to a hundredth of a point, and referenced elements are numbered: matplotlib's ids are hashes of
     coordinates to their last bit, which is not the same in every process.
     """
+
+    def rounded(number: re.Match[str]) -> str:
+        return f"{round(float(number.group()), 2) + 0:g}"  # + 0: no -0
+
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)  # would hold for a whole page
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
-    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", short, tag.group()), text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", rounded, tag.group()), text)
     for number, id in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', text)), 1):
         text = re.sub(rf'(\bid="|url\(#|href="#){id}\b', rf"\g<1>{name}-{number}", text)
     text = re.sub(r"(fill|stroke): " + INK, rf"\1: var(--ink, {INK})", text)
     head, body = text.split(">", 1)
     attributes = 'role="img" style="stroke-linejoin: round; stroke-linecap: butt"'
     return f"{head} {attributes}>\n <title>{escape(description)}</title>{body}"
-
-
-def short(match: re.Match[str]) -> str:
-    """A number with at most two decimals, and no more of them than it needs."""
-    number = float(match.group())
-    return f"{number:.2f}".rstrip("0").rstrip(".").replace("-0", "0" if round(number, 2) == 0 else "-0")

@@ -14,14 +14,14 @@ from mixup.errors import UserError
 from mixup.evaluation.doubts import doubts
 from mixup.ledger.cells import Cell, experiment_of
 from mixup.ledger.comparable import Recipes
-from mixup.ledger.entries import Ledger
+from mixup.ledger.entries import WORDS, Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
-from mixup.ledger.names import experiment_title, row_name
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
 from mixup.ledger.paper import read_paper
 from mixup.ledger.verdicts import build, checked
-from mixup.pages import columns
-from mixup.pages.runs import Differences, anchor, run_line, runs_json
-from mixup.pages.texts import caption, claim_text
+from mixup.pages import texts
+from mixup.pages.runs import Differences, anchor, runs_json, summary
+from mixup.pages.tables import markdown_table, table_rows
 from mixup.run.display import duration
 from mixup.run.files import write_atomic
 
@@ -36,46 +36,21 @@ Address = Callable[[Any], str]
 
 def render(template: str, format: str, **values: Any) -> str:
     """format: markdown or html, the file of macros that says how headings, paragraphs, lists and tables look."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=format == "html",
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"one_line": lambda text: " ".join(text.split()), "markdown_table": markdown_table}
-    environment.globals |= {
-        "columns": columns,
-        "counted": counted,
-        "row_name": row_name,
-        "claim_text": claim_text,
-        "caption": caption,
-    }
-    text = environment.get_template(template).render(format=format, made=MADE, sources_title=SOURCES, **values)
+    text = environment(format).get_template(template).render(format=format, made=MADE, sources_title=SOURCES, **values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n" if format == "markdown" else text
 
 
-def markdown_table(table: columns.Table, page: Address) -> str:
-    """Padded, so that it can be read as text too."""
-
-    def text_of(cell: columns.Text) -> str:
-        text = "" if cell.repeats else cell.text.replace("|", "\\|")
-        return f"[{text}]({page(cell.target)})" if cell.target else text
-
-    lines = [[column.title for column in table.columns], *([text_of(cell) for cell in row] for row in table.rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines)]
-    left = [column.left for column in table.columns]
-    padded = [
-        [text.ljust(w) if to_left else text.rjust(w) for text, w, to_left in zip(line, widths, left)] for line in lines
-    ]
-    rule = "|".join("-" * (w + 2) if to_left else "-" * (w + 1) + ":" for w, to_left in zip(widths, left))
-    head, *body = ["| " + " | ".join(line) + " |" for line in padded]
-    return "\n".join([head, f"|{rule}|", *body])
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 run`, `1,234 runs`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def environment(format: str) -> Environment:
+    """All that templates can use."""
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    options: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    templates = Environment(loader=loader, autoescape=format == "html", **options)
+    templates.filters |= {"one_line": lambda text: " ".join(text.split()), "commit": texts.commit, "duration": duration}
+    templates.filters |= {"markdown_table": markdown_table}
+    templates.globals |= {"texts": texts, "table_rows": table_rows, "anchor": anchor, "summary": summary}
+    templates.globals |= {"row_name": row_name, "row_parts": row_parts, "ROW_PARTS": ROW_PARTS}
+    templates.globals |= {"verdict_words": WORDS, "missing": MISSING}
+    return templates
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------------
@@ -83,42 +58,17 @@ def counted(count: int, noun: str) -> str:
 
 def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Address, **more: Any) -> str:
     """One experiment. ledger: its part. more: the pictures and runs of the report."""
-    paper, title = ledger.papers.get(name), experiment_title(name, ledger.papers)
-    about = {"name": name, "paper": paper, "title": title, "page": address, "record": record}
-    judged = {"doubts": attack_doubts(ledger.cells), "sources": sources(ledger.cells)}
-    return render("page.j2", format, ledger=ledger, **{"pictures": (), "runs": (), **about, **judged, **more})
+    about = {"name": name, "paper": ledger.papers.get(name), "title": experiment_title(name, ledger.papers)}
+    parts = {"pictures": (), "runs": (), "doubts": attack_doubts(ledger.cells), **more}
+    return render("page.j2", format, ledger=ledger, page=address, record=record, **about, **parts)
 
 
-def sources(cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Where each cell's numbers come from."""
-    listed = []
-    for cell in sorted(cells, key=lambda cell: cell.first.name):
-        commits = ", ".join(sorted({commit(run) for run in cell.runs}))
-        where = f"{cell.first.file.parent.name}, {cell.provenance}, {'; '.join(cell.devices)}, commit {commits}"
-        listed.append({"label": cell.label, "where": where, "runs": cell.runs})
-    return listed
-
-
-def commit(run: Evidence) -> str:
-    environment = run.record["environment"]
-    name = (environment["commit"] or "none")[:7]
-    return name if environment["dirty"] is False else f"{name} (changed)"
-
-
-def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any] | None:
-    """What contradicts how attacks work, run by run."""
-    measured = {
-        run.record["label"]: run.evaluations["attacks"]
-        for cell in cells
-        for run in cell.runs
-        if "attacks" in run.evaluations
-    }
+def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any]:
+    """What contradicts how attacks work, run by run, and the fewest examples that a run was attacked with."""
+    attacked = [run for cell in cells for run in cell.runs if "attacks" in run.evaluations]
+    measured = {run.record["label"]: run.evaluations["attacks"] for run in attacked}
     phrases = [(label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"])]
-    return (
-        {"phrases": phrases, "examples": f"{min(attacks['examples'] for attacks in measured.values()):,}"}
-        if phrases
-        else None
-    )
+    return {"phrases": phrases, "examples": min((attacks["examples"] for attacks in measured.values()), default=0)}
 
 
 def pages(ledger: Ledger) -> dict[str, str]:
@@ -126,12 +76,9 @@ def pages(ledger: Ledger) -> dict[str, str]:
     files = {}
     for name in ledger.experiments:
         if (part := ledger.of(name)).entries:
-            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record_address)
+            record = "runs/{0.file.parent.name}/{0.file.name}".format
+            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record)
     return {**files, "README.md": render("index.j2", "markdown", ledger=ledger, page="{}.md".format)}
-
-
-def record_address(run: Evidence) -> str:
-    return f"runs/{run.file.parent.name}/{run.file.name}"
 
 
 def with_block(readme: str, ledger: Ledger) -> str:
@@ -188,19 +135,15 @@ def report(ledger: Ledger, evidence: Sequence[Evidence], pictures: Sequence[Any]
     titles = {name: experiment_title(name, ledger.papers) for name in names}
     sections = []
     for name in names:
-        part, lines = (
-            ledger.of(name),
-            [run_line(place, run) for place, run in enumerate(evidence) if experiment_of(run) == name],
-        )
-        if part.entries or lines:
-            drawn = [picture for picture in pictures if picture.experiment == name]
-            more: dict[str, Any] = {"pictures": drawn, "runs": lines}
-            html = page(part, name, "html", address="#{}".format, record=lambda run: f"#{anchor(run)}", **more)
-            section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(lines)}
+        runs = [(place, run) for place, run in enumerate(evidence) if experiment_of(run) == name]
+        if ledger.of(name).entries or runs:
+            more = {"pictures": [picture for picture in pictures if picture.experiment == name], "runs": runs}
+            html = page(ledger.of(name), name, "html", address="#{}".format, record=lambda run: f"#{anchor(run)}", **more)
+            section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(runs)}
             sections.append({**section, "html": Markup(html)})
     index = Markup(render("index.j2", "html", ledger=ledger, page="#{}".format))
-    data = runs_json(evidence, differences)
-    return render("report.html.j2", "html", sections=sections, index=index, counts=counts(evidence), data=data)
+    data = Markup(runs_json(evidence, differences))
+    return render("report.html.j2", "html", sections=sections, index=index, evidence=evidence, data=data)
 
 
 def short(name: str, titles: Mapping[str, str]) -> str:
@@ -209,14 +152,3 @@ def short(name: str, titles: Mapping[str, str]) -> str:
     if not re.match(r"(Figure|Table) \d", number):
         return name
     return number if sum(title.startswith(f"{number}:") for title in titles.values()) == 1 else titles[name]
-
-
-def counts(evidence: Sequence[Evidence]) -> dict[str, str]:
-    """What there is, in figures."""
-    devices = sorted({run.record["device"] for run in evidence})
-    return {
-        "runs": f"{len(evidence):,}",
-        "experiments": str(len({experiment_of(run) for run in evidence})),
-        "of training": duration(sum(run.record["train_seconds"] for run in evidence)),
-        "device" if len(devices) == 1 else "devices": ", ".join(devices) or "-",
-    }

@@ -12,6 +12,7 @@ from mixup.ledger.cells import experiment_of
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import MEASURES, Measure, metric_of
 from mixup.ledger.names import method, net
+from mixup.pages.texts import commit
 from mixup.run.display import duration
 
 POINTS = 80  # of a small curve
@@ -33,27 +34,22 @@ def numbers(run: Evidence) -> dict[Measure, str]:
 
 
 def text(measure: Measure, value: float) -> str:
-    unit = metric_of(measure.metric).unit
-    return f"{value:.{measure.decimals}f}{unit and f' {unit}'}"
+    return f"{value:.{measure.decimals}f} {metric_of(measure.metric).unit}".strip()
 
 
-def run_line(place: int, run: Evidence) -> dict[str, Any]:
-    """place: among all runs of the page."""
+def summary(run: Evidence) -> dict[str, str]:
+    """What a run's line says: its first number, and its curve in words and as the points of an SVG's polyline."""
     measure, headline = next(iter(numbers(run).items()))
     metric = metric_of(measure.metric)
     curve = [value for value in run.curve.get(measure.metric.replace(".", "_"), []) if value is not None]
-    best = max(curve, default=0.0) if metric.better == "higher" else min(curve, default=0.0)
-    steps = f"{len(curve)} {'epochs' if 'epoch' in run.curve else 'points'}"
-    ends = [text(measure, value) for value in (*curve[:1], *curve[-1:], best)]
-    return {
-        "anchor": anchor(run),
-        "place": place,
-        "curve_words": f"{metric.title} over {steps}: {ends[0]} to {ends[1]}, best {ends[2]}" if curve else "",
-        "points": points(curve),
-        "label": run.record["label"],
-        "scale": run.settings["scale"],
-        "headline": headline if metric.unit else f"{headline} {metric.title}",
-    }
+    words = ""
+    if curve:
+        best = max(curve) if metric.better == "higher" else min(curve)
+        first, last, best_text = (text(measure, value) for value in (curve[0], curve[-1], best))
+        steps = f"{len(curve)} {'epochs' if 'epoch' in run.curve else 'points'}"
+        words = f"{metric.title} over {steps}: {first} to {last}, best {best_text}"
+    named = headline if metric.unit else f"{headline} {metric.title}"
+    return {"headline": named, "curve": words, "points": points(curve)}
 
 
 def points(curve: Sequence[float]) -> str:
@@ -74,14 +70,18 @@ def points(curve: Sequence[float]) -> str:
 
 def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
     """Runs in their order. Environments are the same for many of them and stand once."""
-    environments: dict[str, int] = {}
-    runs = [run_data(run, differences(run), environments) for run in evidence]
+    environments = {environment_text(run): None for run in evidence}
+    places = {text: place for place, text in enumerate(environments)}
+    runs = [
+        {**run_data(run), "differences": differences(run), "environment": places[environment_text(run)]} for run in evidence
+    ]
     return script_json({"environments": list(environments), "runs": runs})
 
 
-def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environments: dict[str, int]) -> dict[str, Any]:
-    record, environment = run.record, run.record["environment"]
-    script, *arguments = environment["command"]
+def run_data(run: Evidence) -> dict[str, Any]:
+    record = run.record
+    script, *arguments = record["environment"]["command"]
+    seconds = ["training time", duration(record["train_seconds"])]
     return {
         "section": experiment_of(run),
         "file": f"results/runs/{run.name}.json",
@@ -91,18 +91,16 @@ def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environme
         "scale": run.settings["scale"],
         "seed": run.seed,
         "command": shlex.join(["python", script, *arguments]),
-        "commit": (environment["commit"] or "none") + ("" if environment["dirty"] is False else " (changed)"),
+        "commit": commit(run, letters=None),
         "device": record["device"],
-        "environment": environments.setdefault(environment_text(environment), len(environments)),
-        "numbers": [[one.title, value] for one, value in numbers(run).items()]
-        + [["training time", duration(record["train_seconds"])]],
-        "differences": differ,
+        "numbers": [*([one.title, value] for one, value in numbers(run).items()), seconds],
         "measured": sorted(run.evaluations),
         "wandb": (record.get("wandb") or {}).get("url"),
     }
 
 
-def environment_text(environment: Mapping[str, Any]) -> str:
+def environment_text(run: Evidence) -> str:
+    environment: Mapping[str, Any] = run.record["environment"]
     packages = [f"{name} {version}" for name, version in environment["packages"].items() if version != "absent"]
     return ", ".join([f"python {environment['python']}", environment["platform"], *packages])
 

@@ -86,15 +86,12 @@ def table_of(folder: Path, recipes: RecipesOf) -> str:
     papers = read_paper(PAPER)
     ledger = build(papers, evidence, recipes(papers)).with_runs()
     names = [name for name in ledger.experiments if ledger.of(name).entries]
-    pages = [page(ledger.of(name), name, "markdown", address=str, record=record_address) for name in names]
+    pages = [
+        page(ledger.of(name), name, "markdown", address=str, record="{0.file.stem}/record.json".format) for name in names
+    ]
     return "\n".join(text.removeprefix(MADE).lstrip() for text in pages)
 
 
 def evidence_of(run: Path) -> Evidence:
     """What would be collected of a run; `ledger.collect` says what is refused then and not here."""
     return parsed(run.with_name(f"{run.name}.json"), contents(run))
-
-
-def record_address(run: Evidence) -> str:
-    """From the table."""
-    return f"{run.file.stem}/record.json"

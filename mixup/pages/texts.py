@@ -1,13 +1,16 @@
-"""How numbers, differences, directions and costs are written in tables, and the caption of a group of cells."""
+"""How numbers, differences, verdicts and costs are written in tables, and what is written around these."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 
-from mixup.ledger.cells import Cell, Settings, uncropped
-from mixup.ledger.entries import Group
-from mixup.ledger.inference import Paired, interval, sign_test
-from mixup.ledger.names import MISSING, net
+from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Group, Ledger
+from mixup.ledger.evidence import Evidence
+from mixup.ledger.inference import Paired, Word, interval, sign_test
+from mixup.ledger.names import MISSING, experiment_title, net
 from mixup.ledger.paper import Claim, Row, Value
 from mixup.run.display import duration
 
@@ -17,18 +20,17 @@ def spread(values: Iterable[float], decimals: int = 2) -> str:
     numbers = list(values)
     if not numbers:
         return MISSING
-    mean, n = sum(numbers) / len(numbers), len(numbers)
-    std = (sum((value - mean) ** 2 for value in numbers) / (n - 1)) ** 0.5 if n > 1 else None
-    return f"{mean:.{decimals}f}" + ("" if std is None else f" ± {std:.{decimals}f}") + f" (n={n})"
+    std = f" ± {stdev(numbers):.{decimals}f}" if len(numbers) > 1 else ""
+    return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)})"
 
 
 def paired(pairs: Paired | None, decimals: int = 2) -> str:
     """`-1.29 [-1.51, -1.07]`, the mean difference and its interval."""
     if pairs is None or not pairs.differences:
         return MISSING
-    found = interval(pairs.differences)
-    ends = f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]" if found.low is not None else ""
-    return f"{found.mean:+.{decimals}f}{ends}"
+    mean = interval(pairs.differences)
+    ends = f" [{mean.low:+.{decimals}f}, {mean.high:+.{decimals}f}]" if mean.low is not None else ""
+    return f"{mean.mean:+.{decimals}f}{ends}"
 
 
 def probability(pairs: Paired | None, sign: int = 1) -> str:
@@ -65,6 +67,38 @@ def cost(cell: Cell | None) -> str:
     return MISSING if cell is None else f"{duration(cell.seconds)}, {'; '.join(cell.devices)}"
 
 
+def commit(run: Evidence, letters: int | None = 7) -> str:
+    environment = run.record["environment"]
+    return (environment["commit"] or "none")[:letters] + ("" if environment["dirty"] is False else " (changed)")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `1,234 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+# -- an experiment's tables ----------------------------------------------------------------------------------------------
+
+
+def printed_pair(claim: ClaimEntry) -> str:
+    """`4.2 < 5.6`, the paper's numbers of a claim."""
+    key = (claim.measure.metric, claim.measure.statistic)
+    return " < ".join(printed(row, row.value(*key)) for row in claim.rows)
+
+
+def seeds_lower(pairs: Paired) -> str:
+    """`3 of 3`."""
+    signs = sign_test(pairs.differences)
+    return f"{signs.lower} of {signs.n}" if pairs.seeds else MISSING
+
+
+def difference_title(group: Group) -> str:
+    """`difference to ERM`: to what the group's cells are compared with."""
+    names = {"ERM": is_erm, "mixup": is_mixup}
+    baselines = [name for name, applies in names.items() if any(applies(cell.settings) for cell in group.cells)]
+    return " to ".join(["difference", *baselines[:1]])
+
+
 def caption(group: Group) -> str:
     """What all cells of a group have in common, and what one would not expect of their training."""
     nets = {net(cell.settings) for cell in group.cells}
@@ -88,3 +122,36 @@ def caption(group: Group) -> str:
 def length(settings: Settings) -> str:
     iterations = settings.get("gan.iterations")
     return f"{iterations:,} iterations" if iterations else f"{settings['trainer.epochs']} epochs"
+
+
+# -- tables over all experiments -----------------------------------------------------------------------------------------
+
+
+def short_title(ledger: Ledger, experiment: str) -> str:
+    title = experiment_title(experiment, ledger.papers)
+    return title.partition(",")[0] if experiment in ledger.papers else title
+
+
+def verdict_counts(counts: Mapping[Word, int], but: Sequence[Word] = UNJUDGED) -> str:
+    """`2 reproduced, 1 undecided`."""
+    return ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word] and word not in but)
+
+
+def directions_text(ledger: Ledger) -> str:
+    """`29 of 58`."""
+    return f"{sum(ledger.directions)} of {len(ledger.directions)}" if ledger.directions else ""
+
+
+def claims_in_words(ledger: Ledger) -> list[list[ClaimEntry]]:
+    """The pairs of rows of each claim of the paper."""
+    groups: dict[tuple[str, str], list[ClaimEntry]] = {}
+    for claim in ledger.claims:
+        if claim.group is None:
+            groups.setdefault((claim.experiment, claim.claim.text), []).append(claim)
+    return list(groups.values())
+
+
+def claim_verdicts(claims: Sequence[ClaimEntry]) -> str:
+    """Of all pairs of rows of one claim."""
+    words = Counter(claim.verdict.word for claim in claims if claim.verdict)
+    return verdict_counts(words, ()) if len(claims) > 1 else str(claims[0].verdict)

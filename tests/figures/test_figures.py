@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
 
+from mixup.errors import UserError
 from mixup.figures import WANTED, all_pictures, missing, write_figures
 from mixup.figures.panels import text_width, wrapped
 from mixup.figures.sheets import sheets
@@ -88,7 +89,8 @@ def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tm
     assert write_figures(runs=tmp_path / "runs", results=results) == 0
     assert list((results / "figures").iterdir()) == []
     output = capsys.readouterr().out
-    for name, command in WANTED.items():
+    assert [*missing([])] == [*WANTED]
+    for name, command in missing([]).items():
         assert f"missing: {name}: " in output
         assert command in output
 
@@ -117,16 +119,14 @@ def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_p
     assert [file.name for file in out.iterdir()] == ["of_somebody.svg"]
 
 
-def test_evidence_that_was_changed_by_hand_is_refused(tmp_path, results, capsys):
+def test_evidence_that_was_changed_by_hand_is_refused(tmp_path, results):
     shutil.copytree(made_up.everything() / "figure2_between-cpu", tmp_path / "runs" / "figure2_between-cpu")
     file = sorted(tmp_path.glob("runs/*/*.json"))[0]
     record = json.loads(file.read_text())
     record["test"]["top1_error"]["last"] -= 1
     file.write_text(json.dumps(record))
-    assert write_figures(runs=tmp_path / "runs", results=results) == 2
-    errors = capsys.readouterr().err
-    assert str(file) in errors
-    assert "changed" in errors
+    with pytest.raises(UserError, match=rf"{re.escape(str(file))}: .*its test top1_error"):
+        write_figures(runs=tmp_path / "runs", results=results)
     assert not (results / "figures").exists()
 
 
@@ -247,9 +247,9 @@ def test_scales_and_provenances_never_share_a_panel(tmp_path, paper):
     record["data"]["provenance"] = "CIFAR-10 (official archive)"
     (tmp_path / "figure3_cifar10" / "other.json").write_text(json.dumps(record))
     shutil.copy(official[0].with_suffix(".csv"), tmp_path / "figure3_cifar10" / "other.csv")
-    panels = [(sheet.scale, panel) for sheet in sheets(read_evidence(tmp_path), paper) for panel in sheet.panels]
-    assert [len({(cell.provenance, net(cell.settings)) for cell in panel.cells}) for _, panel in panels] == [1, 1, 1]
-    assert {(scale, panel.cells[0].provenance, net(panel.cells[0].settings)) for scale, panel in panels} == {
+    panels = [(sheet.scale, cells) for sheet in sheets(read_evidence(tmp_path), paper) for cells in sheet.panels.values()]
+    assert [len({(cell.provenance, net(cell.settings)) for cell in cells}) for _, cells in panels] == [1, 1, 1]
+    assert {(scale, cells[0].provenance, net(cells[0].settings)) for scale, cells in panels} == {
         ("cpu", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18 of width 16"),
         ("paper", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18"),
         ("paper", "CIFAR-10 (official archive)", "PreAct ResNet-18"),

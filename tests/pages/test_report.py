@@ -20,8 +20,7 @@ from mixup.ledger.collect import contents, write_evidence
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import read_paper
 from mixup.ledger.verdicts import build
-from mixup.pages import columns
-from mixup.pages.build import pages, render
+from mixup.pages.build import environment, pages
 from mixup.pages.runs import script_json
 from mixup.run.compose import planned
 from mixup.training import train as run
@@ -121,16 +120,25 @@ def test_data_cannot_end_the_script_that_holds_them():
     assert json.loads(script_json(words)) == words
 
 
+TABLE = """\
+{% import format ~ ".j2" as f with context %}
+{% call(row) f.table(rows, grouped=2) %}
+- a: {{ row[0] }}
+- b: {{ row[1] }}
+# n: {{ row[2] }}
+{% endcall %}
+"""
+
+
 def test_a_text_that_repeats_the_line_above_is_said_again_dimly_and_markup_is_escaped():
     texts = [("A", "B", "1.00"), ("A", "C", "-"), ("A", "C", "3|4 <e>"), ("D", "C", "5.00")]
-    named = [columns.Column(title, lambda row, n=n: row[n], left=n < 2) for n, title in enumerate("abn")]
-    table = columns.table(named, texts, grouped=2)
-    text = render("table.j2", "html", table=table, page=str)
+    text = environment("html").from_string(TABLE).render(format="html", rows=texts)
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r'<tr class="row">(.*?)</tr>', text)]
     assert rows == [["A", "B", "1.00"], ["A", "C", "-"], ["A", "C", "3|4 &lt;e&gt;"], ["D", "C", "5.00"]]
     assert '<td class="dim">A</td>' in text
     assert '<th scope="col" class="number">n</th>' in text
-    assert render("table.j2", "markdown", table=table, page=str).splitlines()[2:] == [
+    text = environment("markdown").from_string(TABLE).render(format="markdown", rows=texts)
+    assert text.strip().splitlines()[2:] == [
         "| A   | B   |     1.00 |",
         "|     | C   |        - |",
         "|     |     | 3\\|4 <e> |",
