@@ -5,8 +5,7 @@ from typing import Any, cast
 
 from omegaconf import MISSING, OmegaConf
 
-from mixup.errors import UserError, suggestion
-from mixup.run.config import check, check_choice, check_device
+from mixup.errors import UserError, check, check_choice, check_device, suggestion
 
 ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}  # names for people
 CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}

@@ -16,7 +16,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from mixup.errors import UserError, suggestion
+from mixup.errors import check, check_choice, check_device
 
 EVALUATIONS = ("attacks", "between", "card", "surface")
 GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
@@ -145,9 +145,7 @@ class TrainerConfig:
         for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
             check(f"trainer.{name}", getattr(self, name), getattr(self, name) >= 1, "a whole number, at least 1")
         minutes, every = self.checkpoint_every_minutes, self.checkpoint_every_steps
-        check(
-            "trainer.checkpoint_every_minutes", minutes, 0 <= minutes < math.inf, "0 for every epoch, or a number of minutes"
-        )
+        check("trainer.checkpoint_every_minutes", minutes, 0 <= minutes < math.inf, "0 for every epoch, or some minutes")
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
         check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
         check_choice("trainer.precision", self.precision, ["float32", "bfloat16"])
@@ -207,24 +205,6 @@ class TrainConfig:
         if self.evaluate is not None:
             check_choice("evaluate", self.evaluate, list(EVALUATIONS))
         check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
-
-
-# -- checks --------------------------------------------------------------------------------------------------------------
-
-
-def check_device(name: str, value: str) -> None:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise UserError(f"{name}={value}: use auto, cpu, cuda or cuda:<n>")
-
-
-def check(name: str, value: Any, ok: bool, allowed: str) -> None:
-    if not ok:
-        raise UserError(f"{name}={value} is out of range: use {allowed}")
-
-
-def check_choice(name: str, value: str, choices: list[str]) -> None:
-    if value not in choices:
-        raise UserError(f"{name}={value}: use {' or '.join(choices)}{suggestion(value, choices)}")
 
 
 # -- conversions ---------------------------------------------------------------------------------------------------------
