@@ -194,7 +194,7 @@ def test_seeds_from_evidence(tmp_path, command):
     first, second, level = done.stdout.splitlines()
     assert first.startswith("PreAct ResNet-18, mixup, alpha 1 against PreAct ResNet-18, ERM, test error")
     assert first.endswith("seen -1.40, std 0.26 over 3 pairs; 3 seeds tell 1.40")
-    assert second.startswith("CIFAR-10 (JPEG copy), cpu scale: alpha 1 against ERM, test error")
+    assert second.startswith("CIFAR-10 (JPEG copy), cpu scale: mixup, alpha 1 against ERM, test error")
     assert "80 % power" in level
     wider = command(
         "scripts/ledger.py", "seeds", "figure3_cifar10", "--runs", tmp_path / "results" / "runs", "--difference", "0.2"
