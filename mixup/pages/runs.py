@@ -70,15 +70,13 @@ def points(curve: Sequence[float]) -> str:
 
 def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
     """Runs in their order. Environments are the same for many of them and stand once."""
-    environments = {environment_text(run): None for run in evidence}
-    places = {text: place for place, text in enumerate(environments)}
-    runs = [
-        {**run_data(run), "differences": differences(run), "environment": places[environment_text(run)]} for run in evidence
-    ]
-    return script_json({"environments": list(environments), "runs": runs})
+    environments = list(dict.fromkeys(map(environment_text, evidence)))
+    runs = [run_data(run, differences(run), environments.index(environment_text(run))) for run in evidence]
+    return script_json({"environments": environments, "runs": runs})
 
 
-def run_data(run: Evidence) -> dict[str, Any]:
+def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environment: int) -> dict[str, Any]:
+    """environment: its place among all of the page."""
     record = run.record
     script, *arguments = record["environment"]["command"]
     seconds = ["training time", duration(record["train_seconds"])]
@@ -93,7 +91,9 @@ def run_data(run: Evidence) -> dict[str, Any]:
         "command": shlex.join(["python", script, *arguments]),
         "commit": commit(run, letters=None),
         "device": record["device"],
+        "environment": environment,
         "numbers": [*([one.title, value] for one, value in numbers(run).items()), seconds],
+        "differences": differ,
         "measured": sorted(run.evaluations),
         "wandb": (record.get("wandb") or {}).get("url"),
     }
