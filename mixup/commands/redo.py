@@ -130,7 +130,10 @@ def commands_after(*folders: str) -> list[Command]:
 # -- differences from the recipe, for the report ---------------------------------------------------------------------------
 
 COUNTED = ("data", "model", "recipe")  # swept groups whose settings count as differences
-SET_BY = {"method": ("mixup.alpha", "model.dropout"), "experiment/figure5": ("mixup.alpha", "gan.game")}  # by swept groups
+SET_BY = {  # what a swept group sets
+    "experiment/table2": ("mixup.alpha", "model.dropout"),
+    "experiment/figure5": ("mixup.alpha", "gan.game"),
+}
 
 Recipe = tuple[Mapping[str, Any], Collection[str]]
 """Settings by dotted key, and the keys or sections that its experiment varies."""
