@@ -205,7 +205,7 @@ def test_table_2_apart_has_best_last_and_train_errors_and_its_other_claims(tmp_p
     cells = {"erm": ([60, 61, 62], 2.0), "[erm,dropout_0.3]": ([40, 41, 43], 70.0), "mixup_32": ([38, 40, 41], 80.0)}
     for method, (errors, memorised) in cells.items():
         train = {"real_label_error": 3.5, "corrupted_label_error": memorised}
-        commit_cell(tmp_path, *cpu, f"method={method}", errors=errors, train=train, **JPEG)
+        commit_cell(tmp_path, *cpu, f"experiment/table2={method}", errors=errors, train=train, **JPEG)
     page = section(pages(tmp_path)["table2_label_noise.md"], "### CIFAR-10 (JPEG copy), cpu scale")
     found = line(page, "mixup, alpha 32", "80.00 ± 0.00 (n=3)")
     assert found[:5] == ["mixup, alpha 32", *["39.67 ± 1.53 (n=3)"] * 2, "3.50 ± 0.00 (n=3)", "80.00 ± 0.00 (n=3)"]
