@@ -64,7 +64,7 @@ def parsed(overrides: Sequence[str]) -> list[Override]:
 
 def sweeper_params(given: Sequence[Override]) -> list[str]:
     """The grid of the experiment, as overrides that the command line's follow."""
-    words = [str(override.input_line) for override in given if not override.is_sweep_override()]
+    words = [str(override.input_line) for override in given if chooses_file(override) and not override.is_sweep_override()]
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         params = compose("train", words, return_hydra_config=True).hydra.sweeper.params or {}
     return [f"{key}={value}" for key, value in params.items()]
