@@ -1,7 +1,6 @@
 """Records without torch: metrics that can be rewound, the statistics of a table, cells over seeds, one writer a run."""
 
 import json
-import statistics
 import subprocess
 import sys
 
@@ -30,16 +29,6 @@ def test_the_headline_statistics_by_hand():
 
 def record(cell: str, seed: int, error: float) -> records.Record:
     return {"cell": cell, "label": f"alpha={cell},data.seed=1,seed={seed}", "seed": seed, "test": {"top1_error": error}}
-
-
-def test_cells_group_over_seeds_alone():
-    found = records.cells([record("0", 1, 5.0), record("0", 0, 3.0), record("1", 0, 2.0)], "test", "top1_error")
-    assert [cell.label for cell in found] == ["alpha=0,data.seed=1", "alpha=1,data.seed=1"]
-    assert (found[0].seeds, found[0].errors) == ((0, 1), (3.0, 5.0))
-    assert found[0].mean == 4.0
-    assert found[0].std == pytest.approx(statistics.stdev([3.0, 5.0]))
-    assert str(found[0]) == "4.00 ± 1.41 (n=2)"
-    assert (found[1].std, str(found[1])) == (None, "2.00 (n=1)")
 
 
 def test_a_record_is_absent_present_or_named_as_damaged(tmp_path):
