@@ -136,7 +136,7 @@ def evaluate(capsys, *arguments: str) -> tuple[int, str, str]:
     ("arguments", "remedy"),
     [
         (["rnu=x"], "did you mean 'run'"),
-        (["root=x"], "which run?"),
+        (["root=x"], "run is missing"),
         (["some/folder"], "run=some/folder"),
         (["run=/nowhere"], "no such directory"),
         (["run=/nowhere", "device=tpu"], "use auto, cpu"),
