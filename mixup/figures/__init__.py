@@ -16,7 +16,7 @@ from mixup.figures.style import Picture
 from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import experiment_title
-from mixup.ledger.paper import Experiment, read_figure2, read_paper
+from mixup.ledger.paper import PAPER, Experiment, read_figure2, read_paper
 from mixup.ledger.verdicts import checked
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
@@ -29,11 +29,9 @@ LONGEST_TITLE = 60  # letters
 GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
 
 
-def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment], *, curves: Path) -> list[Picture]:
-    """Every figure that the evidence is enough for, by experiment. curves: the folder of the paper's digitised curves."""
-    digitised = paper["figure2_between"].curves
-    assert digitised is not None, "figure 2 has no digitised curves in paper.yaml"
-    figure2 = read_figure2(curves / digitised.file)
+def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment]) -> list[Picture]:
+    """Every figure that the evidence is enough for, by experiment."""
+    figure2 = read_figure2()
     measured: dict[str | None, Callable[[Sheet], Iterable[Picture]]] = {
         None: lambda sheet: pictures_of(sheet, paper),
         "surface": lambda sheet: [surfaces(sheet)],
@@ -76,13 +74,12 @@ def missing(pictures: Sequence[Picture]) -> dict[str, str]:
     return {name: f"python train.py -m experiment={RUNS_OF.get(made, made)}" for name, made in experiments.items()}
 
 
-def write_figures(*, runs: Path, results: Path, out: Path | None = None, allow_dirty: bool = False) -> int:
-    """Draws every figure of the evidence in `runs`, and removes those that the evidence no longer makes. Prints what it does
-    and what is missing. results: holds the paper's numbers. out: for the SVG, else `figures` in `results`. UserError for
-    evidence that cannot be believed."""
+def write_figures(*, runs: Path, results: Path, allow_dirty: bool = False) -> int:
+    """Draws every figure of the evidence in `runs` into `results/figures`, and removes those that the evidence no longer
+    makes. Prints what it does and what is missing. UserError for evidence that cannot be believed."""
     evidence = checked(read_evidence(runs), allow_dirty=allow_dirty)
-    pictures = all_pictures(evidence, read_paper(results / "paper.yaml"), curves=results)
-    folder = out or results / "figures"
+    pictures = all_pictures(evidence, read_paper(PAPER))
+    folder = results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}
     for file, picture in files.items():

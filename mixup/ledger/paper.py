@@ -21,7 +21,8 @@ TAGS = ("V1", "FIG", "FB", "HZ", "KR", "ES", "EN", "JS", "AB", "RI", "MEM", "INF
 METHODS = ["erm", "mixup", "dropout", "mixup_dropout", "latent", "inputs_only", "label_smoothing"]
 METHODS += ["inputs_label_smoothing", "noise"]
 STATISTIC = r"last|best|last10_median|epoch_\d+|epochs_\d+_\d+"
-FIGURE2 = Path(__file__).resolve().parents[2] / "results" / "paper" / "figure2.csv"
+PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
+FIGURE2 = PAPER.parent / "paper" / "figure2.csv"
 COLUMNS = {"miss": "miss_pct", "gradient_norm": "gradnorm"}  # of figure2.csv, with _erm and _mixup
 INHERITED = ("data", "model", "settings", "recipe", "metric", "statistic", "unit", "decimals")  # from the experiment
 

@@ -17,7 +17,7 @@ from mixup.ledger.comparable import Recipes
 from mixup.ledger.entries import WORDS, Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
-from mixup.ledger.paper import read_paper
+from mixup.ledger.paper import PAPER, read_paper
 from mixup.ledger.verdicts import build, checked
 from mixup.pages import texts
 from mixup.pages.runs import Differences, anchor, runs_json, summary
@@ -25,7 +25,6 @@ from mixup.pages.tables import markdown_table, table_rows
 from mixup.run.display import duration
 from mixup.run.files import write_atomic
 
-PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
 MADE = "<!-- Made by scripts/ledger.py from results/paper.yaml and results/runs: do not edit. -->"
 SOURCES = "Where the numbers come from"  # the title of a page's last part
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -121,7 +120,7 @@ def write_report(*, runs: Path, results: Path, recipes: Recipes, differences: Di
 
     papers, evidence = read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty)
     ledger = build(papers, evidence, recipes)
-    pictures = all_pictures(evidence, papers, curves=PAPER.parent)
+    pictures = all_pictures(evidence, papers)
     text = report(ledger, evidence, pictures, differences)
     results.mkdir(parents=True, exist_ok=True)
     write_atomic(results / "report.html", text.encode())

@@ -18,9 +18,9 @@ from mixup.ledger.comparable import Recipes
 from mixup.ledger.evidence import Evidence, parsed
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import experiments
-from mixup.ledger.paper import Experiment, read_paper
+from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.verdicts import OWN_PAGE, build
-from mixup.pages.build import MADE, PAPER, SOURCES, page
+from mixup.pages.build import MADE, SOURCES, page
 from mixup.pages.texts import spread
 from mixup.run import records
 from mixup.run.files import write_atomic

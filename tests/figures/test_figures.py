@@ -45,7 +45,7 @@ def evidence():
 
 @pytest.fixture(scope="module")
 def pictures(evidence, paper):
-    return {picture.name: picture for picture in all_pictures(evidence, paper, curves=RESULTS)}
+    return {picture.name: picture for picture in all_pictures(evidence, paper)}
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,8 @@ def of(evidence, experiment, **settings):
 
 @pytest.fixture
 def results(tmp_path):
-    """A folder with the paper's numbers alone."""
-    folder = tmp_path / "results"
-    shutil.copytree(RESULTS / "paper", folder / "paper")
-    shutil.copy(RESULTS / "paper.yaml", folder)
-    return folder
+    """A folder that is not there yet."""
+    return tmp_path / "results"
 
 
 # -- which ones ----------------------------------------------------------------------------------------------------------

@@ -252,8 +252,7 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     assert output.count("already finished") == 4
     evidence, figures = tmp_path / "evidence", tmp_path / "figures"
     collect(runs_below([tmp_path / "runs" / "figure5_gan"]), evidence, allow_dirty=True, replace=False)
-    results = Path(__file__).resolve().parents[2] / "results"
-    assert write_figures(runs=evidence, results=results, out=figures, allow_dirty=True) == 0
+    assert write_figures(runs=evidence, results=tmp_path, allow_dirty=True) == 0
     names = {file.stem.rpartition("-")[0] for file in figures.iterdir()}
     assert names == {"figure5_gan", "figure5_gan-modes"}
 

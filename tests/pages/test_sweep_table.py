@@ -10,9 +10,9 @@ from ledger_factory import commit_run, make_game, make_run
 import train as train_script
 from mixup.commands.redo import recipes
 from mixup.ledger.evidence import read_evidence
-from mixup.ledger.paper import read_paper
+from mixup.ledger.paper import PAPER, read_paper
 from mixup.ledger.verdicts import build
-from mixup.pages.build import PAPER, pages
+from mixup.pages.build import pages
 from mixup.pages.sweep_table import FILE, has_table, show_tables, table_of
 
 CIFAR = ("experiment=figure3_cifar10", "model=preact_resnet18")
