@@ -550,7 +550,7 @@ def test_a_run_with_a_broken_wandb_is_complete_and_on_time(
 ) -> None:
     from mixup.training import train as run
 
-    monkeypatch.setattr(run, "WANDB_SECONDS", 1.0)
+    monkeypatch.setattr("mixup.training.folder.WANDB_SECONDS", 1.0)
     stand_in.becomes(broken)
     (task,) = compose.planned(overrides(tmp_path / "runs", "tracking.wandb=offline"), multirun=False)
     record = run.train(task.config, task.folder, task.label)
