@@ -525,7 +525,7 @@ def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path: Path) -> Non
 
 
 def overrides(runs_dir: Path, *more: str) -> list[str]:
-    return [f"runs_dir={runs_dir}", "data.train_size=100", "trainer.epochs=3", *more]
+    return [f"runs_dir={runs_dir}", "data.train_size=100", "trainer.epochs=3", "optim.milestones=[2]", *more]
 
 
 def train(runs_dir: Path, *more: str) -> tuple[subprocess.CompletedProcess[str], Path]:
