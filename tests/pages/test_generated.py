@@ -10,6 +10,7 @@ from conftest import ROOT
 
 from mixup.pages.build import BEGIN, END, MADE
 
+pytestmark = pytest.mark.slow
 VERBS = ("tables", "figures", "report")  # of scripts/ledger.py
 
 

@@ -32,6 +32,7 @@ def test_ranks_together_do_what_one_process_does(command, processes):
 SMALL = ("data.train_size=101", "trainer.epochs=3", "trainer.batch_size=32", "trainer.clean_slice=20")
 
 
+@pytest.mark.slow
 def test_train_under_torchrun_writes_one_record_that_agrees_with_one_process(command, tmp_path):
     done = torchrun(command, 2, "train.py", *SMALL, f"runs_dir={tmp_path / 'two'}")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -48,13 +48,10 @@ def weights(runs: Path) -> bytes:
     return file.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "mixup"),
-    [
-        ((), "mixup"),
-        pytest.param((), "erm", marks=pytest.mark.slow),
-        pytest.param(TORCHRUN, "mixup", marks=pytest.mark.slow, id="two processes"),
-    ],
+    [((), "mixup"), ((), "erm"), pytest.param(TORCHRUN, "mixup", id="two processes")],
 )
 def test_killed_at_random_steps_and_started_again(command, background, tmp_path, launcher, mixup):
     run = (*launcher, "train.py", *RUN, f"mixup={mixup}")

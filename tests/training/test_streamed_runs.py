@@ -170,6 +170,7 @@ def test_skipping_is_for_streamed_images_alone(root, tmp_path):
         run.train(settings(root, "data.on_error=skip", "data.resident=true"), tmp_path / "run", "")
 
 
+@pytest.mark.slow
 def test_a_process_names_the_file_it_alone_met(root, command, tmp_path):
     shutil.copytree(root, tmp_path / "data")
     config = settings(tmp_path / "data", "trainer.batch_size=27", "trainer.epochs=1")
