@@ -150,10 +150,9 @@ class StreamedImages:
             num_workers=min(self.workers, len(tasks)),
             pin_memory=self.labels.device.type == "cuda",
             generator=torch.Generator(),  # without it the loader would draw from torch's global generator
-            worker_init_fn=leave_signals_to_parent,
         )
         try:
-            for batch in loader:
+            for batch in start_processes(loader):
                 if batch.unreadable and self.on_error == "raise":
                     raise LocalError(
                         f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
@@ -170,11 +169,17 @@ class StreamedImages:
             ) from error
 
 
-def leave_signals_to_parent(worker: int) -> None:
-    """SLURM signals the whole process group. The parent stops after the current step and still needs its loader processes,
-    so they ignore the signal."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+def start_processes(loader: DataLoader[Decoded]) -> Iterator[Decoded]:
+    """Starts the loader's processes, which never receive SIGTERM and SIGINT, and returns its batches.
+
+    SLURM signals the whole process group. The parent stops after the current step and still needs its loader processes. The
+    processes inherit the blocked signals; whoever iterates must drop the batches, since SIGTERM does not end them either.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def rows_of_share(positions: Tensor, share: slice) -> Tensor:
