@@ -18,8 +18,6 @@ Shapes: B examples, C classes, k examples in a mixture. targets: (B, k) int64, t
 first. weights: (B, k) float32, rows summing to 1, the share of each class in y~. Per-example results are (B,).
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 

@@ -13,8 +13,6 @@ The paper leaves these open, or states them in a footnote of its code (section 2
 * streamed data is mixed inside each rank's share of the batch, since a rank decodes no images but its own.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What `scripts/ledger.py` does: a verb for each way between finished runs, committed evidence and pages."""
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import subprocess

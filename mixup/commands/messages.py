@@ -1,7 +1,5 @@
 """What a user is told of an error: one short message with the remedy, and an exit status."""
 
-from __future__ import annotations
-
 import functools
 import os
 import sys

@@ -1,8 +1,6 @@
 """Which commands redo a number: from a row of the paper to the cell of this project's grid that stands for it; and how a run
 differs from that."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache

@@ -3,8 +3,6 @@
 torch is imported only when there is something to train.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence

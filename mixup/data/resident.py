@@ -1,7 +1,5 @@
 """Inputs that fit in memory: stored on the device, augmented and normalised there, one batch at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

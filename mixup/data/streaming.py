@@ -5,8 +5,6 @@ on the device. Loader processes draw nothing at random, so the images are the sa
 resumes in mid-epoch decodes nothing that it skips.
 """
 
-from __future__ import annotations
-
 import io
 import signal
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 `style` says how they look, `panels` is their toolkit, `sheets` groups and names what stands in one figure; the others draw.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Figures of records and curves: learning curves, figure 3(b), table 2 as bars, the test error over alpha."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -3,8 +3,6 @@
 Functions that take lines draw the measurements of a run as well as those of evidence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Figure 5: what the generators of ERM's and mixup's GANs make, iteration by iteration, and how many modes they cover."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace

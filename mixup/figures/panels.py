@@ -1,7 +1,5 @@
 """The toolkit of all pictures: panels in a frame with title, legend and caption, and marks that several pictures share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Pictures of what `eval.py` measures on one or two finished runs, drawn from its JSON alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle

@@ -1,7 +1,5 @@
 """The quick start's table and picture, from the runs of `experiment=quickstart` that are there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from statistics import fmean, stdev
 

@@ -1,7 +1,5 @@
 """Cells that stand in one figure and in one panel of it, with their names and colours."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ A figure stands on light and on dark pages, as an image that cannot know which: 
 a middle tone that reads on both (4.5:1 on white, 4.2:1 on #0d1117). Inlined in a page, `--ink` sets it to what reads best.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable

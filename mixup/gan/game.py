@@ -23,8 +23,6 @@ batch gives it no gradient. lambda is by default one an example, where the rest 
 formula's expectation is over (x, z, lambda) together, and the authors' example draws so.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How much of a mixture of Gaussians a set of samples covers, and how many of the samples belong to it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

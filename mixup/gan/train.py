@@ -1,7 +1,5 @@
 """Trains a GAN of figure 5, from a configuration to a record: what `mixup.training.train` is for a classifier."""
 
-from __future__ import annotations
-
 import io
 import os
 import time

@@ -1,7 +1,5 @@
 """Cells: runs that differ in the seed alone, and the ERM cell that a cell is paired with."""
 
-from __future__ import annotations
-
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

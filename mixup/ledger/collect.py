@@ -1,7 +1,5 @@
 """From finished runs to committed evidence (see `mixup/ledger/evidence.py`), with a refusal of what cannot be believed."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Which runs are comparable with a row of the paper, and which row a cell resembles that is not."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

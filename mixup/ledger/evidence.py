@@ -8,8 +8,6 @@ Records keep every bit. So do the test and validation errors of the curve, from 
 statistics again. The other columns and the measurements have six significant digits, a surface four.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Cells that are not comparable with the paper's numbers, grouped by data and scale, and what is seen in them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -42,8 +42,6 @@ Each rule that says more than "undecided" is wrong in at most 5 % of cases, the 
 correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its verdict.
 """
 
-from __future__ import annotations
-
 import bisect
 import math
 from collections.abc import Mapping, Sequence

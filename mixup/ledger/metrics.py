@@ -1,7 +1,5 @@
 """What runs are measured by. A new metric is one line of LIST, besides the code that computes it."""
 
-from __future__ import annotations
-
 import re
 import statistics
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """What experiments, nets, methods and settings are called, in tables and figures alike."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache

@@ -4,8 +4,6 @@ Each value and claim, and each setting that the paper does not state, carries th
 `results/PAPER.md`. Several tags are joined by commas. MEM means from memory: not verified, and `str(value)` says so.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """How many seeds tell a difference apart from the spread that was seen: per pair of cells that the evidence has."""
 
-from __future__ import annotations
-
 import statistics
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """YAML as dataclasses: OmegaConf checks names and types, and each error names its place in the file and the remedy."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from functools import cache
 from pathlib import Path

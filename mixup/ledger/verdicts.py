@@ -1,7 +1,5 @@
 """The ledger, built from the paper's numbers and the evidence by the rules of `inference`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from mixup.errors import UserError

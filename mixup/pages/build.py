@@ -1,7 +1,5 @@
 """Writes what is generated from the evidence: `results/*.md`, the README's block, and `results/report.html`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

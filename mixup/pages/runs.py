@@ -1,7 +1,5 @@
 """The runs in `results/report.html`: a line each, and as data what unfolds below it."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,8 +1,6 @@
 """The table after a sweep: what `results/*.md` have of committed evidence, here of all finished runs of an experiment. It is
 printed, and written beside the runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tables from templates, where each column of a line of a table is a line of text: `- title: words`, `# title: number`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

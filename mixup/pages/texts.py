@@ -1,7 +1,5 @@
 """How numbers, differences, verdicts and costs are written in tables, and what is written around these."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev

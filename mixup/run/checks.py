@@ -1,7 +1,5 @@
 """Checks of several settings together, for configurations that are composed; records are read without them."""
 
-from __future__ import annotations
-
 import re
 
 from mixup.errors import UserError

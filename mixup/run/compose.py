@@ -4,8 +4,6 @@ Every cell is composed and checked before the first one trains, so that a mistak
 composes once for each combination of files that the cells choose; their other settings are then set one by one.
 """
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Sequence

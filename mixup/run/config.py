@@ -4,8 +4,6 @@ A misspelt key or a wrong type is an error on the command line and inside a YAML
 first default of `configs/train.yaml`. Facts of a data set (classes, channel statistics, sizes) stand beside its code.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

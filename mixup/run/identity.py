@@ -1,7 +1,5 @@
 """A run's identity: its hash, label and directory, as functions of its configuration."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

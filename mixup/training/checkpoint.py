@@ -4,8 +4,6 @@ A checkpoint survives a kill at any moment: it is atomic, has a checksum, and th
 tensors and plain values only, and `step-<n>.pt.sha256` in the format of `sha256sum -c`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

@@ -1,7 +1,5 @@
 """One process or many under torchrun, with the same code, and its device; a group of one has nothing to communicate."""
 
-from __future__ import annotations
-
 import gc
 import os
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`dry_run=true`: what a run would do, its network's size and operations, and how long it would take, without its data."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path

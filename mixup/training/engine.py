@@ -1,7 +1,5 @@
 """How far an epoch of training has come, and evaluation. Both know tensors and ranks, no configuration, files or logs."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

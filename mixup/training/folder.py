@@ -1,7 +1,5 @@
 """The folder of a run while it trains, the same for a classifier and for a GAN: its lock, its mirror at W&B, its record."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Iterator

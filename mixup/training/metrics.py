@@ -1,7 +1,5 @@
 """Errors example by example, and sums that stay on the device and add up exactly over batches and ranks."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What a finished run leaves: predictions, weights and its record."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

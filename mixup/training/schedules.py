@@ -1,7 +1,5 @@
 """The optimizer, and its learning rate as a pure function of training progress, so that a restart cannot shift it."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm

@@ -1,7 +1,5 @@
 """A run's parts, made from its configuration: data, network and optimizer on this process's device."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os

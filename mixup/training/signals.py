@@ -1,7 +1,5 @@
 """Signals that ask a run to stop, collected until the step at hand is done."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ weights, entropy floors and learning rates. `draw_epoch` puts these in tables on
 itself in a device tensor, so it is a function of device tensors alone and never waits for the device.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

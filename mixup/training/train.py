@@ -1,7 +1,5 @@
 """Training, from a configuration to a record: set up, the epoch loop, evaluate, checkpoint, record."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
