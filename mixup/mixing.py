@@ -9,7 +9,8 @@ Public implementations differ in these choices; ours are:
 * targets stay class indices with weights, never a dense one-hot matrix: one `log_softmax`, one gather;
 * ERM is lam = 1 on the same path, bit for bit;
 * `plan.py` draws partners and lambdas and names their random source, so every function here is pure;
-* "train accuracy" under mixing has no single meaning: `lam_accuracy` and `dominant_accuracy` each name theirs.
+* "train accuracy" under mixing has no single meaning: it is the weight of the predicted class (`lam_accuracy`), or the share
+  of predictions that are the `dominant_class`; each has a name of its own.
 
 k > 2 examples are mixed by stick-breaking: v_i ~ Beta(alpha, (k - i) alpha), w_i = v_i * prod_{j<i} (1 - v_j) gives
 w ~ Dirichlet(alpha, ..., alpha) (Sethuraman 1994; Connor and Mosimann 1969). For k = 2 that is equation 1, v_1 = lam.
@@ -102,12 +103,11 @@ def target_entropy(targets: Tensor, weights: Tensor, num_classes: int, label_smo
     return present + absent_classes * torch.special.entr(torch.full_like(absent_classes, spread))
 
 
-def lam_accuracy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The weight of the predicted class in the mixed label, as the authors' code counts. (B, C) -> (B,)."""
-    return (weights * (logits.argmax(1)[:, None] == targets)).sum(1)
+def lam_accuracy(predicted: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The weight of the predicted class in the mixed label, as the authors' code counts. predicted: (B,). Returns (B,)."""
+    return (weights * (predicted[:, None] == targets)).sum(1)
 
 
-def dominant_accuracy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """1 where the prediction is the class of the example of the largest weight, the first of equals, else 0. (B,)."""
-    dominant = targets.gather(1, weights.argmax(1, keepdim=True))[:, 0]
-    return (logits.argmax(1) == dominant).float()
+def dominant_class(targets: Tensor, weights: Tensor) -> Tensor:
+    """The class of the example of the largest weight, the first of equals. (B, k) -> (B,)."""
+    return targets.gather(1, weights.argmax(1, keepdim=True))[:, 0]

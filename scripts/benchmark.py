@@ -38,9 +38,10 @@ from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training import step
+from mixup.training.device import choose_device
 from mixup.training.distributed import Group
 from mixup.training.dry_run import generated, training_step
-from mixup.training.setup import build, choose_device, load
+from mixup.training.setup import build, load
 
 
 def main() -> None:
@@ -89,7 +90,8 @@ def mixing(overrides: list[str], rounds: int) -> None:
 def fetch_own(data: Examples, epoch: step.Epoch, positions: Tensor) -> list[Tensor]:
     """ERM without the method: no partner is fetched."""
     assert not isinstance(data, StreamedImages)
-    return [data.fetch(epoch.index[0, positions], epoch.crop[0, positions], epoch.flip[0, positions])]
+    rows = [None if table is None else table[0, positions] for table in (epoch.index, epoch.crop, epoch.flip)]
+    return [data.fetch(*rows)]
 
 
 def plain_loss(logits: Tensor, targets: Tensor, weights: Tensor, label_smoothing: float) -> Tensor:

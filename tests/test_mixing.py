@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mixup.mixing import (
-    dominant_accuracy,
+    dominant_class,
     dominant_weights,
     lam_accuracy,
     mix,
@@ -111,10 +111,10 @@ def test_the_floor_is_zero_where_both_labels_agree():
 def test_the_two_accuracies_by_hand():
     logits = torch.eye(3)[[0, 1, 2, 0]]
     mixed = pair(torch.tensor([[0, 1], [0, 1], [0, 1], [0, 0]]), torch.tensor([0.75, 0.75, 0.75, 0.25]))
-    assert lam_accuracy(logits, mixed.targets, mixed.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
-    assert dominant_accuracy(logits, mixed.targets, mixed.weights).tolist() == [1.0, 0.0, 0.0, 1.0]
+    assert lam_accuracy(logits.argmax(1), mixed.targets, mixed.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
+    assert (logits.argmax(1) == dominant_class(mixed.targets, mixed.weights)).tolist() == [True, False, False, True]
     swapped = MixedBatch(mixed.inputs, mixed.targets.flip(1), mixed.weights.flip(1))
-    assert lam_accuracy(logits, swapped.targets, swapped.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
+    assert lam_accuracy(logits.argmax(1), swapped.targets, swapped.weights).tolist() == [0.75, 0.25, 0.0, 1.0]
 
 
 def test_agrees_with_timm_on_the_same_lambda_and_partner():
@@ -180,7 +180,7 @@ def test_mixtures_of_more_than_two_are_weighted_sums(ways):
     )
     assert torch.allclose(mixed.entropy(3).double(), torch.special.entr(soft).sum(1), atol=1e-5)
     assert torch.allclose(
-        lam_accuracy(logits, mixed.targets, mixed.weights).double(),
+        lam_accuracy(logits.argmax(1), mixed.targets, mixed.weights).double(),
         soft.gather(1, logits.argmax(1)[:, None])[:, 0],
         atol=1e-6,
     )

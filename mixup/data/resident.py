@@ -47,7 +47,8 @@ class ResidentImages:
         self.padding = padding
         _, self.height, self.width = info.input_shape
         self.rows = torch.arange(self.height, device=device)
-        self.columns = torch.arange(self.width, device=device)
+        columns = torch.arange(self.width, device=device)
+        self.columns = torch.stack([columns, columns.flip(0)])  # by flip
         self.normalise = Normalise(info, device=device, channels_last=channels_last)
 
     def __len__(self) -> int:
@@ -64,9 +65,7 @@ class ResidentImages:
         if crop.shape[1] == 4:
             assert flip is not None
             return self.normalise(cut_resident(self.images, index, crop, flip))
-        columns = self.columns.expand(len(index), -1)
-        if flip is not None:
-            columns = torch.where(flip[:, None], columns.flip(1), columns)
+        columns = self.columns[:1] if flip is None else self.columns[flip.long()]
         rows = (crop[:, :1] + self.rows)[:, :, None]
         columns = (crop[:, 1:] + columns)[:, None, :]
         return self.normalise(self.images[index[:, None, None], rows, columns])

@@ -18,9 +18,10 @@ from mixup.evaluation.measurements import finished_record, run_name
 from mixup.plan import generator
 from mixup.run import records
 from mixup.run.config import TrainConfig, from_dict
+from mixup.training.device import choose_device, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate
-from mixup.training.setup import autocast, build, choose_device, load, loader_workers, place
+from mixup.training.setup import autocast, build, load, loader_workers, place
 
 WHITE = 255.0  # pixels are grey levels from 0 on
 
@@ -124,7 +125,7 @@ def open_finished_run(
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
     config.data.root = root or config.data.root
     chosen = choose_device(device, Group())
-    torch.backends.cudnn.allow_tf32 = False  # as in training: without it a GPU rounds otherwise than it did there
+    set_up_device(chosen)  # as in training: without it a GPU rounds otherwise than it did there
     data = like.data if like is not None and like.config.data == config.data else load(config, chosen)
     if data.fingerprint() != record["data"]["fingerprint"]:
         raise UserError(

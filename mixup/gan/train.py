@@ -32,7 +32,8 @@ from mixup.run.config import GanConfig, TrainConfig
 from mixup.run.display import Display, duration
 from mixup.run.files import write_atomic
 from mixup.training.checkpoint import machine, read_state, write_state
-from mixup.training.distributed import Group, choose_device
+from mixup.training.device import choose_device
+from mixup.training.distributed import Group
 from mixup.training.dry_run import parameter_count
 from mixup.training.folder import finish, mirrored, occupied
 from mixup.training.signals import Stopped, received_signals

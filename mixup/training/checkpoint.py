@@ -18,7 +18,8 @@ from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
-from mixup.training.distributed import broadcast, device_name, union
+from mixup.training.device import device_name
+from mixup.training.distributed import broadcast, union
 from mixup.training.engine import DIVERGED, Progress, reduce_progress, start_epoch
 from mixup.training.setup import Run
 

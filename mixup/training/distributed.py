@@ -44,26 +44,6 @@ def join_group(device: str) -> Group:
     return group
 
 
-def choose_device(name: str, group: Group) -> torch.device:
-    """The device of a name: `cpu`, `cuda`, `cuda:<n>`, or `auto`, this process's GPU if there is one. Raises UserError."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"trainer.device={name}: torch finds no GPU here; use trainer.device=cpu or auto")
-    if ":" in name and group.world_size > 1:
-        raise UserError(f"trainer.device={name}: each process of a group has a GPU of its own; use trainer.device=cuda")
-    if ":" in name and int(name.split(":")[1]) >= torch.cuda.device_count():
-        raise UserError(f"trainer.device={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
-
-
-def device_name(device: torch.device) -> str:
-    """The hardware, as a record names it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
-
-
 def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():

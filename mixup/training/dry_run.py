@@ -14,9 +14,10 @@ from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
 from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
+from mixup.training.device import choose_device
 from mixup.training.distributed import Group
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import build, choose_device, run_on
+from mixup.training.setup import build, run_on
 from mixup.training.step import Batch, draw_epoch, start_state, train_step
 
 TIMED_ON_CPU = 32  # images a step

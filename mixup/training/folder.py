@@ -16,7 +16,8 @@ from mixup.run.display import Display
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash
 from mixup.training import checkpoint
-from mixup.training.distributed import Group, broadcast, device_name
+from mixup.training.device import device_name
+from mixup.training.distributed import Group, broadcast
 
 WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
 

@@ -18,12 +18,11 @@ from mixup.errors import LocalError, UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
-from mixup.training.distributed import Group, barrier, choose_device, device_name
+from mixup.training.device import choose_device, set_up_device
+from mixup.training.distributed import Group, barrier
 from mixup.training.engine import evaluate
 from mixup.training.schedules import build_optimizer
 from mixup.training.step import StepSettings
-
-__all__ = ["Run", "assemble", "autocast", "build", "choose_device", "device_name", "load", "loader_workers", "place"]
 
 
 @dataclasses.dataclass
@@ -66,7 +65,6 @@ class Run:
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
     device = choose_device(config.trainer.device, group)
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32; for speed there is bfloat16
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
         barrier(group)
     data = load(config, device)
@@ -79,6 +77,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
 def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neighbours: np.ndarray | None = None) -> Run:
     """A run on this data, at its start. neighbours: (n, K), see `plan_settings`."""
     device, trainer = choose_device(config.trainer.device, group), config.trainer
+    set_up_device(device)
     # Streamed images and outputs of a layer have their partners on the same rank.
     in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()

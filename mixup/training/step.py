@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mixup import mixing
-from mixup.data import Examples, ResidentImages, StreamedImages
+from mixup.data import Examples, ResidentFeatures, ResidentImages, StreamedImages
 from mixup.plan import EpochPlan
 from mixup.training.distributed import Group
 from mixup.training.metrics import float64_sums
@@ -45,19 +45,21 @@ class Epoch:
     """The tables of an epoch on the device: what steps read. n positions, k examples in a mixture, the own one first.
 
     plan: the epoch's plan, on the CPU. index: (k, n) int64, crop: (k, n, 2) or (k, n, 4) int64, flip: (k, n) bool: the
-    examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed. partner: (n, k - 1) int64
-    positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32. entropy_floor: (n,) float32, nats.
-    learning_rates: (steps,) float64.
+    examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed, and features have no crop and
+    flip. partner: (n, k - 1) int64 positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32.
+    dominant: (n,) int64, the class of the largest weight. entropy_floor: (n,) float32, nats. learning_rates: (steps,)
+    float64.
     """
 
     plan: EpochPlan
     index: Tensor
-    crop: Tensor
-    flip: Tensor
+    crop: Tensor | None
+    flip: Tensor | None
     partner: Tensor
     lam: Tensor
     targets: Tensor
     weights: Tensor
+    dominant: Tensor
     entropy_floor: Tensor
     learning_rates: Tensor
 
@@ -97,7 +99,7 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
     device = data.labels.device
     positions = torch.cat([torch.arange(len(plan.order))[:, None], plan.partner], 1)
     fetched = (positions if settings.layer is None else positions[:, :1]).T
-    crop = plan.crop
+    crop, augments = plan.crop, not isinstance(data, ResidentFeatures)
     if plan.crop_seed is not None and isinstance(data, ResidentImages):
         crop = data.boxes(plan.crop_seed)
     lam = plan.lam.to(device)
@@ -107,12 +109,13 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
     return Epoch(
         plan=plan,
         index=plan.order[fetched].to(device),
-        crop=crop[fetched].to(device),
-        flip=plan.flip[fetched].to(device),
+        crop=crop[fetched].to(device) if augments else None,
+        flip=plan.flip[fetched].to(device) if augments else None,
         partner=plan.partner.to(device),
         lam=lam,
         targets=targets,
         weights=weights,
+        dominant=mixing.dominant_class(targets, weights),
         entropy_floor=mixing.target_entropy(targets, weights, settings.num_classes, settings.label_smoothing),
         learning_rates=torch.tensor(learning_rates, dtype=torch.float64, device=device),
     )
@@ -167,7 +170,8 @@ def train_step(
     # count
     with torch.no_grad():
         if not batch.is_dummy:
-            accuracies = mixing.lam_accuracy(logits, targets, weights), mixing.dominant_accuracy(logits, targets, weights)
+            predicted = logits.argmax(1)
+            accuracies = mixing.lam_accuracy(predicted, targets, weights), (predicted == epoch.dominant[positions]).float()
             state.sums += float64_sums(losses, epoch.entropy_floor[positions], *accuracies)
         state.losses.index_copy_(0, state.step, loss.view(1))
         state.step += 1
@@ -176,7 +180,10 @@ def train_step(
 def fetch(data: Examples, epoch: Epoch, positions: Tensor) -> Sequence[Tensor]:
     """The augmented examples of each mixture, k tensors (B, *input_shape), own first; any partner is resident."""
     assert not isinstance(data, StreamedImages), "streamed images come from their loader"
-    index, crop, flip = epoch.index[:, positions], epoch.crop[:, positions], epoch.flip[:, positions]
+    index = epoch.index[:, positions]
+    if epoch.crop is None or epoch.flip is None:
+        return data.fetch(index.flatten()).chunk(len(index))
+    crop, flip = epoch.crop[:, positions], epoch.flip[:, positions]
     return data.fetch(index.flatten(), crop.flatten(0, 1), flip.flatten()).chunk(len(index))
 
 

@@ -15,6 +15,7 @@ from mixup.run import records, tracking
 from mixup.run.config import TrainConfig
 from mixup.run.display import Display
 from mixup.training.checkpoint import resume, save_state
+from mixup.training.device import generator_of
 from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
 from mixup.training.engine import Progress, finish_epoch, start_epoch
 from mixup.training.folder import mirrored, occupied
@@ -123,9 +124,9 @@ def batches(data: Examples, plan: EpochPlan, first_step: int, group: Group) -> I
 
 
 def seed_draws(settings: StepSettings, progress: Progress) -> None:
-    """Seeds dropout (torch's global generator) and noise by position, so that a restart needs no generator state."""
-    position = progress.epoch, progress.step
-    torch.manual_seed(stream_seed(settings.seed, "dropout", *position, settings.group.rank))
+    """Seeds dropout and noise by position, so that a restart needs no generator state."""
+    position, dropout = (progress.epoch, progress.step), generator_of(progress.state.losses.device)
+    dropout.manual_seed(stream_seed(settings.seed, "dropout", *position, settings.group.rank))
     if settings.noise is not None:
         progress.state.noise.manual_seed(stream_seed(settings.seed, "noise", *position))
 
