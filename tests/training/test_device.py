@@ -1,0 +1,26 @@
+"""What a process sets up for its device."""
+
+import resource
+import sys
+
+import pytest
+import torch
+
+from mixup.training.device import generator_of, set_up_device
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is of Linux")
+def test_memory_that_is_freed_is_used_again(cpu):
+    set_up_device(cpu)
+    torch.ones(2**24)  # 64 MiB, and the last fresh pages
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**24)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2**26 / resource.getpagesize()
+
+
+def test_one_generator_seeded_draws_what_all_seeded_draw(cpu):
+    torch.manual_seed(7)
+    expected = torch.nn.functional.dropout(torch.ones(100))
+    generator_of(cpu).manual_seed(7)
+    assert torch.equal(torch.nn.functional.dropout(torch.ones(100)), expected)
