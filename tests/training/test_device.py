@@ -12,7 +12,8 @@ from mixup.training.device import generator_of, set_up_device
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is of Linux")
 def test_memory_that_is_freed_is_used_again(cpu):
     set_up_device(cpu)
-    torch.ones(2**24)  # 64 MiB, and the last fresh pages
+    for _ in range(20):  # until the blocks of 64 MiB have found their places
+        torch.ones(2**24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):
         torch.ones(2**24)
