@@ -176,6 +176,7 @@ def test_a_mistake_is_one_line_and_status_2(command):
     assert "no such experiment" in done.stderr
 
 
+@pytest.mark.slow
 def test_seeds_from_a_spread(command):
     done = command("scripts/ledger.py", "seeds", "--std", "0.1", "--difference", "0.3", "--power", "0.9")
     assert done.stdout.startswith("4 seeds, with 90 % power")

@@ -456,6 +456,7 @@ def test_longest_row_keeps_its_lines_in_80_columns(monkeypatch, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_script_of_a_damaged_root(tmp_path, command):
     folder = write_images(tmp_path)
     (folder / "val/bee/2.png").write_bytes(b"")

@@ -92,6 +92,7 @@ def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tm
         assert command in output
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_bytes(results, files):
     code = (
         "import sys, pathlib, mixup.figures as figures; runs, results = map(pathlib.Path, sys.argv[1:]); "

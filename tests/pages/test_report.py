@@ -82,6 +82,7 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
     assert not {"seed", "runs_dir", "name"} & set(differ)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_bytes_again_and_needs_nothing_else(file):
     again = file.parent / "again" / "report.html"
     command = [

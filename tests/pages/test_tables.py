@@ -371,6 +371,7 @@ def made(tmp_path, command):
     return make
 
 
+@pytest.mark.slow
 def test_made_again_nothing_changes(tmp_path, made):
     checked = made("--check")
     assert checked.returncode == 1
@@ -391,6 +392,7 @@ def test_made_again_nothing_changes(tmp_path, made):
     assert {file: file.read_bytes() for file in tmp_path.glob("**/*.md")} == content
 
 
+@pytest.mark.slow
 def test_a_page_without_evidence_is_removed_and_others_are_left_alone(tmp_path, made):
     commit_cell(tmp_path, "name=my_own", errors=[5.0])
     own = tmp_path / "results" / "NOTES.md"

@@ -72,6 +72,7 @@ def test_killed_at_random_steps_and_started_again(command, background, tmp_path,
     assert weights(killed) == weights(whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_the_step_and_names_the_way_on(background, tmp_path):
     with open(tmp_path / "output", "wb") as output:
         process = background("train.py", *RUN, f"runs_dir={tmp_path}", output=output)

@@ -121,6 +121,7 @@ def test_eval_agrees_with_the_record(root, tmp_path, capsys):
     assert "the record's, exactly" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_two_ranks_see_every_image_once_and_count_what_is_damaged(damaged, command, tmp_path):
     options = (f"data.root={damaged}", f"runs_dir={tmp_path}", "data.on_error=skip", "trainer.batch_size=27")
     done = torchrun(command, 2, "train.py", *ARGUMENTS, *options)
