@@ -4,7 +4,7 @@ The discriminator d minimises its loss on points with soft labels (1 is real, 0 
 
     max_g min_d  E  bce(d(lam * p + (1 - lam) * q), lam * label(p) + (1 - lam) * label(q)).
 
-A batch is B real and B fake points, so 2B rows; each point p is mixed with a partner q. Games differ in q and lam alone:
+A batch is B real and B fake points, so 2B rows; each point p is mixed with a partner q. Games differ only in q and lam:
 
 * `paper`: q is the point's opposite, real i with fake i, and lam ~ Beta(alpha, alpha), drawn once a pair. So a pair gives
   two rows, labelled lam and 1 - lam, which have the same distribution: the mean over rows is the paper's expectation of
@@ -85,8 +85,8 @@ class Draws(NamedTuple):
 
 
 def draw(game: Game, seed: int, block: int) -> Draws:
-    """What is random in a block of iterations, from nothing but the arguments. Games with one seed share their real points
-    and noise, whatever alpha is."""
+    """The random numbers of a block of iterations, a function of the arguments. Games with one seed share real points and
+    noise at every alpha."""
 
     def stream(name: str) -> np.random.Generator:
         return generator(seed, f"gan_{name}", block)
@@ -127,7 +127,7 @@ def author_mixing(game: Game, stream: Stream, batches: tuple[int, int]) -> tuple
 
 
 def picture_points(data: str, seed: int) -> tuple[Tensor, Tensor]:
-    """The SHOWN real points and the noise that a run's every snapshot is taken with, both (SHOWN, 2)."""
+    """The real points of a run's pictures and the noise of all its snapshots, both (SHOWN, 2)."""
     real = real_points(generator(seed, "gan_shown_real"), data, (SHOWN,))
     noise = generator(seed, "gan_shown_noise").standard_normal((SHOWN, 2))
     return torch.from_numpy(real).float(), torch.from_numpy(noise).float()
@@ -155,8 +155,8 @@ def make_players(seed: int, *, width: int, depth: int, lr: float, bfloat16: bool
 
 
 class Perceptron(nn.Module):
-    """Fully connected, from a point or z in the plane. bfloat16: in the layers between hidden ones, which hold nearly all
-    of the work; in the first and the last it would round coordinates near 1 by up to 0.004, which a mode's 0.01 would feel.
+    """Fully connected, from a point or z in the plane. bfloat16: in the layers between hidden ones, which do nearly all of
+    the work. In the first and the last it would round coordinates near 1 by up to 0.004, and a mode's deviation is 0.01.
     """
 
     def __init__(self, width: int, depth: int, outputs: int, *, bfloat16: bool) -> None:

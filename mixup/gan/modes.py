@@ -20,8 +20,8 @@ def coverage(samples: np.ndarray, centres: np.ndarray, *, radius: float) -> Cove
 
     samples: (N, 2); centres: (K, 2). A sample is good where its nearest centre is at most `radius` away: of real points
     98.9 % are at three standard deviations. A mode is covered where its good samples are at least a tenth of N / K: of
-    1,000 samples 13 on the ring and 4 on the grid. So a stray sample or two, and a bridge between two modes that passes
-    over a third, are not taken for a mode. Samples that are not finite are not good. Raises ValueError for N = 0.
+    1,000 samples 13 on the ring and 4 on the grid. A mode that a few stray samples hit, or samples on the line between two
+    other modes, therefore does not count. Samples that are not finite are not good. Raises ValueError for N = 0.
     """
     if len(samples) == 0:
         raise ValueError("the coverage of no samples is undefined")
