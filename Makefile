@@ -24,7 +24,7 @@ run: setup ## the quick start: ERM against mixup on digits, 12 runs, then result
 	$(BIN)/python train.py -m experiment=quickstart
 	@$(BIN)/python scripts/quickstart.py
 
-test: setup ## the fast tests, under 10 minutes on 2 cores
+test: setup ## the fast tests, about 12 minutes on 2 cores
 	$(BIN)/python -m pytest -q -m "not slow" -rs $(PARALLEL)
 
 test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
