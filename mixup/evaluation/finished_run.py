@@ -125,7 +125,7 @@ def open_finished_run(
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
     config.data.root = root or config.data.root
     chosen = choose_device(device, Group())
-    set_up_device(chosen)  # as in training: without it a GPU rounds otherwise than it did there
+    set_up_device(chosen, config.trainer)  # as in training: without it a GPU rounds otherwise than it did there
     data = like.data if like is not None and like.config.data == config.data else load(config, chosen)
     if data.fingerprint() != record["data"]["fingerprint"]:
         raise UserError(

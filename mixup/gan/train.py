@@ -32,7 +32,7 @@ from mixup.run.config import GanConfig, TrainConfig
 from mixup.run.display import Display, duration
 from mixup.run.files import write_atomic
 from mixup.training.checkpoint import machine, read_state, write_state
-from mixup.training.device import choose_device
+from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.dry_run import parameter_count
 from mixup.training.folder import finish, mirrored, occupied
@@ -88,6 +88,8 @@ def assemble(config: TrainConfig, folder: Path) -> Run:
     """The game before its first iteration."""
     assert config.gan is not None
     device = choose_device(config.trainer.device, Group())
+    require_precision(config.trainer, device)
+    set_up_device(device, config.trainer)
     game = Game(
         data=config.data.name,
         kind=config.gan.game,

@@ -11,13 +11,13 @@ from mixup.ledger.paper import Experiment, Row, mismatches
 
 # How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
 COMPUTING = (
-    *("data.on_error", "data.resident", "trainer.precision", "trainer.compile"),
+    *("data.on_error", "data.resident", "trainer.precision", "trainer.deterministic", "trainer.compile"),
     *("trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"),
 )
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {
-    "CIFAR-10": r"CIFAR-10 \(official archive\)",
-    "CIFAR-100": r"CIFAR-100 \(official archive\)",
+    "CIFAR-10": r"CIFAR-10 \(official (archive|images)\)",
+    "CIFAR-100": r"CIFAR-100 \(official (archive|images)\)",
     "ImageNet-2012": "ImageNet",
     "Speech Commands v0.01": r"Speech Commands v0\.01",
     **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI (?!.* instead of ).*"),

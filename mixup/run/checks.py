@@ -9,7 +9,7 @@ from mixup.run.config import POINTS, TrainConfig, leaves, schema_defaults
 GAME_SETTINGS = re.compile(
     r"name|seed|runs_dir|scale|gan\..*|tracking\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
     r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|clean_slice|"
-    r"checkpoint_every_minutes)"
+    r"checkpoint_every_minutes|deterministic)"
 )
 GAME_VALUES = {
     "optim.name": "adam",

@@ -133,6 +133,8 @@ class TrainerConfig:
     device: str = MISSING
     precision: str = MISSING
     channels_last: bool = MISSING
+    deterministic: bool = False
+    capture: Any = "auto"
     compile: bool = MISSING
     log_every_steps: int = MISSING
     checkpoint_every_minutes: float = MISSING
@@ -146,7 +148,8 @@ class TrainerConfig:
         check("trainer.checkpoint_every_minutes", minutes, 0 <= minutes < math.inf, "0 for every epoch, or some minutes")
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
         check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
-        check_choice("trainer.precision", self.precision, ["float32", "bfloat16"])
+        check_choice("trainer.precision", self.precision, ["float32", "tf32", "bfloat16"])
+        check("trainer.capture", self.capture, self.capture in ("auto", True, False), "auto, true or false")
         check_device("trainer.device", self.device)
 
 

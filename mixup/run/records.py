@@ -21,6 +21,7 @@ from mixup.errors import UserError
 from mixup.run.files import write_atomic, write_json
 
 Record = dict[str, Any]
+FLIPS = 5e-4  # share of test examples whose prediction a GPU's rounding may change
 
 
 def read_record(run_dir: Path) -> Record | None:
@@ -68,11 +69,22 @@ def headline(errors: Sequence[float]) -> dict[str, float]:
     return {"last": errors[-1], "best": min(errors), "last10_median": statistics.median(errors[-10:])}
 
 
+def agrees(record: Record, error: float, *, count: int, device: str) -> bool:
+    """Whether a test error in percent, of `count` examples on `device`, is the record's: the same number on a CPU, and up to
+    a few predictions where it or the record is of a GPU, which may choose other kernels."""
+    on_cpus = device.startswith("CPU") and record["device"].startswith("CPU")
+    changed = abs(record["test"]["top1_error"]["last"] - error) * count / 100
+    return changed <= (0.0 if on_cpus else FLIPS * count) + 1e-6
+
+
 # -- environment and lock -------------------------------------------------------------------------------------------------
 
 
 def environment() -> dict[str, Any]:
-    """Versions and commit. `dirty`: there are changed or new files outside results/, which could change numbers."""
+    """Versions and commit. `dirty`: there are changed or new files outside results/, which could change numbers.
+
+    A copy of the code without its history takes the commit that it was made from from $MIXUP_COMMIT.
+    """
     packages = {}
     for name in ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "timm", "scikit-learn"):
         try:
@@ -82,6 +94,8 @@ def environment() -> dict[str, Any]:
     root, script = Path(__file__).resolve().parents[2], Path(sys.argv[0]).resolve()
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
+    if commit is None and (told := os.environ.get("MIXUP_COMMIT")):
+        commit, changed = told, ""
     return {
         "commit": commit,
         "dirty": None if changed is None else bool(changed),

@@ -1,11 +1,13 @@
 """The device of a process: which one, how it computes, and the generator that it draws from."""
 
 import ctypes
+import os
 import sys
 
 import torch
 
 from mixup.errors import UserError
+from mixup.run.config import TrainerConfig
 from mixup.training.distributed import Group
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
@@ -31,13 +33,27 @@ def device_name(device: torch.device) -> str:
     return f"CPU ({torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()})"
 
 
-def set_up_device(device: torch.device) -> None:
-    """Makes float32 mean float32 on a GPU, and has a CPU's process keep the memory that it frees.
+def require_precision(trainer: TrainerConfig, device: torch.device) -> None:
+    """Raises UserError for a precision that the device does not have."""
+    if trainer.precision == "tf32" and device.type != "cuda":
+        raise UserError("trainer.precision=tf32: only a GPU computes in it; use trainer.precision=float32")
+
+
+def set_up_device(device: torch.device, trainer: TrainerConfig) -> None:
+    """Sets how a GPU computes, and has a CPU's process keep the memory that it frees.
+
+    A GPU's float32 is float32. With `trainer.deterministic` it takes the kernels that give the same bits each time; without,
+    cuDNN measures which are the fastest.
 
     glibc returns a large freed block to the system at once. A training step frees and allocates the same large blocks every
     time, and the system clears each of their pages again: up to a third of a step of a small network on large inputs.
     """
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = trainer.precision == "tf32"
+    torch.backends.cudnn.benchmark = not trainer.deterministic
+    if trainer.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid in debugging
+    torch.use_deterministic_algorithms(trainer.deterministic)
     if device.type == "cpu" and sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(M_MMAP_THRESHOLD, 2**30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -14,11 +14,12 @@ from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
 from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
-from mixup.training.device import choose_device
+from mixup.training.capture import WARM_UP
+from mixup.training.device import choose_device, require_precision
 from mixup.training.distributed import Group
 from mixup.training.schedules import learning_rate
 from mixup.training.setup import build, run_on
-from mixup.training.step import Batch, draw_epoch, start_state, train_step
+from mixup.training.step import Batch, draw_epoch, start_state
 
 TIMED_ON_CPU = 32  # images a step
 TIMED_SECONDS = 2.0  # at least, and at least one step
@@ -28,6 +29,7 @@ FORWARD_SHARE = 1 / 3  # forward cost / training-step cost, per image
 def dry_run(config: TrainConfig) -> None:
     """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
     info, trainer = dataset_info(config.data.name), config.trainer
+    require_precision(trainer, choose_device(trainer.device, Group()))
     parameters = parameter_count(build(config, info))
     recipe = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
     print(yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=120))
@@ -41,7 +43,8 @@ def dry_run(config: TrainConfig) -> None:
     from torch.utils.benchmark import Timer  # a slow import, which logs a warning where CUDA has a compiler and no GPU
 
     step, device = training_step(smaller)
-    step()  # the first call allocates memory
+    for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):  # the first calls allocate memory, and capture the step
+        step()
     timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
     seconds = timer.blocked_autorange(min_run_time=TIMED_SECONDS).median * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
@@ -113,6 +116,6 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
 
     def step() -> None:
         state.step.zero_()
-        train_step(run.wrapped, run.optimizer, run.train, epoch=epoch, state=state, batch=batch, settings=run.step)
+        run.train_step(run.wrapped, run.optimizer, run.train, epoch=epoch, state=state, batch=batch, settings=run.step)
 
     return step, run.device

@@ -18,7 +18,8 @@ from mixup.errors import LocalError, UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
-from mixup.training.device import choose_device, set_up_device
+from mixup.training.capture import step_function
+from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group, barrier
 from mixup.training.engine import evaluate
 from mixup.training.schedules import build_optimizer
@@ -31,6 +32,7 @@ class Run:
 
     model: the network itself. wrapped: the same, compiled or for many processes; they share their weights. train_eval: a
     fixed slice of the training set, unmixed and unaugmented, evaluated after every epoch; train_eval_split: its data.
+    train_step: `step.train_step`, or that as a CUDA graph. not_captured: why not, where `trainer.capture=auto` would.
     evaluate: `engine.evaluate` of the model; takes a split.
     """
 
@@ -50,6 +52,8 @@ class Run:
     optimizer: torch.optim.Optimizer
     plan: PlanSettings
     step: StepSettings
+    train_step: Callable[..., None]
+    not_captured: str | None
     evaluate: Callable[[Examples], tuple[dict[str, float], Tensor]]
 
     @property
@@ -65,6 +69,7 @@ class Run:
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
     device = choose_device(config.trainer.device, group)
+    require_precision(config.trainer, device)
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
         barrier(group)
     data = load(config, device)
@@ -77,7 +82,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
 def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neighbours: np.ndarray | None = None) -> Run:
     """A run on this data, at its start. neighbours: (n, K), see `plan_settings`."""
     device, trainer = choose_device(config.trainer.device, group), config.trainer
-    set_up_device(device)
+    set_up_device(device, trainer)
     # Streamed images and outputs of a layer have their partners on the same rank.
     in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
@@ -90,6 +95,8 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, build(config, data.info), device)
     step = step_settings(config, data.info, model, device, group)
+    train = serve(data.train, padding=plan.crop_padding, **options)
+    train_step, not_captured = step_function(config, train, group, device)
     return Run(
         config=config,
         folder=folder,
@@ -97,7 +104,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
         device=device,
         data=data,
         fingerprint=data.fingerprint(),
-        train=serve(data.train, padding=plan.crop_padding, **options),
+        train=train,
         train_eval=serve(train_eval, **options),
         train_eval_split=train_eval,
         test=serve(data.test, **options),
@@ -107,6 +114,8 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
         optimizer=build_optimizer(config.optim, model),
         plan=plan,
         step=step,
+        train_step=train_step,
+        not_captured=not_captured,
         evaluate=partial(evaluate, model, batch_size=trainer.eval_batch_size, autocast=step.autocast, group=group),
     )
 

@@ -3,6 +3,8 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,8 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
     )
     with occupied(config, folder, group) as record, display:
         if record is None:
+            if run.not_captured:
+                display.say(f"the step is not captured as a CUDA graph, because of {run.not_captured}")
             progress = resume(run, display)
             with mirrored(config, folder, group, display) as mirror:
                 train_epochs(run, progress, display, mirror)
@@ -63,11 +67,21 @@ def train_epochs(run: Run, progress: Progress, display: Display, mirror: trackin
             if every and progress.step < run.steps_per_epoch and progress.steps_done % every == 0:
                 save_state(run, progress)
 
-        for number in range(progress.epoch, trainer.epochs):
+        first = progress.epoch
+        for number, plan in enumerate(plans(run, first), first):
             rates = learning_rates(run, number)
-            epoch = draw_epoch(draw_plan(run.plan, number), run.train, rates, run.step)
+            epoch = draw_epoch(plan, run.train, rates, run.step)
             progress.resume_clock()
-            train_epoch(run.wrapped, run.optimizer, run.train, epoch, progress, settings=run.step, after_step=after_step)
+            train_epoch(
+                run.wrapped,
+                run.optimizer,
+                run.train,
+                epoch,
+                progress,
+                settings=run.step,
+                train_step=run.train_step,
+                after_step=after_step,
+            )
             means, seconds = finish_epoch(progress, run.group), progress.seconds()
             line = epoch_line(run, number, rates[0], means, seconds)
             if run.group.is_leader:
@@ -85,6 +99,21 @@ def train_epochs(run: Run, progress: Progress, display: Display, mirror: trackin
                 stop_if_signalled(received, run, progress)
 
 
+def plans(run: Run, first: int) -> Iterator[EpochPlan]:
+    """The plan of each epoch from `first` on, drawn while the epoch before it trains."""
+    draw, last = partial(draw_plan, run.plan), run.config.trainer.epochs - 1
+    if run.streams:  # its loader forks, which a thread would endanger; and drawing takes no time beside decoding
+        yield from map(draw, range(first, last + 1))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(draw, first)
+        for number in range(first, last + 1):
+            plan = ahead.result()
+            if number < last:
+                ahead = pool.submit(draw, number + 1)
+            yield plan
+
+
 def train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -94,10 +123,12 @@ def train_epoch(
     *,
     settings: StepSettings,
     after_step: Callable[[Progress], None],
+    train_step: Callable[..., None] = train_step,
 ) -> None:
     """Trains from `progress`, which may be in mid-epoch, to the end of its epoch, in place.
 
-    model: as in `train_step`. after_step: called with the progress after every step. The loop never waits for the device.
+    model: as in `train_step`. train_step: that, or captured. after_step: called with the progress after every step. The loop
+    never waits for the device.
     """
     model.train()
     for batch in batches(data, epoch.plan, progress.step, settings.group):
@@ -117,9 +148,10 @@ def batches(data: Examples, plan: EpochPlan, first_step: int, group: Group) -> I
     loaded: Iterable[tuple[list[Tensor] | None, Tensor | None]] = itertools.repeat((None, None))
     if isinstance(data, StreamedImages):
         loaded = data.load(plan, positions)
+    rows_of = cache(partial(torch.arange, device=data.labels.device))  # most batches have the same rows
     for step, part, taken, (examples, usable) in zip(steps, parts, positions, loaded):
         first = step * plan.batch_size
-        rows = torch.arange(taken.start - first, taken.stop - first, device=data.labels.device)
+        rows = rows_of(taken.start - first, taken.stop - first)
         yield Batch(rows if usable is None else rows[usable], plan.batch_count(step), part.start == part.stop, examples)
 
 

@@ -1,13 +1,15 @@
 """CIFAR-10 and CIFAR-100 (section 3.2): the official archives, or images in folders."""
 
+import hashlib
 import urllib.error
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from mixup.data.dataset import Dataset, split_of
+from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import DatasetInfo
 from mixup.data.sources.folders import decode_dataset, list_folders
 from mixup.data.sources.storage import Download, time_limit
@@ -21,6 +23,17 @@ REMEDY = """  * the official archive, as {archive} or unpacked as {root}/{folder
 CIFAR = {
     "cifar10": Download("CIFAR-10", ("cifar-10-batches-py", "cifar10"), f"{URL}/cifar-10-python.tar.gz", "170 MB", REMEDY),
     "cifar100": Download("CIFAR-100", ("cifar-100-python", "cifar100"), f"{URL}/cifar-100-python.tar.gz", "169 MB", REMEDY),
+}
+# What tells the official images in whatever files they come; see `digest`.
+DIGESTS = {
+    "cifar10": {
+        "train": "d59acf989e068e709ce686cda292672c7b212c08d29d3d3e6d8c3aa99eba6a85",
+        "test": "899683d46c3a8c66fd56e1af12202e69fe5a4517be10b0f68e04c78fe585c57c",
+    },
+    "cifar100": {
+        "train": "36ce7a701fbea47796e570c34382aad50f2539687cfcbc6ae96e2f56530d29b6",
+        "test": "d3cd5d87a1b9317a0982c8ef5535fe3b86da8da90b13ce5e9b23ea06400dd5eb",
+    },
 }
 
 
@@ -48,14 +61,27 @@ def locate_archive(name: str, root: Path) -> Path | None:
 
 
 def folder_data(name: str, info: DatasetInfo, root: Path) -> Dataset:
-    """`<root>/<name>/{train,test|val}/<class>/*`, decoded. JPEGs are called a copy: they are not the official pixels."""
+    """`<root>/<name>/{train,test|val}/<class>/*`, decoded. The provenance says whether they are the official images, to
+    the pixel; JPEGs are called a copy."""
     title, listed = CIFAR[name].title, list_folders(info, root / name, TEST_PARTS)
     if len(listed.classes) != info.num_classes:
         raise UserError(f"{title} in {root / name} has {len(listed.classes)} classes, not {info.num_classes}")
     files = listed.train.files
     suffixes = sorted({Path(files.path(row)).suffix.lower().lstrip(".") for row in range(len(files))})
     kind = "JPEG copy" if {"jpg", "jpeg"}.intersection(suffixes) else f"folder of {'/'.join(suffixes)}"
-    return replace(decode_dataset(listed, name, root), provenance=f"{title} ({kind})")
+    data = decode_dataset(listed, name, root)
+    if all(digest(split) == DIGESTS[name][part] for part, split in data.splits.items()):
+        kind = "official images"
+    return replace(data, provenance=f"{title} ({kind})")
+
+
+def digest(split: Split) -> str:
+    """A SHA-256 over the sorted SHA-256 of each example, its label as one byte and then its pixels, so that their order does
+    not count. Labels are numbered by the class names in alphabetical order."""
+    assert isinstance(split.inputs, Tensor)
+    examples = zip(split.inputs.numpy(), split.labels.numpy().astype(np.uint8), strict=True)
+    each = sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for image, label in examples)
+    return hashlib.sha256(b"".join(each)).hexdigest()
 
 
 def torchvision_class(name: str) -> Any:
