@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "mixup"
-FLOORS = "errors mixing plan < models data run < training < evaluation gan < ledger < figures pages < commands"
+FLOORS = "errors mixing plan < models data run < training < evaluation gan < ledger < figures pages benchmark < commands"
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS.split(" < ")) for room in rooms.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))
 

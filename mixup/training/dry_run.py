@@ -18,7 +18,7 @@ from mixup.training.capture import WARM_UP
 from mixup.training.device import choose_device, require_precision
 from mixup.training.distributed import Group
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import build, run_on
+from mixup.training.setup import Run, build, run_on
 from mixup.training.step import Batch, draw_epoch, start_state
 
 TIMED_ON_CPU = 32  # images a step
@@ -102,14 +102,20 @@ def generated(info: DatasetInfo, count: int) -> Split:
     return split_of(rng.integers(0, info.white, (count, height, width, channels), dtype=np.uint8), labels)
 
 
+def generated_run(config: TrainConfig, examples: int) -> Run:
+    """A run at its start, on generated examples in memory, even if the data set is streamed; it is tested on the same."""
+    info = dataset_info(config.data.name)
+    split = generated(info, examples)
+    return run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), Group())
+
+
 def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device]:
     """A run's own training step, as a function to call again and again, and the device it runs on.
 
-    Its one batch of generated images is in memory, even if the data set is streamed. The learning rate is 0.
+    It has one batch, and the learning rate is 0.
     """
-    info, size = dataset_info(config.data.name), config.trainer.batch_size
-    split = generated(info, size)
-    run = run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), Group())
+    size = config.trainer.batch_size
+    run = generated_run(config, size)
     run.model.train()
     epoch, state = draw_epoch(draw_plan(run.plan, 0), run.train, [0.0], run.step), start_state(1, run.device)
     batch = Batch(torch.arange(size, device=run.device), size)

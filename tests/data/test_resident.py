@@ -176,3 +176,13 @@ def test_fingerprint_of_opened_data_changes_with_the_label_noise_and_its_seed():
     seen = [open_digits(label_noise=noise, seed=seed).fingerprint() for noise in (0.0, 0.2, 0.4) for seed in (0, 1)]
     assert len(set(seen)) == 6
     assert open_digits(label_noise=0.2, seed=1).fingerprint() == seen[3]
+
+
+@pytest.mark.parametrize("info", [CIFAR, DIGITS], ids=["colour", "grey"])
+def test_images_normalised_once_are_those_normalised_at_each_fetch(info):
+    split, index = split_of(50, info), torch.randint(0, 50, (200,), generator=torch.Generator().manual_seed(1))
+    crop = torch.randint(0, 9, (200, 2), generator=torch.Generator().manual_seed(2))
+    each, once = (ResidentImages(split, info, padding=4, device=CPU, normalise_once=once) for once in (False, True))
+    assert once.images.dtype == torch.float32
+    assert torch.equal(once.fetch(index, crop, crop[:, 0] > 4), each.fetch(index, crop, crop[:, 0] > 4))
+    assert torch.equal(once.fetch(index), each.fetch(index))
