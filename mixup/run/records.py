@@ -83,7 +83,7 @@ def agrees(record: Record, error: float, *, count: int, device: str) -> bool:
 def environment() -> dict[str, Any]:
     """Versions and commit. `dirty`: there are changed or new files outside results/, which could change numbers.
 
-    A copy of the code without its history takes the commit that it was made from from $MIXUP_COMMIT.
+    $MIXUP_COMMIT is the commit of a copy that has not the history of the code, and so cannot ask git.
     """
     packages = {}
     for name in ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "timm", "scikit-learn"):
@@ -94,7 +94,7 @@ def environment() -> dict[str, Any]:
     root, script = Path(__file__).resolve().parents[2], Path(sys.argv[0]).resolve()
     commit = git(root, "rev-parse", "HEAD")
     changed = git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
-    if commit is None and (told := os.environ.get("MIXUP_COMMIT")):
+    if told := os.environ.get("MIXUP_COMMIT"):
         commit, changed = told, ""
     return {
         "commit": commit,

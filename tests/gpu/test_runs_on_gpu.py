@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mixup.commands.evaluate import evaluate
 
-DIGITS = ("train.py", "data=digits", "trainer.epochs=12", "optim.milestones=[8]", "trainer.deterministic=true")
+DIGITS = ("train.py", "data=digits", "trainer.epochs=40", "optim.milestones=[30]", "trainer.deterministic=true")
 
 
 def record_of(folder: Path) -> dict:
@@ -21,7 +21,9 @@ def test_a_stopped_run_resumes_bit_for_bit(command, background, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert command(*DIGITS, f"runs_dir={whole}").returncode == 0
     process, until = background(*DIGITS, f"runs_dir={cut}"), time.monotonic() + 120
-    while not list(cut.glob("*/*/metrics.jsonl")) and process.poll() is None and time.monotonic() < until:
+    while not any(file.stat().st_size for file in cut.glob("*/*/metrics.jsonl")):  # an epoch is done
+        assert process.poll() is None
+        assert time.monotonic() < until
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM, "stopped in the middle"

@@ -83,3 +83,9 @@ def test_changes_in_results_alone_are_not_dirty(tmp_path, monkeypatch):
 def test_records_import_no_torch():
     code = "import sys; import mixup.run.records, mixup.run.config, mixup.commands.train; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_copy_without_history_names_its_commit(monkeypatch):
+    monkeypatch.setenv("MIXUP_COMMIT", "0" * 40)
+    found = records.environment()
+    assert (found["commit"], found["dirty"]) == ("0" * 40, False)

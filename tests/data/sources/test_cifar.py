@@ -20,7 +20,7 @@ from PIL import Image
 
 from mixup.data import DATASETS, Dataset, data_root, dataset_info, open_dataset, split_of
 from mixup.data.sources import folders, storage
-from mixup.data.sources.cifar import CIFAR, cifar_data
+from mixup.data.sources.cifar import CIFAR, DIGESTS, cifar_data, digest
 from mixup.errors import UserError
 from mixup.plan import generator
 
@@ -535,3 +535,30 @@ def test_info_of_cifar10_agrees_with_the_data():
         std += scaled.std(1).sum(0) / 50_000  # the published deviations are means of per-image ones
     assert info.mean == pytest.approx(mean, rel=0.01)
     assert info.std == pytest.approx(std, rel=0.01)
+
+
+def test_the_official_images_are_told_by_their_pixels_whatever_the_files(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    parts = {part: digest(split) for part, split in read(tmp_path).splits.items()}
+    monkeypatch.setitem(DIGESTS, "cifar10", parts)
+    assert read(tmp_path).provenance == "CIFAR-10 (official images)"
+    file = next((tmp_path / "cifar10/test/cat").glob("*.png"))
+    with Image.open(file) as image:
+        image.point(lambda value: value ^ 1).save(file)
+    assert read(tmp_path).provenance == "CIFAR-10 (folder of png)", "one grey level is another image"
+
+
+def test_the_digest_does_not_depend_on_the_order():
+    images = np.arange(4 * 2 * 2 * 3, dtype=np.uint8).reshape(4, 2, 2, 3)
+    labels = np.array([3, 1, 2, 1])
+    rows = np.array([2, 0, 3, 1])
+    assert digest(split_of(images, labels)) == digest(split_of(images[rows], labels[rows]))
+    assert digest(split_of(images, labels)) != digest(split_of(images, labels[rows]))
+
+
+def test_the_pack_of_cifar100_is_the_official_one():
+    root = Path(os.environ.get("MIXUP_DATA", ""))
+    if not os.environ.get("MIXUP_DATA") or not (root / "cifar100" / "train").is_dir():
+        pytest.skip("needs CIFAR-100 in folders: MIXUP_DATA=DIR with DIR/cifar100/{train,test}/<class>/*")
+    data = cifar_data("cifar100", dataset_info("cifar100"), root=root, download=False)
+    assert data.provenance == "CIFAR-100 (official images)"
