@@ -137,21 +137,27 @@ def rival(config: TrainConfig, device: torch.device, batches: Callable[..., Batc
     else:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9, weight_decay=1e-4)
 
-    def one_pass(start: Batches) -> float:
-        examples = 0
-        for number, (inputs, loss) in enumerate(start()):
-            optimizer.zero_grad()
-            loss(model(inputs)).backward()
-            optimizer.step()
-            examples += len(inputs)
-            if number == 0:
-                synchronize(device)
-                began, examples = time.perf_counter(), 0
-        synchronize(device)
-        return (time.perf_counter() - began) / examples
+    def step(inputs: Tensor, loss: Loss) -> None:
+        optimizer.zero_grad()
+        loss(model(inputs)).backward()
+        optimizer.step()
 
-    seconds = size * one_pass(batches(info, size, 3, workers, device))
-    return partial(one_pass, batches(info, size, 1 + max(2, round(SECONDS_A_TURN / seconds)), workers, device))
+    seconds = size * one_pass(batches(info, size, 3, workers, device), step, device)
+    steps = 1 + max(2, round(SECONDS_A_TURN / seconds))
+    return partial(one_pass, batches(info, size, steps, workers, device), step, device)
+
+
+def one_pass(start: Batches, step: Callable[[Tensor, Loss], None], device: torch.device) -> float:
+    """Seconds an image of a pass over the batches, from the end of the first on."""
+    examples, began = 0, 0.0
+    for number, (inputs, loss) in enumerate(start()):
+        step(inputs, loss)
+        examples += len(inputs)
+        if number == 0:
+            synchronize(device)
+            began, examples = time.perf_counter(), 0
+    synchronize(device)
+    return (time.perf_counter() - began) / examples
 
 
 def floor(config: TrainConfig, device: torch.device) -> Callable[[], None]:

@@ -28,8 +28,8 @@ WHITE = 255.0  # pixels are grey levels from 0 on
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A network in evaluation mode on its device, and its data. Forward passes are under the precision it was trained in:
-    gradients by the input too, so those of a bfloat16 run are those of the network as it ran."""
+    """A network in evaluation mode on its device, and its data. Forward passes are in the precision of the training, and so
+    are gradients by the input."""
 
     folder: Path
     config: TrainConfig
@@ -149,7 +149,7 @@ def digest(split: Split) -> str:
 def balanced_rows(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
     """Indices of `size` examples in rising order, as many of each class as there are or can be; all of them for None.
 
-    Unlike `data.labels.balanced_subset` it takes a class that is too small as it is, and it draws other examples from the
+    Unlike `data.dataset.balanced_subset` it takes a class that is too small as it is, and it draws other examples from the
     same generator, which the measurements in results/ were made on.
     """
     if size is None or size >= len(labels):

@@ -26,7 +26,7 @@ BARS = (("last", "after the last epoch", 0.19, 0.85), ("best", "the best epoch, 
 
 @dataclass(frozen=True)
 class Column:
-    """Of a run's curve. bottom: of the y axis."""
+    """A column of a run's curve, as it is drawn. bottom: where the y axis starts."""
 
     name: str
     label: str

@@ -130,7 +130,7 @@ def band(axes: Axes, x: Sequence[float], values: np.ndarray, line: Line, *, spre
 
 
 def seed_bar(axes: Axes, place: float, errors: Sequence[float], line: Line, *, alpha: float) -> None:
-    """A bar as long as the mean with one dot a seed; the mean in figures stands at the right edge."""
+    """A bar as long as the mean, with one dot for each seed; the mean is printed at the right edge."""
     axes.barh(place, np.mean(errors), height=0.34, color=line.colour, alpha=alpha, label=line.name or None)
     spread = np.linspace(-0.07, 0.07, len(errors)) if len(errors) > 1 else np.zeros(1)
     axes.plot(errors, place + spread, "o", color=INK, markersize=5.5, markeredgecolor="white")

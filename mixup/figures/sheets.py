@@ -20,15 +20,15 @@ from mixup.ledger.names import family, net, setting_phrase
 from mixup.ledger.paper import Experiment
 
 BEST = " Of each method the best setting of its grid, chosen on test data, as in the paper."
-IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # differ where something with a name of its own does
+IMPLIED = ("optim.milestones", "optim.warmup_epochs")  # they follow from settings that have a name
 
 
 @dataclass(frozen=True)
 class Sheet:
     """All cells of an experiment at one scale.
 
-    panels: cells of one data set and net that differ in the method alone, by what the other panels have otherwise. names: of
-    methods, by the name of a cell's first run. colours: by name."""
+    panels: the cells of one data set and net that differ in the method alone, by a title that tells the panels apart. names:
+    of the cells' methods, by the name of a cell's first run. colours: by that of the method."""
 
     experiment: str
     scale: str
@@ -47,7 +47,7 @@ class Sheet:
         return Line(self.name(cell), self.colours[self.name(cell)], runs, style)
 
     def measured(self, cells: Iterable[Cell], evaluation: str, style: str = "-") -> list[Line]:
-        """A line a cell, whose runs are what was evaluated of its own."""
+        """A line for each cell, of its measurements of this name."""
         return [self.line(cell, cell.measured(evaluation), style) for cell in cells]
 
     def picture(self, name: str, title: str, note: str, draw: Callable[[], Figure]) -> Picture:
@@ -56,14 +56,14 @@ class Sheet:
         return Picture(file, self.experiment, f"{title}. {note}", draw)
 
     def rows_picture(self, name: str, title: str, note: str, *rows: Any, heading: str = "", **options: Any) -> Picture:
-        """Of `rows_figure`, which takes the rest. heading: above the figure, if not the title."""
+        """A picture drawn by `rows_figure`, which takes rows and options. heading: above the figure, if not the title."""
         draw = partial(rows_figure, *rows, title=heading or title, caption=note, **options)
         return self.picture(name, title, note, draw)
 
 
 def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evaluation: str | None = None) -> list[Sheet]:
-    """By experiment and scale. evaluation: takes only the runs of which this was measured. A run at a small scale that
-    repeats one at the paper's, as with toy data, is left out."""
+    """All sheets, by experiment and scale. evaluation: only runs on which this was measured. A run at a small scale whose
+    numbers are those of one at the paper's scale, as with toy data, is left out."""
     runs = [run for run in evidence if evaluation is None or evaluation in run.evaluations]
     papers = {numbers(run) for run in runs if run.settings["scale"] == "paper"}
     groups: dict[tuple[str, str], list[Evidence]] = {}
@@ -75,12 +75,12 @@ def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evalua
 
 
 def numbers(run: Evidence) -> str:
-    """What repeated runs share."""
+    """What a run has in common with its repetition at another scale."""
     return repr((experiment_of(run), run.seed, run.record["alpha"], run.record["data"]["provenance"], run.record["test"]))
 
 
 def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Experiment | None = None) -> Sheet:
-    """Cells with their names in tables, in a panel for each data set, net and whatever else varies but the method."""
+    """The sheet of these runs: a panel for each data set, net and whatever else varies but the method; names are the tables'."""
     cells = sorted(cells_of(runs), key=order)
     same_net: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -109,14 +109,14 @@ def without_shared(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def circumstances(members: Sequence[Settings]) -> list[str]:
-    """The settings that vary, but for the method's."""
+    """The keys whose values vary between these settings, but for those of the method."""
     first, *others = [counted(settings) for settings in members]
     varying = [key for key in first if any(other[key] != first[key] for other in others)]
     return [key for key in sorted(varying) if not is_method(key) and key not in IMPLIED]
 
 
 def order(cell: Cell) -> tuple[Any, ...]:
-    """ERM, mixup by rising alpha, then what has more to its name."""
+    """Sorts ERM first, then mixup by rising alpha, then methods with more to their names."""
     words = family(cell.settings)
     return words.count(","), not words.startswith("ERM"), words, cell.settings["mixup.alpha"], str(counted(cell.settings))
 
@@ -128,7 +128,7 @@ def natural(words: Sequence[str]) -> list[list[tuple[float, str]]]:
 
 
 def colours(cells: Iterable[Cell], names: Mapping[str, str]) -> dict[str, str]:
-    """By name. ERM's and the first plain mixup's are the same in every picture, others have theirs in their order."""
+    """A colour for each name. ERM and plain mixup have the same in every picture, other methods theirs in order."""
     others, given = cycle(PALETTE), dict[str, str]()
     for cell in cells:
         name = names[cell.first.name]
@@ -139,8 +139,8 @@ def colours(cells: Iterable[Cell], names: Mapping[str, str]) -> dict[str, str]:
 
 
 def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
-    """The sheet, where a panel of more than `most` cells keeps the best of each method by the last test error, as the paper
-    chooses in table 2; and the sentence that says so."""
+    """The sheet, in which a panel of more than `most` cells keeps the best cell of each method, chosen by the last test error
+    as in table 2; and a sentence that says so, empty where all cells are kept."""
     panels = dict(sheet.panels)
     for title, cells in panels.items():
         if len(cells) > most:
@@ -152,7 +152,7 @@ def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
 
 
 def paper_values(paper: Experiment | None, metric: str, statistic: str) -> list[tuple[str, float]]:
-    """Method, `ERM` or `mixup`, and number of each row that has one."""
+    """The number of each row of the paper that has one, with its method, `ERM` or `mixup`."""
     numbers = [(row.method, row.value(metric, statistic)) for row in (paper.rows if paper else ())]
     return [
         ("ERM" if method == "erm" else "mixup", value.value)

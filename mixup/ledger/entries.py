@@ -49,8 +49,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Entry:
-    """A number of the paper, of ours, or both. ours: by seed. beside: ours minus the baseline's. group: None for the paper's
-    numbers. remark: how the paper's row differs from the cell. direction: lower minus higher, as the paper claims it."""
+    """A number of the paper, of ours, or both. ours: by seed. difference: ours minus the baseline's. group: None for the
+    paper's numbers. remark: how the paper's row differs from the cell. direction: the cell that the paper claims to be lower
+    minus the higher one."""
 
     experiment: str
     measure: Measure
@@ -58,7 +59,7 @@ class Entry:
     paper: Value | None
     cell: Cell | None
     ours: Mapping[int, float]
-    beside: Paired | None
+    difference: Paired | None
     verdict: Verdict
     group: Group | None = None
     remark: str = ""
@@ -68,14 +69,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class ClaimEntry:
-    """A claim that the first of two rows has the lower number. beside: the first row's numbers minus the second's.
-    verdict: None for `cells` of a group."""
+    """A claim that the first of two rows has the lower number. difference: the first row's numbers minus the second's.
+    group, cells: of a claim about runs that are not comparable, which has no verdict."""
 
     experiment: str
     claim: Claim
     measure: Measure
     rows: tuple[Row, Row]
-    beside: Paired
+    difference: Paired
     verdict: Verdict | None
     group: Group | None = None
     cells: tuple[Cell, ...] = ()
@@ -101,7 +102,7 @@ class Ledger:
 
     @property
     def numbers(self) -> list[Entry]:
-        """The paper's."""
+        """The entries of the numbers that the paper prints."""
         return [entry for entry in self.entries if entry.group is None]
 
     @property
@@ -129,10 +130,10 @@ class Ledger:
     @property
     def directions(self) -> list[bool]:
         """Whether each direction that the paper claims is seen in runs that are not comparable."""
-        pairs = [entry.direction for entry in self.entries] + [claim.beside for claim in self.claims if claim.group]
+        pairs = [entry.direction for entry in self.entries] + [claim.difference for claim in self.claims if claim.group]
         return [one.interval.mean < 0 for one in pairs if one and one.interval]
 
     def with_runs(self) -> Ledger:
-        """Without the numbers and claims of the paper that no run stands beside."""
+        """The ledger without the paper's numbers and claims for which there are no runs."""
         entries = tuple(entry for entry in self.entries if entry.ours or entry.group)
-        return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.beside.seeds))
+        return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.difference.seeds))

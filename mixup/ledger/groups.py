@@ -23,7 +23,7 @@ from mixup.ledger.paper import Experiment
 
 
 def groups_of(cells: Iterable[Cell], experiment: str, paper: Experiment | None) -> list[Group]:
-    """By data and scale, in the order of their titles."""
+    """The cells in groups of one data set and scale, in the order of their titles."""
     by_title: dict[str, list[Cell]] = {}
     for cell in cells:
         by_title.setdefault(title_of(cell, paper), []).append(cell)
@@ -38,7 +38,7 @@ def title_of(cell: Cell, paper: Experiment | None) -> str:
 
 
 def group_of(title: str, cells: list[Cell], experiment: str, paper: Experiment | None) -> Group:
-    """The cells in the order of the paper's rows if they are named by these, else of their settings."""
+    """The cells, named and ordered by the paper's rows where each resembles one of its own, else by their settings."""
     papers_rows = paper.rows if paper else ()
     keys, rows = telling_keys(cells), corresponding({cell.first.name: cell.settings for cell in cells}, papers_rows)
     unique = len({row.id for row, remark in rows.values() if not remark}) == len(cells)
@@ -58,7 +58,8 @@ def group_of(title: str, cells: list[Cell], experiment: str, paper: Experiment |
 def columns_of(
     cells: Sequence[Cell], keys: Sequence[str], experiment: str
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Columns and names of cells by settings besides the method, and by the method."""
+    """The columns of a table, with the text of each cell, and the name of each cell in one phrase. keys: of the settings to
+    show besides the method. Both are by the name of a cell's first run."""
     methods = {cell.first.name: method(cell.settings) for cell in cells}
     columns = {setting_title(key): {cell.first.name: setting_value(key, cell.settings) for cell in cells} for key in keys}
     if experiment in BY_SYSTEM:
@@ -69,7 +70,8 @@ def columns_of(
 
 
 def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure]:
-    """Those that the paper prints, with the clean error beside attacks; else what says most about such runs."""
+    """The measures that the paper prints, with the clean error where it prints errors under attack; where it prints none,
+    those of the report cards, or else the test error."""
     printed = [value.measure for row in (paper.rows if paper else ()) for value in row.values]
     if printed:
         clean = [LAST] if any(measure.metric.startswith("white_box") for measure in printed) else []
@@ -80,7 +82,7 @@ def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure
 
 
 def telling_keys(cells: Sequence[Cell]) -> list[str]:
-    """The settings with names that vary, and as many others as it takes to tell every cell apart."""
+    """The settings that tell every cell apart: those that vary and have a name, and as many others as are needed."""
     keys = counted(cells[0].settings)
     telling: list[str] = []
     parts = {""}  # the values of the telling settings: cells with equal ones are not told apart yet

@@ -137,7 +137,7 @@ def family(settings: Settings) -> str:
 
 
 def system(settings: Settings) -> str | None:
-    """Whose mixup it is, by the files in configs/mixup: `timm`, ERM, PAPER, or None for nobody's."""
+    """Whose mixup it is, by the files in configs/mixup: `timm`, ERM, PAPER; None where no file has these settings."""
     if is_erm(settings):
         return ERM
     return next((name for name, preset in presets().items() if all(settings[key] == preset[key] for key in preset)), None)
@@ -145,7 +145,7 @@ def system(settings: Settings) -> str | None:
 
 @cache
 def presets() -> dict[str, dict[str, Any]]:
-    """By name, every setting of each but alpha; the paper's first, which others may equal."""
+    """Every setting but alpha of each file in configs/mixup, by name. The paper's comes first, since others may equal it."""
     usual = {key: value for key, value in DEFAULTS.items() if key.startswith("mixup.") and key != "mixup.alpha"}
     by_name = {PAPER: usual}
     for file in sorted((CONFIGS / "mixup").glob("*.yaml")):
@@ -176,6 +176,6 @@ def row_parts(rows: Sequence[Row]) -> list[str]:
 
 
 def row_name(row: Row, rows: Sequence[Row]) -> str:
-    """A row in one phrase, as far as the other rows of its table make it needed."""
+    """A row in one phrase, as long as it takes to tell it from the other rows of its table."""
     parts = [(name, ROW_PARTS[name](row)) for name in row_parts(rows)]
     return ", ".join(f"{name} {text}" if name == "weight decay" else text for name, text in parts if text)

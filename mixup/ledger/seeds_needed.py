@@ -1,4 +1,4 @@
-"""How many seeds tell a difference apart from the spread that was seen: per pair of cells that the evidence has."""
+"""How many seeds it takes to tell a difference from chance, given the spread that the evidence shows."""
 
 import statistics
 from dataclasses import dataclass
@@ -30,21 +30,21 @@ class Plan:
 
 
 def plans(ledger: Ledger) -> list[Plan]:
-    """Of each claim, and of each cell that is not comparable beside its ERM cell; one pair or none leaves no spread to plan
-    by. ledger: of one experiment."""
+    """A plan for each claim, and for each cell that is compared with an ERM cell but not with the paper. Two cells with less
+    than two seeds in common show no spread, and have no plan. ledger: of one experiment."""
     (paper,), found = ledger.papers.values(), list[Plan]()
     for claim in ledger.claims:
         if claim.group is None:
             better, worse = (row_name(row, paper.rows) for row in claim.rows)
             what = f"{better} against {worse}, {claim.measure.title}"
-            found.append(Plan(what, claim.beside, printed_difference(*claim.rows, claim.measure)))
+            found.append(Plan(what, claim.difference, printed_difference(*claim.rows, claim.measure)))
     for entry in ledger.entries:
         group, measure = entry.group, entry.measure
-        if group and entry.cell and entry.beside and entry.baseline and measure == group.headline:
+        if group and entry.cell and entry.difference and entry.baseline and measure == group.headline:
             what = f"{group.title}: {group.names[entry.cell.first.name]} against ERM, {measure.title}"
             if is_erm(entry.baseline.settings):
                 printed = printed_difference(entry.row, erm_row(entry.row, paper.rows), measure)
-                found.append(Plan(what, entry.beside, printed))
+                found.append(Plan(what, entry.difference, printed))
     return [plan for plan in found if len(plan.pairs.seeds) > 1]
 
 

@@ -63,8 +63,8 @@ def number_entry(
     baseline, ours = cells.get(erm.id) if erm else None, values(cell, measure)
     of_row = [claim.verdict for claim in claims if claim.rows[0] is row and claim.measure == measure and claim.verdict]
     verdict = inference.row_verdict(number_verdict(list(ours.values()), value), of_row)
-    beside = difference_of(cell, baseline, measure)
-    return Entry(paper.name, measure, row, value, cell, ours, beside, verdict, baseline=baseline)
+    difference = difference_of(cell, baseline, measure)
+    return Entry(paper.name, measure, row, value, cell, ours, difference, verdict, baseline=baseline)
 
 
 def difference_of(a: Cell | None, b: Cell | None, measure: Measure) -> Paired | None:
@@ -87,8 +87,8 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
 
 
 def claim_entries(paper: Experiment, cells: Mapping[str, Cell], group: Group | None = None) -> list[ClaimEntry]:
-    """The claims of which row is better, cells: by row. Of a group those alone that have both cells, but for those of a
-    cell and its baseline, which are an entry's direction."""
+    """The claims that one row is better than another. cells: by row. Of a group, claims for which it lacks a cell are left
+    out, and claims about a cell and its baseline, which are the direction of an entry."""
     entries = []
     for claim in paper.claims:
         if claim.better is None or claim.worse is None or (group and not {claim.better, claim.worse} <= cells.keys()):
@@ -104,7 +104,7 @@ def claim_entries(paper: Experiment, cells: Mapping[str, Cell], group: Group | N
 
 
 def is_baseline(pair: Sequence[Cell], cells: Sequence[Cell]) -> bool:
-    """Whether one of the two is the other's."""
+    """Whether one of the two cells is the baseline of the other."""
     a, b = pair
     return baseline_of(a, cells) is b or baseline_of(b, cells) is a
 
@@ -113,25 +113,25 @@ def is_baseline(pair: Sequence[Cell], cells: Sequence[Cell]) -> bool:
 
 
 def group_entries(group: Group, paper: Experiment | None) -> list[Entry]:
-    """An entry a cell and measure."""
+    """One entry for each cell and measure."""
     return [group_entry(cell, measure, group, paper) for cell in group.cells for measure in group.measures]
 
 
 def group_entry(cell: Cell, measure: Measure, group: Group, paper: Experiment | None) -> Entry:
     (row, remark), ours = group.row(cell), cell.values(measure)
     baseline = baseline_of(cell, group.cells) if measure in group.compared else None
-    beside, direction = difference_of(cell, baseline, measure), None
-    if paper and beside and baseline and is_erm(baseline.settings):
+    difference, direction = difference_of(cell, baseline, measure), None
+    if paper and difference and baseline and is_erm(baseline.settings):
         sign = claimed_sign(cell, row, measure, paper)
         lower, higher = (cell, baseline) if sign < 0 else (baseline, cell)
         direction = difference_of(lower, higher, measure) if sign else None
     printed = row.value(measure.metric, measure.statistic) if row else None
     verdict = Verdict("not comparable", len(ours), group.title)
-    numbers = (measure, row, printed, cell, ours, beside, verdict)
+    numbers = (measure, row, printed, cell, ours, difference, verdict)
     return Entry(group.experiment, *numbers, group=group, remark=remark, baseline=baseline, direction=direction)
 
 
 def sole_cells(group: Group) -> dict[str, Cell]:
-    """By the row of the paper that they resemble, where no other cell of the group resembles it."""
+    """The cells by the row of the paper that they resemble, without the rows that several cells resemble."""
     rows = [row.id for row, _ in group.rows.values()]
     return {row.id: cell for cell in group.cells if (row := group.row(cell)[0]) and rows.count(row.id) == 1}

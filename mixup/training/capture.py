@@ -100,7 +100,7 @@ class CapturedStep:
 
 
 def on_another_stream(step: Callable[[], None], device: torch.device) -> None:
-    """Runs a step as a recording will: what the default stream allocates lazily would end up in the graph."""
+    """Runs a step before the recording, outside the default stream, as torch asks for."""
     if device.type != "cuda":
         return step()
     stream = torch.cuda.Stream(device)
@@ -111,7 +111,7 @@ def on_another_stream(step: Callable[[], None], device: torch.device) -> None:
 
 
 def allow_capture(optimizer: torch.optim.Optimizer) -> None:
-    """Adam asks for a word of consent; its fused kernels are the same with and without it."""
+    """Adam refuses to be captured without `capturable`; its fused kernels are the same with it."""
     for group in optimizer.param_groups:
         if "capturable" in group:
             group["capturable"] = True

@@ -1,1 +1,1 @@
-"""Where each dataset comes from: one file a source, and what sources share (`download`, `cache`, `encoded`, `folders`)."""
+"""Where each dataset comes from: one file for each source; `storage` and `folders` are what they share."""
