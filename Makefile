@@ -24,7 +24,7 @@ run: setup ## the quick start: ERM against mixup on digits, 12 runs, then result
 	$(BIN)/python train.py -m experiment=quickstart
 	@$(BIN)/python scripts/quickstart.py
 
-test: setup ## the fast tests, about 12 minutes on 2 cores
+test: setup ## the fast tests, under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -q -m "not slow" -rs $(PARALLEL)
 
 test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
@@ -38,9 +38,8 @@ lint: setup ## format check, lint and types
 verify-data: setup ## check every data set below the data root: layout, counts, checksums, damage, duplicates
 	$(BIN)/python scripts/verify_data.py
 
-benchmark: setup ## the cost of mixing, and our loop against a plain one
-	$(BIN)/python scripts/benchmark.py mixing
-	$(BIN)/python scripts/benchmark.py throughput
+benchmark: setup ## how fast the step and its parts are here: results/benchmarks/<device>.json and docs/speed.md
+	for what in throughput floor mixing pipeline operations startup; do $(BIN)/python scripts/benchmark.py $$what || exit; done
 
 tables: setup ## results/*.md and the README's table, from the evidence in results/runs
 	$(BIN)/python scripts/ledger.py tables

@@ -5,13 +5,14 @@
     python scripts/benchmark.py mixing        a training step with mixing, as ERM, and with no mixing code at all
     python scripts/benchmark.py pipeline      crop, flip, normalise and mix alone, against DataLoader and transforms
     python scripts/benchmark.py loader        images in files to normalised batches on the device, against timm's loader
+    python scripts/benchmark.py operations    operations of the device in a step, and in the network alone
     python scripts/benchmark.py startup       a dry run over `import torch`
     python scripts/benchmark.py sweep         a grid in slots over one run after the other
     python scripts/benchmark.py page          docs/speed.md alone, from the files in results/benchmarks
 
-Overrides of train.yaml may follow, as `model.width=16`. Contestants take turns in one process tree, so that a machine that
-slows down slows all of them, and a result is the median of paired ratios with its middle half. Data is generated, but for
-`loader`, which reads data=tiny_imagenet as it is and enlarged to the size of ImageNet's files.
+Overrides of train.yaml come next, as `model.width=16`, and then options. Contestants take turns in one process tree, so that
+a machine that slows down slows all of them; a result is the median of paired ratios with its middle half. Data is
+generated, but for `loader`, which reads data=tiny_imagenet as it is and enlarged to the size of ImageNet's files.
 """
 
 import sys

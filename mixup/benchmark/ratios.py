@@ -59,9 +59,16 @@ def loop_turn(config: TrainConfig) -> Turn:
         number = next(numbers)
         progress = start_epoch(number, steps, device)
         tables = draw_epoch(draw_plan(run.plan, number), run.train, [0.0] * steps, run.step)
-        after_step = lambda progress: display.step(progress.epoch, progress.step)  # noqa: E731
-        options = {"settings": run.step, "train_step": run.train_step, "after_step": after_step}
-        train_epoch(run.wrapped, run.optimizer, run.train, tables, progress, **options)
+        train_epoch(
+            run.wrapped,
+            run.optimizer,
+            run.train,
+            tables,
+            progress,
+            settings=run.step,
+            train_step=run.train_step,
+            after_step=lambda progress: display.step(progress.epoch, progress.step),
+        )
         finish_epoch(progress, run.group)
 
     return lambda: seconds_of(epoch, device) / (steps * size)
@@ -98,7 +105,11 @@ def mixing(names: list[str], overrides: list[str], rounds: int) -> Iterator[Row]
 
             return patched
 
-        contestants = {"alpha=1": partial(turn, 1), "alpha=0": partial(turn, 0), "no mixing code": without_mixing}
+        contestants: dict[str, Callable[[], Turn]] = {
+            "alpha=1": partial(turn, 1),
+            "alpha=0": partial(turn, 0),
+            "no mixing code": without_mixing,
+        }
         pairs = [("alpha=1", "alpha=0"), ("alpha=1", "no mixing code")]
         yield from rows(take_turns(contestants, rounds), "step", *pairs, subject=name)
 
@@ -114,7 +125,7 @@ def unmixed() -> ExitStack:
 
 def fetch_own(data: Examples, epoch: Epoch, positions: Tensor) -> list[Tensor]:
     assert not isinstance(data, StreamedImages)
-    own = [None if table is None else table[0, positions] for table in (epoch.index, epoch.crop, epoch.flip)]
+    own: list[Any] = [None if table is None else table[0, positions] for table in (epoch.index, epoch.crop, epoch.flip)]
     return [data.fetch(*own)]
 
 
@@ -168,14 +179,14 @@ def operations(names: list[str], overrides: list[str]) -> Iterator[Row]:
             step, device = training_step(config)
             bare = rivals.floor(config, device)
             counts = [count_operations(call) for call in (step, bare)]
-            yield {"subject": name, "precision": precision, "step": counts[0], "network": counts[1]}
+            yield {"subject": name, "precision": precision, "operations": counts[0], "network": counts[1]}
 
 
 class Counter(TorchDispatchMode):
     """Counts operations that compute something: neither views nor empty tensors."""
 
-    FREE = ("view", "expand", "permute", "transpose", "t", "slice", "select", "unsqueeze", "squeeze", "detach", "alias")
-    FREE += ("empty", "empty_like", "empty_strided", "as_strided", "split", "unbind", "unfold", "_unsafe_view", "new_empty")
+    VIEWS = ("view", "expand", "permute", "transpose", "t", "slice", "select", "unsqueeze", "squeeze", "detach", "alias")
+    FREE = (*VIEWS, "split", "as_strided", "unbind", "_unsafe_view", "empty", "empty_like", "empty_strided", "new_empty")
 
     def __init__(self) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def throughput(names: list[str], overrides: list[str], *, rounds: int, workers: 
         base = [*NETWORKS[name], *overrides]
         config = configuration(base)
         info = dataset_info(config.data.name)
-        flops = flops_per_image(partial(build, config, info), info.input_shape)
+        flops = flops_per_image(build(config, info), info.input_shape)
         contestants, facts = contestants_of(base, device, workers, compile=name in compiled)
         times = one_by_one(contestants, rounds) if device.type == "cuda" else take_turns(contestants, rounds)
         for key, spent in times.items():
@@ -61,6 +61,11 @@ def throughput(names: list[str], overrides: list[str], *, rounds: int, workers: 
             row["peak_tflops"] = peaks[trainer.precision]
             row["images_per_second"] = middle_half([1 / seconds for seconds in spent]) if spent else None
             yield row
+
+
+def share_of_peak(row: Row) -> float:
+    """Percent of the machine's fastest matrix product that the network's operations come to."""
+    return 100 * row["images_per_second"]["median"] * row["gflops_per_image"] / 1e3 / row["peak_tflops"]
 
 
 def contestants_of(

@@ -1,66 +1,119 @@
-"""What `scripts/benchmark.py` does: measures one thing, and keeps the numbers in results/benchmarks/<device>.json."""
+"""What `scripts/benchmark.py` does: measures one thing, keeps the numbers in results/benchmarks, writes docs/speed.md."""
 
 import argparse
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixup.benchmark import ratios
+from mixup.benchmark.loader import loader
 from mixup.benchmark.machine import copy_gigabytes, describe
-from mixup.benchmark.throughput import NETWORKS, ON_A_CPU, throughput
+from mixup.benchmark.throughput import NETWORKS, ON_A_CPU, share_of_peak, throughput
 from mixup.commands.messages import one_message
+from mixup.errors import check_choice
+from mixup.pages.build import render
 from mixup.run.compose import configuration
-from mixup.run.files import write_json
+from mixup.run.files import write_atomic, write_json
 from mixup.training.device import choose_device
 from mixup.training.distributed import Group
 
-RESULTS = Path(__file__).resolve().parents[2] / "results" / "benchmarks"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results" / "benchmarks"
 
 Options = argparse.Namespace
+Row = dict[str, Any]
 
 
 @one_message(stopped="stopped; what was measured is kept", remedy="repair it and start again")
 def main(arguments: Sequence[str], description: str) -> int:
     """Returns the exit status: 0 done, 2 a mistake in the request."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=list(BENCHMARKS))
+    parser.add_argument("what", choices=[*BENCHMARKS, "page"])
     parser.add_argument("overrides", nargs="*", help="settings of train.yaml")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant (default 7)")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes of others' loaders (default 2)")
-    parser.add_argument("--network", action="append", metavar="NAME", help="of throughput; all for every one of the paper")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant (default 15)")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of loaders (default 2)")
+    parser.add_argument("--network", action="append", metavar="NAME", help='such as "PreAct ResNet-18"; or all')
     parser.add_argument("--compiled", action="append", default=[], metavar="NAME", help="compiled, too; on a GPU")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default results/benchmarks")
     options = parser.parse_args(arguments)
-    BENCHMARKS[options.what](options)
+    for name in (options.network or []) if options.network != ["all"] else []:
+        check_choice("--network", name, NETWORKS)
+    if options.what != "page":
+        measure(options)
+    if options.out == RESULTS:
+        write_page()
     return 0
 
 
-def measure_throughput(options: Options) -> None:
-    names = options.network or list(ON_A_CPU)
-    names = list(NETWORKS) if names == ["all"] else names
-    rows: list[dict[str, Any]] = []
-    settings = {"rounds": options.rounds, "workers": options.workers, "compiled": options.compiled}
-    for row in throughput(names, options.overrides, **settings):
+def measure(options: Options) -> None:
+    """Measures and prints row by row; what is there after each row is kept."""
+    rows: list[Row] = []
+    for row in BENCHMARKS[options.what](options):
         rows.append(row)
-        text, speed = "out of memory", row["images_per_second"]
-        if speed:
-            share = 100 * speed["median"] * row["gflops_per_image"] / 1e3 / row["peak_tflops"]
-            spread = f"{speed['low']:,.0f} to {speed['high']:,.0f}"
-            text = f"{speed['median']:>10,.0f} images/s ({spread}), {share:.0f} % of the peak"
-        print(f"{row['network']:<18} {row['batch_size']:>4} {row['form']:<32} {text}", flush=True)
-        keep("throughput", rows, options)
+        print(line_of(row), flush=True)
+        keep(options.what, rows, options)
 
 
-def keep(what: str, measured: Any, options: Options) -> None:
-    """Puts one measurement into the file of this device, beside what else was measured there."""
+def names_of(options: Options, default: Sequence[str]) -> list[str]:
+    return list(NETWORKS) if options.network == ["all"] else options.network or list(default)
+
+
+def of_networks(function: Callable[..., Iterator[Row]], *default: str, **more: str) -> Callable[[Options], Iterator[Row]]:
+    """A benchmark of some networks. more: arguments by the name of the option that gives them."""
+
+    def run(options: Options) -> Iterator[Row]:
+        given = {name: getattr(options, option) for name, option in more.items()}
+        return function(names_of(options, default), options.overrides, **given)
+
+    return run
+
+
+BENCHMARKS: dict[str, Callable[[Options], Iterator[Row]]] = {
+    "throughput": of_networks(throughput, *ON_A_CPU, rounds="rounds", workers="workers", compiled="compiled"),
+    "floor": of_networks(ratios.floor, *ON_A_CPU, rounds="rounds"),
+    "mixing": of_networks(ratios.mixing, "PreAct ResNet-18", "LeNet, digits", rounds="rounds"),
+    "pipeline": of_networks(ratios.pipeline, "PreAct ResNet-18", rounds="rounds", workers="workers"),
+    "operations": of_networks(ratios.operations, "PreAct ResNet-18"),
+    "loader": lambda options: loader(options.overrides, options.rounds, options.workers),
+    "startup": lambda options: ratios.startup(options.overrides, options.rounds),
+}
+
+
+def line_of(row: Row) -> str:
+    """A row in words."""
+    if "operations" in row:
+        return f"{row['subject']}, {row['precision']}: {row['operations']} operations, {row['network']} of the network alone"
+    if "ratio" in row:
+        return f"{row['subject']}: {row['above']} over {row['below']}: {spread(row['ratio'], '{:.3f}')}"
+    speed = row["images_per_second"]
+    text = f"{spread(speed, '{:,.0f}')} images/s, {share_of_peak(row):.0f} % of the peak" if speed else "out of memory"
+    return f"{row['network']}, batch {row['batch_size']}, {row['form']}: {text}"
+
+
+def spread(values: dict[str, Any], number: str) -> str:
+    """`1.02 (1.01 to 1.04)`: the median, and the middle half of the rounds."""
+    return "{} ({} to {})".format(*(number.format(values[key]) for key in ("median", "low", "high")))
+
+
+def keep(what: str, measured: list[Row], options: Options) -> None:
+    """Puts one benchmark into the file of this device, beside what else was measured there."""
     device = choose_device(configuration(options.overrides).trainer.device, Group())
     machine = describe(device)
     file = options.out / f"{re.sub(r'[^a-z0-9]+', '-', machine['device'].lower()).strip('-')}.json"
     known = json.loads(file.read_text()) if file.exists() else {}
     known["machine"] = known.get("machine") or {**machine, "copy_gigabytes_per_second": copy_gigabytes(device)}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, {**known, what: {"commit": machine["commit"], "torch": machine["torch"], "measured": measured}})
+    code = {key: machine[key] for key in ("commit", "dirty", "torch")}
+    write_json(file, {**known, what: {**code, "overrides": options.overrides, "measured": measured}})
 
 
-BENCHMARKS: dict[str, Callable[[Options], None]] = {"throughput": measure_throughput}
+def page() -> str:
+    """docs/speed.md, from the files in results/benchmarks."""
+    machines = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
+    return render("speed.j2", "markdown", machines=machines, spread=spread, share_of_peak=share_of_peak)
+
+
+def write_page() -> None:
+    write_atomic(ROOT / "docs" / "speed.md", page().encode())

@@ -80,7 +80,7 @@ def numbers(run: Evidence) -> str:
 
 
 def sheet_of(experiment: str, scale: str, runs: Iterable[Evidence], paper: Experiment | None = None) -> Sheet:
-    """The sheet of these runs: a panel for each data set, net and whatever else varies but the method; names are the tables'."""
+    """The sheet of these runs: a panel for each data set, net and whatever varies but the method; names are the tables'."""
     cells = sorted(cells_of(runs), key=order)
     same_net: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -139,8 +139,8 @@ def colours(cells: Iterable[Cell], names: Mapping[str, str]) -> dict[str, str]:
 
 
 def few(sheet: Sheet, most: int) -> tuple[Sheet, str]:
-    """The sheet, in which a panel of more than `most` cells keeps the best cell of each method, chosen by the last test error
-    as in table 2; and a sentence that says so, empty where all cells are kept."""
+    """The sheet, in which a panel of more than `most` cells keeps the best cell of each method, by the last test error as
+    in table 2; and a sentence that says so, empty where all cells are kept."""
     panels = dict(sheet.panels)
     for title, cells in panels.items():
         if len(cells) > most:

@@ -144,8 +144,8 @@ def report(ledger: Ledger, evidence: Sequence[Evidence], pictures: Sequence[Any]
 
 
 def short(name: str, titles: Mapping[str, str]) -> str:
-    """What a link to an experiment says: `Table 3` where no other experiment is of that table, else its title; its name where
-    the paper has no such experiment."""
+    """What a link to an experiment says: `Table 3` where no other experiment is of that table, else its title; its name
+    where the paper has no such experiment."""
     number = titles[name].partition(":")[0]
     if not re.match(r"(Figure|Table) \d", number):
         return name

@@ -1,5 +1,5 @@
-"""The table after a sweep: as in `results/*.md`, but of all finished runs of an experiment instead of the committed evidence.
-It is printed, and written beside the runs."""
+"""The table after a sweep: as in `results/*.md`, but of all finished runs of an experiment instead of committed evidence. It
+is printed, and written beside the runs."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence

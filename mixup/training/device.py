@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 
 import torch
 
@@ -53,7 +54,8 @@ def set_up_device(device: torch.device, trainer: TrainerConfig) -> None:
     if trainer.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # an aid in debugging
-    torch.use_deterministic_algorithms(trainer.deterministic)
+    if torch.are_deterministic_algorithms_enabled() != trainer.deterministic:  # this imports torch's compiler
+        torch.use_deterministic_algorithms(trainer.deterministic)
     if device.type == "cpu" and sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(M_MMAP_THRESHOLD, 2**30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
@@ -62,3 +64,15 @@ def set_up_device(device: torch.device, trainer: TrainerConfig) -> None:
 def generator_of(device: torch.device) -> torch.Generator:
     """The generator that dropout draws from. `torch.manual_seed` seeds those of all backends, which takes 0.5 ms."""
     return torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
+
+
+def forgo_compiler(*functions: Callable[..., object]) -> None:
+    """Spares a process the import of torch's compiler, which takes longer than that of torch.
+
+    Some of torch's functions import it at their first call, only to have it leave them alone. Here they are marked as left
+    alone already, which is all that it would do. `trainer.compile` compiles the network, which calls none of them.
+    """
+    for function in functions:
+        plain = getattr(function, "__wrapped__", None)
+        if plain is not None:
+            setattr(plain, "__dynamo_disable", plain)

@@ -1,6 +1,8 @@
 """`dry_run=true`: what a run would do, its network's size and operations, and how long it would take, without its data."""
 
 import dataclasses
+import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,21 +10,21 @@ import numpy as np
 import torch
 import yaml
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils import flop_counter
 
 from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
 from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig, plain
 from mixup.run.display import duration
 from mixup.training.capture import WARM_UP
-from mixup.training.device import choose_device, require_precision
+from mixup.training.device import choose_device, forgo_compiler, require_precision
 from mixup.training.distributed import Group
 from mixup.training.schedules import learning_rate
 from mixup.training.setup import Run, build, run_on
 from mixup.training.step import Batch, draw_epoch, start_state
 
 TIMED_ON_CPU = 32  # images a step
-TIMED_SECONDS = 2.0  # at least, and at least one step
+TIMED_SECONDS = 0.3  # at least, and at least one step
 FORWARD_SHARE = 1 / 3  # forward cost / training-step cost, per image
 
 
@@ -30,28 +32,43 @@ def dry_run(config: TrainConfig) -> None:
     """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
     info, trainer = dataset_info(config.data.name), config.trainer
     require_precision(trainer, choose_device(trainer.device, Group()))
-    parameters = parameter_count(build(config, info))
+    model = build(config, info)
+    parameters, operations = parameter_count(model), flops_per_image(model, info.input_shape)
     recipe = {key: value for key, value in plain(config).items() if key not in ("dry_run", "runs_dir")}
     print(yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, width=120))
     print("learning rate  " + ", ".join(f"{rate:g} from epoch {epoch}" for epoch, rate in rate_changes(config).items()))
-    operations = flops_per_image(lambda: build(config, info), info.input_shape)
     print(f"parameters     {parameters:,} ({parameters / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
     smaller = shrink_batch(config)
     timed = smaller.trainer.batch_size
     print(f"speed          timing steps of {timed} generated images ...", flush=True)
-    from torch.utils.benchmark import Timer  # a slow import, which logs a warning where CUDA has a compiler and no GPU
-
     step, device = training_step(smaller)
     for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):  # the first calls allocate memory, and capture the step
         step()
-    timer = Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
-    seconds = timer.blocked_autorange(min_run_time=TIMED_SECONDS).median * trainer.batch_size / timed
+    seconds = seconds_of(step, device) * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
     train, evaluated = example_counts(config, info)
     steps = num_steps(train, trainer.batch_size) + FORWARD_SHARE * evaluated / trainer.batch_size
     total = duration(trainer.epochs * steps * seconds)
     print(f"time           about {total} for {trainer.epochs} epochs of {train:,} images, evaluation included")
+
+
+def seconds_of(step: Callable[[], None], device: torch.device) -> float:
+    """Of one step: the median of as many as take `TIMED_SECONDS`; on a GPU their mean, without waiting between them."""
+
+    def timed(count: int) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        for _ in range(count):
+            step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - start) / count
+
+    first = timed(1)
+    count = max(1, int(TIMED_SECONDS / first))
+    return timed(count) if device.type == "cuda" else statistics.median([first, *(timed(1) for _ in range(count))])
 
 
 def shrink_batch(config: TrainConfig) -> TrainConfig:
@@ -82,12 +99,12 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def flops_per_image(build: Callable[[], nn.Module], input_shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one image's forward pass, two for each multiply-add, without doing any of them."""
-    with torch.device("meta"):
-        model = build().eval().requires_grad_(False)  # the counter trips over parameters with a gradient
-        image = torch.empty(1, *input_shape)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+def flops_per_image(model: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one image's forward pass, two for each multiply-add, of a model that trains no more."""
+    model.eval().requires_grad_(False)  # the counter trips over parameters with a gradient
+    image = torch.zeros(1, *input_shape, device=next(model.parameters()).device)
+    forgo_compiler(flop_counter._FlopCounterMode.__torch_dispatch__)
+    with flop_counter.FlopCounterMode(display=False) as counter, torch.no_grad():
         model(image)
     return counter.get_total_flops()
 

@@ -13,7 +13,7 @@ from mixup.run.files import write_atomic
 from mixup.training.distributed import all_gather, broadcast, union
 from mixup.training.dry_run import flops_per_image, parameter_count
 from mixup.training.folder import finish
-from mixup.training.setup import Run, build
+from mixup.training.setup import Run
 
 
 def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.Record:
@@ -74,7 +74,7 @@ def results(
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
         "parameters": parameter_count(run.model),
-        "flops_per_image": flops_per_image(lambda: build(config, info), info.input_shape),
+        "flops_per_image": flops_per_image(run.model, info.input_shape),
         "world_size": run.group.world_size,
     }
 

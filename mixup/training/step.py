@@ -143,7 +143,7 @@ def train_step(
     settings: StepSettings,
 ) -> None:
     """One update of the model on this rank's part of a batch. model: inputs (B, *input_shape) -> logits (B, C)."""
-    positions = state.step * epoch.plan.batch_size + batch.rows
+    positions, world_size = state.step * epoch.plan.batch_size + batch.rows, settings.group.world_size
     lam, targets, weights = epoch.lam[positions], epoch.targets[positions], epoch.weights[positions]
     state.learning_rate.copy_(epoch.learning_rates.index_select(0, state.step)[0])
     for group in optimizer.param_groups:
@@ -164,7 +164,7 @@ def train_step(
 
     # backward and update; DDP averages the gradients of the ranks, and the batch's gradient is their sum
     optimizer.zero_grad(set_to_none=True)
-    loss.backward(torch.full_like(loss, settings.group.world_size))
+    (loss * world_size if world_size > 1 else loss).backward()
     optimizer.step()
 
     # count

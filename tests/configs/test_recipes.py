@@ -162,4 +162,4 @@ def test_operations_are_counted_where_a_parameter_passes_between_modules():
         def forward(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
             return x @ weight
 
-    assert flops_per_image(Scaled, (3,)) == 2 * 3 * 4
+    assert flops_per_image(Scaled(), (3,)) == 2 * 3 * 4

@@ -62,3 +62,11 @@ def test_precision_and_determinism_are_what_they_are_called(precision, determini
 def test_a_cpu_has_no_tf32(cpu):
     with pytest.raises(UserError, match=r"only a GPU computes in it; use trainer\.precision=float32"):
         require_precision(configuration(["trainer.precision=tf32"]).trainer, cpu)
+
+
+def test_training_does_not_import_torchs_compiler(command, tmp_path):
+    """Which would take a process as long as the import of torch again."""
+    run = f"sys.argv = ['train.py', 'trainer.epochs=1', 'optim.milestones=[]', 'runs_dir={tmp_path}']"
+    script = f"import runpy, sys; {run}; runpy.run_path('train.py')['main'](); print('torch._dynamo' in sys.modules)"
+    done = command("-c", script)
+    assert done.stdout.split()[-1] == "False", done.stdout + done.stderr
