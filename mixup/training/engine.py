@@ -2,14 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from mixup.data import Examples
-from mixup.errors import UserError
+from mixup.errors import LocalError, UserError
 from mixup.plan import share
 from mixup.training.distributed import Group, all_reduce
 from mixup.training.metrics import float64_sums, negative_log_likelihood, topk_errors
@@ -126,3 +126,17 @@ def evaluate(
 def means_of(names: tuple[str, ...], sums: Tensor, count: int) -> dict[str, float]:
     """Each sum over the count; not a number if nothing was counted. Waits for the device."""
     return {name: value / count if count else float("nan") for name, value in zip(names, sums.tolist(), strict=True)}
+
+
+@contextlib.contextmanager
+def explained_batchnorm(error_class: type[UserError] = LocalError) -> Iterator[None]:
+    """Raises the UserError for torch's refusal to normalise one value a channel. By default this rank alone meets it."""
+    try:
+        yield
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise error_class(
+            "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise one value: "
+            "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
+        ) from error

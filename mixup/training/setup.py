@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
-from mixup.errors import LocalError, UserError, suggestion
+from mixup.errors import UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group, barrier
-from mixup.training.engine import evaluate
+from mixup.training.engine import evaluate, explained_batchnorm
 from mixup.training.schedules import build_optimizer
 from mixup.training.step import StepSettings
 
@@ -205,20 +205,6 @@ def require_values_for_batchnorm(config: TrainConfig, info: DatasetInfo, plan: P
         return
     with torch.device("meta"), torch.no_grad(), explained_batchnorm(UserError):
         build(config, info).train()(torch.empty(1, *info.input_shape))
-
-
-@contextlib.contextmanager
-def explained_batchnorm(error_class: type[UserError] = LocalError) -> Iterator[None]:
-    """Raises the UserError for torch's refusal to normalise one value a channel. By default this rank alone meets it."""
-    try:
-        yield
-    except ValueError as error:
-        if "Expected more than 1 value per channel" not in str(error):
-            raise
-        raise error_class(
-            "one process is left with one example whose features are 1x1, and BatchNorm cannot normalise one value: "
-            "change trainer.batch_size, so that the last batch of an epoch holds two examples a process"
-        ) from error
 
 
 def loader_workers(config: TrainConfig) -> int:

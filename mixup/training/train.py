@@ -19,11 +19,11 @@ from mixup.run.display import Display
 from mixup.training.checkpoint import resume, save_state
 from mixup.training.device import generator_of
 from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
-from mixup.training.engine import Progress, finish_epoch, start_epoch
+from mixup.training.engine import Progress, explained_batchnorm, finish_epoch, start_epoch
 from mixup.training.folder import mirrored, occupied
 from mixup.training.results import write_results
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import Run, assemble, explained_batchnorm
+from mixup.training.setup import Run, assemble
 from mixup.training.signals import Stopped, received_signals
 from mixup.training.step import Batch, Epoch, StepSettings, draw_epoch, train_step
 
