@@ -10,7 +10,8 @@ python train.py --help                                  the groups and what they
 import sys
 
 from mixup.commands.messages import one_message
-from mixup.commands.train import conclude, perform, process_group, read_tasks
+from mixup.commands.sweep import perform_all
+from mixup.commands.train import conclude, process_group, read_tasks
 from mixup.run.compose import Task
 from mixup.run.records import Record
 
@@ -20,7 +21,7 @@ def main() -> int:
     """Returns the exit status: 0 all done, 1 a run failed, 2 a mistake in the request."""
     tasks = read_tasks(sys.argv[1:])  # every one is composed and checked before the first one trains
     with process_group():
-        statuses = [perform(task, train) for task in tasks]
+        statuses = perform_all(tasks, train)
         return max([*statuses, *conclude(tasks)], default=0)
 
 

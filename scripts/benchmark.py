@@ -7,7 +7,7 @@
     python scripts/benchmark.py loader        images in files to normalised batches on the device, against timm's loader
     python scripts/benchmark.py operations    operations of the device in a step, and in the network alone
     python scripts/benchmark.py startup       a dry run over `import torch`
-    python scripts/benchmark.py sweep         a grid in slots over one run after the other
+    python scripts/benchmark.py sweep         a sweep one run after the other, over two slots
     python scripts/benchmark.py page          docs/speed.md alone, from the files in results/benchmarks
 
 Overrides of train.yaml come next, as `model.width=16`, and then options. Contestants take turns in one process tree, so that

@@ -3,8 +3,10 @@
 Each function yields rows: what is divided by what, the ratio of paired turns, and the seconds of both.
 """
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -169,6 +171,27 @@ def startup(overrides: list[str], rounds: int) -> Iterator[Row]:
         "import torch": lambda: turn("-c", "import torch"),
     }
     yield from rows(take_turns(contestants, rounds), "process", ("a dry run", "import torch"), subject="digits")
+
+
+def sweep(overrides: list[str], rounds: int) -> Iterator[Row]:
+    """The quick start's twelve runs one after the other, with a thread for each core and with one thread, over two slots."""
+
+    def turn(slots: int, **environment: str) -> Turn:
+        def run() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                settings = [f"sweep.slots={slots}", "tracking.wandb=disabled", f"runs_dir={folder}", *overrides]
+                command = [sys.executable, "train.py", "-m", "experiment=quickstart", *settings]
+                subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True, capture_output=True)
+
+        return partial(seconds_of, run, torch.device("cpu"))
+
+    contestants = {
+        "one after the other": lambda: turn(1),
+        "one after the other, one thread": lambda: turn(1, OMP_NUM_THREADS="1"),
+        "two slots": lambda: turn(2),
+    }
+    times = take_turns(contestants, rounds)
+    yield from rows(times, "sweep", *((name, "two slots") for name in list(times)[:2]), subject="12 runs on digits")
 
 
 def operations(names: list[str], overrides: list[str]) -> Iterator[Row]:

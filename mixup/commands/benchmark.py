@@ -77,6 +77,7 @@ BENCHMARKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "pipeline": of_networks(ratios.pipeline, "PreAct ResNet-18", rounds="rounds", workers="workers"),
     "operations": of_networks(ratios.operations, "PreAct ResNet-18"),
     "loader": lambda options: loader(options.overrides, options.rounds, options.workers),
+    "sweep": lambda options: ratios.sweep(options.overrides, options.rounds),
     "startup": lambda options: ratios.startup(options.overrides, options.rounds),
 }
 

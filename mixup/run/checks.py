@@ -7,7 +7,7 @@ from mixup.run.config import POINTS, TrainConfig, leaves, schema_defaults
 
 # What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
 GAME_SETTINGS = re.compile(
-    r"name|seed|runs_dir|scale|gan\..*|tracking\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
+    r"name|seed|runs_dir|scale|gan\..*|tracking\..*|sweep\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
     r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|clean_slice|"
     r"checkpoint_every_minutes|deterministic)"
 )

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast, get_args, get_type_hints
 
@@ -135,6 +135,7 @@ class TrainerConfig:
     channels_last: bool = MISSING
     deterministic: bool = False
     capture: Any = "auto"
+    sync_batchnorm: bool = False
     compile: bool = MISSING
     log_every_steps: int = MISSING
     checkpoint_every_minutes: float = MISSING
@@ -163,6 +164,17 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         check_choice("tracking.wandb", self.wandb, ["auto", "disabled", "offline", "online"])
+
+
+@dataclass
+class SweepConfig:
+    """How a sweep (`-m`) uses the machine."""
+
+    slots: Any = "auto"  # runs at once; auto: one a GPU, or of small networks one a core
+
+    def __post_init__(self) -> None:
+        ok = self.slots == "auto" or (type(self.slots) is int and self.slots >= 1)
+        check("sweep.slots", self.slots, ok, "auto, or a whole number, at least 1")
 
 
 @dataclass
@@ -198,6 +210,7 @@ class TrainConfig:
     optim: OptimConfig = MISSING
     trainer: TrainerConfig = MISSING
     tracking: TrackingConfig = MISSING
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     gan: GanConfig | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from mixup.run.config import TrainConfig, leaves, schema_defaults
 # What cannot change the numbers, and so is no part of a run's identity.
 NOT_HASHED = (
     *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "model.memory_efficient"),
-    *("trainer.device", "trainer.capture"),
+    *("trainer.device", "trainer.capture", "sweep.slots"),
     *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
     *("tracking.wandb", "tracking.project", "tracking.entity"),
 )

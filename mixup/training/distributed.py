@@ -3,6 +3,7 @@
 import gc
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mixup.errors import UserError
+
+PREPARATION = timedelta(days=2)
+preparations: list[Any] = []  # the same ranks again, as a group with that time limit
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,16 @@ def join_group(device: str) -> Group:
                     f"--nproc-per-node={torch.cuda.device_count()}, or with trainer.device=cpu"
                 )
             torch.cuda.set_device(group.local_rank)
-        dist.init_process_group("nccl" if on_gpu else "gloo")
+        device_id = torch.device("cuda", group.local_rank) if on_gpu else None
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device_id)
+        preparations.append(dist.new_group(backend="gloo", timeout=PREPARATION))
     return group
 
 
 def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():
+        preparations.clear()
         gc.collect()  # a DistributedDataParallel that outlives its group aborts the process now and then
         dist.destroy_process_group()
 
@@ -88,7 +95,8 @@ def union(group: Group, values: dict[int, str]) -> dict[int, str]:
     return {key: value for part in all_gather(group, values) for key, value in part.items()}
 
 
-def barrier(group: Group) -> None:
-    """Returns after every rank has called it."""
+def barrier(group: Group, *, preparing: bool = False) -> None:
+    """Returns after every rank has called it. preparing: also where one downloads or decodes for hours, of which NCCL would
+    allow ten minutes, and gloo thirty."""
     if group.world_size > 1:
-        dist.barrier()
+        dist.barrier(preparations[-1] if preparing else None)

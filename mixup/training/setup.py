@@ -71,11 +71,11 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     device = choose_device(config.trainer.device, group)
     require_precision(config.trainer, device)
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
-        barrier(group)
+        barrier(group, preparing=True)
     data = load(config, device)
     neighbours = nearest_neighbours(config, data, device)
     if group.local_rank == 0:
-        barrier(group)
+        barrier(group, preparing=True)
     return run_on(data, config, folder, group, neighbours)
 
 
@@ -93,7 +93,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     options: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
     options |= {"info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
-    model = place(config, build(config, data.info), device)
+    model = place(config, synchronised(config, build(config, data.info), group, device), device)
     step = step_settings(config, data.info, model, device, group)
     train = serve(data.train, padding=plan.crop_padding, **options)
     train_step, not_captured = step_function(config, train, group, device)
@@ -221,6 +221,14 @@ def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
     return build_model(config.model.name, num_classes=info.num_classes, input_shape=info.input_shape, **options)
 
 
+def synchronised(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
+    """The network with BatchNorm over the whole batch instead of each process's part, if configured. Raises UserError."""
+    if config.trainer.sync_batchnorm and device.type != "cuda":
+        raise UserError("trainer.sync_batchnorm=true: torch has it for GPUs alone; use trainer.sync_batchnorm=false")
+    many = config.trainer.sync_batchnorm and group.world_size > 1
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if many else model
+
+
 def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Module:
     """The network on the device, in the configured memory layout."""
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
@@ -228,11 +236,19 @@ def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Mod
 
 
 def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
-    """The network as a step calls it: compiled if configured, its gradients averaged over the group."""
-    wrapped: Any = torch.compile(model) if config.trainer.compile else model
+    """The network as a step calls it: its gradients averaged over the group, and compiled if configured."""
+    wrapped: Any = model
     if group.world_size > 1:
-        wrapped = DistributedDataParallel(wrapped, device_ids=[device.index] if device.type == "cuda" else None)
-    return wrapped
+        wrapped = DistributedDataParallel(
+            model,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # `broadcast_buffers` does that once an epoch, before the evaluation
+            gradient_as_bucket_view=True,
+            static_graph=not config.trainer.compile,  # a compiler cuts the graph itself
+        )
+    # Outside: it then splits the backward pass at the buckets of gradients, which are sent while the rest is computed.
+    compiled: Any = torch.compile(wrapped) if config.trainer.compile else wrapped
+    return compiled
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -29,6 +29,38 @@ def test_ranks_together_do_what_one_process_does(command, processes):
     assert f"all claims hold on {processes} ranks" in done.stdout
 
 
+def test_batchnorm_over_all_processes_is_refused_on_a_cpu(command, tmp_path):
+    done = torchrun(command, 2, "train.py", "trainer.sync_batchnorm=true", f"runs_dir={tmp_path}")
+    assert done.returncode != 0
+    assert "torch has it for GPUs alone; use trainer.sync_batchnorm=false" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("data=digits", "mixup.layer=3"),
+        ("data=digits", "model=preact_resnet18", "model.width=16", "model.dropout=0.3", "trainer.epochs=1"),
+        (
+            "data=digits",
+            "model=densenet",
+            "model.depth=10",
+            "model.growth=12",
+            "model.memory_efficient=true",
+            "trainer.epochs=1",
+        ),
+    ],
+    ids=["latent", "dropout", "recomputed"],
+)
+def test_what_a_static_graph_might_upset_trains_on_two_processes(command, tmp_path, settings):
+    """The gradients are averaged: both processes have the same weights, or the last batch of an epoch would hang."""
+    done = torchrun(command, 2, "train.py", *SMALL, "optim.milestones=[]", *settings, f"runs_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (file,) = tmp_path.glob("*/*/metrics.jsonl")
+    assert all(np.isfinite(line["train_loss"]) for line in records.read_metrics(file.parent) if "epoch" in line)
+
+
 SMALL = ("data.train_size=101", "trainer.epochs=3", "trainer.batch_size=32", "trainer.clean_slice=20")
 
 

@@ -1,0 +1,225 @@
+"""Many runs at once: a sweep has slots, each a process that trains one cell after the other. Imports no torch itself."""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from mixup.commands.overview import Overview
+from mixup.commands.train import perform
+from mixup.run import records
+from mixup.run.compose import Task
+
+# Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
+SMALL = ("lenet", "mlp", "gan")
+NEED_NO_FILE = ("digits", "rings", "ring", "grid")
+SECONDS_BETWEEN_LOOKS = 0.5
+PR_SET_PDEATHSIG = 1
+
+Train = Callable[[Task], records.Record]
+
+
+def perform_all(tasks: Sequence[Task], train: Train) -> list[int]:
+    """Trains every run, as many at once as there are slots; returns their exit statuses. A run that fails ends alone."""
+    devices = gpus()
+    slots = slots_of(tasks, len(devices))
+    if slots == 1:
+        return [perform(task, train) for task in tasks]
+    finished = [task for task in tasks if records.read_record(task.folder) is not None]
+    statuses = [perform(task, train) for task in finished]
+    return statuses + Sweep([task for task in tasks if task not in finished], train, slots, devices).run()
+
+
+def slots_of(tasks: Sequence[Task], gpus: int) -> int:
+    """How many runs train at once: `sweep.slots`; for `auto` one for each GPU, or one for each core where every network is
+    small, that is of `scale=cpu`, or one of `SMALL`. One under torchrun, and where nothing is trained."""
+    config = tasks[0].config if tasks else None
+    if config is None or config.dry_run or os.environ.get("WORLD_SIZE", "1") != "1":
+        return 1
+    slots = config.sweep.slots
+    if slots == "auto":
+        on_cpu = config.trainer.device == "cpu" or not gpus
+        all_small = all(task.config.scale == "cpu" or task.config.model.name in SMALL for task in tasks)
+        slots = (cores() if all_small else 1) if on_cpu else gpus
+    return min(slots, len(tasks))
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without asking torch."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in visible.split(",") if name]
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+class Interrupted(Exception):
+    """The sweep received SIGTERM."""
+
+
+@dataclass
+class Slot:
+    """A process and the run that it trains, if any."""
+
+    process: Any
+    connection: Connection
+    device: str | None
+    task: Task | None = None
+
+    @property
+    def signs(self) -> tuple[Any, int]:
+        """What becomes ready when the run has ended, or the process."""
+        return self.connection, self.process.sentinel
+
+
+@dataclass
+class Sweep:
+    """Runs that are still to be trained, in slots."""
+
+    waiting: list[Task]
+    train: Train
+    count: int
+    devices: list[str]
+    slots: list[Slot] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    def run(self) -> list[int]:
+        display = Overview(self.waiting)
+        with display, stopping_signals():
+            try:
+                self.fill(display)
+                import mixup.pages.sweep_table  # noqa: F401 (what the table needs is imported while the first runs train)
+
+                while self.waiting or any(slot.task for slot in self.slots):
+                    self.fill(display)
+                    busy = [slot for slot in self.slots if slot.task]
+                    ready = wait([part for slot in busy for part in slot.signs], SECONDS_BETWEEN_LOOKS)
+                    for slot in busy:
+                        if any(part in ready for part in slot.signs):
+                            self.close(slot, display)
+                    display.look([slot.task for slot in self.slots if slot.task])
+            except Interrupted:
+                print("stopped by SIGTERM; the same command resumes from the last checkpoints", file=sys.stderr)
+                raise SystemExit(128 + signal.SIGTERM) from None
+            finally:
+                self.end()
+        return self.statuses
+
+    def fill(self, display: Overview) -> None:
+        """Gives each idle slot a run. The first of a data set that is read from files starts alone, and prepares it for all;
+        the others wait until it trains."""
+        while self.waiting and (task := self.next_task()):
+            slot = next((slot for slot in self.slots if slot.task is None), None)
+            if slot is None and len(self.slots) < self.count:
+                taken = {slot.device for slot in self.slots}
+                slot = start(self.train, next((name for name in self.devices if name not in taken), None), self.count)
+                self.slots.append(slot)
+            if slot is None:
+                return
+            self.waiting.remove(task)
+            slot.task = task
+            display.start(task)
+            slot.connection.send(task)
+
+    def next_task(self) -> Task | None:
+        loading = {slot.task.config.data.name for slot in self.slots if slot.task and not has_started(slot.task)}
+        loading -= set(NEED_NO_FILE)
+        return next((task for task in self.waiting if task.config.data.name not in loading), None)
+
+    def close(self, slot: Slot, display: Overview) -> None:
+        """Takes the status of a run that has ended, with its process or without."""
+        assert slot.task is not None
+        try:
+            status = slot.connection.recv()
+        except EOFError:  # its process has ended: killed, or by an error that nobody expected
+            slot.process.join()
+            self.slots.remove(slot)
+            status = slot.process.exitcode or 1
+        self.statuses.append(status if status >= 0 else 128 - status)
+        display.end(slot.task, status)
+        slot.task = None
+
+    def end(self) -> None:
+        """Asks every process to end, which saves a checkpoint first, and waits; a second Ctrl-C ends them at once."""
+        for slot in self.slots:
+            slot.process.terminate() if slot.task else slot.connection.close()
+        try:
+            for slot in self.slots:
+                slot.process.join()
+        except KeyboardInterrupt:
+            for slot in self.slots:
+                slot.process.kill()
+            raise
+
+
+def has_started(task: Task) -> bool:
+    """Whether a run has its data, and trains."""
+    return (task.folder / "metrics.jsonl").exists()
+
+
+@contextlib.contextmanager
+def stopping_signals() -> Iterator[None]:
+    """Inside, SIGTERM raises Interrupted."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# -- in the process of a slot --------------------------------------------------------------------------------------------
+
+
+def start(train: Train, device: str | None, slots: int) -> Slot:
+    """A process that trains what it is sent. On a CPU it has its share of the cores, as threads."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    variable, value = ("CUDA_VISIBLE_DEVICES", device) if device else ("OMP_NUM_THREADS", str(max(1, cores() // slots)))
+    before = os.environ.get(variable)
+    os.environ[variable] = value if device else before or value  # read when the process starts
+    process = context.Process(target=work, args=(theirs, train, os.getpid()), daemon=False)
+    process.start()
+    os.environ.pop(variable) if before is None else os.environ.update({variable: before})
+    theirs.close()
+    return Slot(process, ours, device)
+
+
+def work(connection: Connection, train: Train, parent: int) -> None:
+    """Trains each run that comes, its output in `output.log` of its folder, until the connection is closed."""
+    os.setsid()  # Ctrl-C is for the sweep, which ends its processes itself
+    end_with_parent(parent)
+    with contextlib.suppress(EOFError):
+        while True:
+            task = connection.recv()
+            send_output_to(task.folder / "output.log")
+            connection.send(perform(task, train))
+
+
+def end_with_parent(parent: int) -> None:
+    """On Linux a process whose sweep is killed receives SIGTERM, and so saves a checkpoint and ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has ended already
+            sys.exit(1)
+
+
+def send_output_to(file: Path) -> None:
+    """From here on, all that this process and its children print is added to the file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
