@@ -24,6 +24,7 @@ def train(monkeypatch, capsys, tmp_path):
 
 
 SMALL = ("data.train_size=60", "trainer.epochs=2", "trainer.batch_size=32", "trainer.clean_slice=20")
+ONE_BY_ONE = "sweep.slots=1"  # in this process, which has imported torch already
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_finished_run_is_not_run_again(train, tmp_path):
 
 
 def test_a_sweep_says_which_cell_and_ends_with_the_table(train, tmp_path):
-    status, output, _ = train("-m", *SMALL, "mixup=erm,mixup", "seed=0,1")
+    status, output, _ = train("-m", *SMALL, ONE_BY_ONE, "mixup=erm,mixup", "seed=0,1")
     assert status == 0
     for number in range(1, 5):
         assert f"[{number}/4] runs/digits-lenet/" in output

@@ -117,7 +117,7 @@ def test_figure_2_is_of_tables_too(copies):
 def test_a_sweep_of_train_ends_with_its_measurements(tmp_path, monkeypatch, capsys, few_cells):
     monkeypatch.chdir(tmp_path)
     small = ("data.train_size=60", "trainer.epochs=1", "trainer.batch_size=32", "data.test_size=50", "seed=0,1")
-    arguments = ["train.py", "-m", "tracking.wandb=disabled", *small, "evaluate=between"]
+    arguments = ["train.py", "-m", "sweep.slots=1", "tracking.wandb=disabled", *small, "evaluate=between"]
     for expected in (0, 2):
         monkeypatch.setattr(sys, "argv", list(arguments))
         assert train_script.main() == 0
@@ -132,10 +132,10 @@ def test_other_ranks_leave_the_measuring_to_the_first(monkeypatch, tmp_path):
     measured = []
     monkeypatch.setattr("mixup.commands.train.measure", lambda tasks: measured.append(tasks) or 0)
     monkeypatch.setattr("mixup.commands.train.summarise", lambda tasks: 0)
-    monkeypatch.setattr(train_script, "perform", lambda task, train: 0)
+    monkeypatch.setattr(train_script, "perform_all", lambda tasks, train: [0 for _ in tasks])
     monkeypatch.chdir(tmp_path)
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
-        monkeypatch.setattr(sys, "argv", ["train.py", "-m", "seed=0,1"])
+        monkeypatch.setattr(sys, "argv", ["train.py", "-m", "sweep.slots=1", "seed=0,1"])
         assert train_script.main() == 0
     assert len(measured) == 1

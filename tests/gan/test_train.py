@@ -235,7 +235,7 @@ def test_settings_of_a_gan_are_of_no_classifier(train):
     assert len(error.strip().splitlines()) == 1
 
 
-FOUR = ("gan.iterations=4", "gan.snapshots=[2]", "data=grid", "experiment/figure5=erm,paper", "seed=0,1")
+FOUR = ("sweep.slots=1", "gan.iterations=4", "gan.snapshots=[2]", "data=grid", "experiment/figure5=erm,paper", "seed=0,1")
 
 
 def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path):

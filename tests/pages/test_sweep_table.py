@@ -119,7 +119,7 @@ def test_a_sweep_of_an_experiment_ends_with_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = ("data.train_size=60", "trainer.epochs=2", "trainer.batch_size=32", "data.test_size=50", "optim.milestones=[]")
     digits = ("data=digits", "model=lenet", "recipe=digits", "tracking.wandb=disabled")
-    words = ["-m", "experiment=dirichlet", "scale=cpu", *digits, *small, "mixup.ways=2,3", "seed=0,1"]
+    words = ["-m", "sweep.slots=1", "experiment=dirichlet", "scale=cpu", *digits, *small, "mixup.ways=2,3", "seed=0,1"]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
     status = train_script.main()
     told = capsys.readouterr()
