@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,12 +19,16 @@ class Overview:
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         console = Console(highlight=False)
-        words = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g} epochs"))
+        counts = TextColumn("{task.completed:g}/{task.total:g} {task.fields[unit]}")
+        words = (TextColumn("{task.description}"), BarColumn(), counts)
         times = (TimeElapsedColumn(), TimeRemainingColumn())
         self.bars = Progress(*words, *times, console=console, disable=not console.is_terminal)
-        self.lengths = {task.folder: task.config.trainer.epochs for task in tasks}  # of a GAN 1
+        self.lengths = {
+            task.folder: task.config.gan.iterations if task.config.gan else task.config.trainer.epochs for task in tasks
+        }
+        self.unit = "iterations" if any(task.config.gan for task in tasks) else "epochs"
         self.done = {task.folder: 0.0 for task in tasks}
-        self.all = self.bars.add_task(f"{len(tasks)} runs", total=sum(self.lengths.values()))
+        self.all = self.bars.add_task(f"{len(tasks)} runs", total=sum(self.lengths.values()), unit=self.unit)
         self.running: dict[Path, TaskID] = {}
 
     def __enter__(self) -> "Overview":
@@ -43,12 +48,12 @@ class Overview:
         if self.bars.disable:
             self.say(f"{task.place}{task.folder}")
         title = f"{task.place}{task.label}"[:60]
-        self.running[task.folder] = self.bars.add_task(title, total=self.lengths[task.folder])
+        self.running[task.folder] = self.bars.add_task(title, total=self.lengths[task.folder], unit=self.unit)
 
     def look(self, tasks: Sequence[Task]) -> None:
         """How far each run has come, by its metrics."""
         for task in tasks:
-            self.done[task.folder] = epochs_done(task.folder)
+            self.done[task.folder] = done(task.folder, "step" if task.config.gan else "epoch")
             self.bars.update(self.running[task.folder], completed=self.done[task.folder])
         self.bars.update(self.all, completed=sum(self.done.values()))
 
@@ -59,21 +64,23 @@ class Overview:
         self.say(f"{task.place}{outcome(record) if record else failure(task, status)}")
 
 
-def epochs_done(folder: Path) -> float:
-    """Of a run that trains, from the last whole line of its metrics that closes an epoch."""
+def done(folder: Path, key: str) -> float:
+    """How far a run has come, from the last line of its metrics with this key: `epoch`, or of a GAN `step`."""
     with contextlib.suppress(OSError, ValueError):
-        lines = [line for line in (folder / "metrics.jsonl").read_text().splitlines() if '"epoch"' in line]
-        return json.loads(lines[-1])["epoch"] if lines else 0.0
+        lines = [line for line in (folder / "metrics.jsonl").read_text().splitlines() if f'"{key}"' in line]
+        return json.loads(lines[-1])[key] if lines else 0.0
     return 0.0
 
 
 def failure(task: Task, status: int) -> str:
-    """What a failed run said last, and where the rest is. Removes a folder in which there is nothing else."""
+    """Why a run failed, and where its output is: the signal that ended it, or what it said last. All that it said, where its
+    configuration was refused: then its folder has nothing else, and is removed."""
     log = task.folder / "output.log"
     words = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    last = words[-1] if words else f"its process ended with status {status}"
-    if log.exists() and list(task.folder.iterdir()) == [log]:
+    ended = signal.Signals(-status).name if status < 0 else f"status {status}"
+    last = words[-1] if words and status >= 0 else f"its process ended by {ended}"
+    if status == 2 and list(task.folder.iterdir()) == [log]:
         log.unlink()
         task.folder.rmdir()
-        return f"failed: {last}"
+        return "failed: " + ("\n".join(words[1:]) or last)  # but the first, which names the folder
     return f"failed: {last} ({log})"

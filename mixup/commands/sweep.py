@@ -32,14 +32,19 @@ def perform_all(tasks: Sequence[Task], train: Train) -> list[int]:
     slots = slots_of(tasks, len(devices))
     if slots == 1:
         return [perform(task, train) for task in tasks]
-    finished = [task for task in tasks if records.read_record(task.folder) is not None]
+    runs = {task.folder: task for task in tasks}.values()  # two of one folder would wait for its lock
+    finished = [task for task in runs if records.read_record(task.folder) is not None]
     statuses = [perform(task, train) for task in finished]
-    return statuses + Sweep([task for task in tasks if task not in finished], train, slots, devices).run()
+    own_device = any(task.config.trainer.device not in ("auto", "cuda") for task in tasks)  # cpu, or cuda:1 of all GPUs
+    return (
+        statuses + Sweep([task for task in runs if task not in finished], train, slots, [] if own_device else devices).run()
+    )
 
 
 def slots_of(tasks: Sequence[Task], gpus: int) -> int:
     """How many runs train at once: `sweep.slots`; for `auto` one for each GPU, or one for each core where every network is
-    small, that is of `scale=cpu`, or one of `SMALL`. One under torchrun, and where nothing is trained."""
+    small, that is of `scale=cpu`, or one of `SMALL`. One under torchrun, on a GPU that is named, and where nothing is
+    trained."""
     config = tasks[0].config if tasks else None
     if config is None or config.dry_run or os.environ.get("WORLD_SIZE", "1") != "1":
         return 1
@@ -47,7 +52,8 @@ def slots_of(tasks: Sequence[Task], gpus: int) -> int:
     if slots == "auto":
         on_cpu = config.trainer.device == "cpu" or not gpus
         all_small = all(task.config.scale == "cpu" or task.config.model.name in SMALL for task in tasks)
-        slots = (cores() if all_small else 1) if on_cpu else gpus
+        on_gpus = 1 if ":" in config.trainer.device else gpus
+        slots = (cores() if all_small else 1) if on_cpu else on_gpus
     return min(slots, len(tasks))
 
 
@@ -58,7 +64,7 @@ def cores() -> int:
 def gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them, without asking torch."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in visible.split(",") if name]
+        return [name for name in visible.split(",") if name and not name.startswith("-")]  # -1 stands for none
     return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
@@ -120,8 +126,8 @@ class Sweep:
         while self.waiting and (task := self.next_task()):
             slot = next((slot for slot in self.slots if slot.task is None), None)
             if slot is None and len(self.slots) < self.count:
-                taken = {slot.device for slot in self.slots}
-                slot = start(self.train, next((name for name in self.devices if name not in taken), None), self.count)
+                taken = [slot.device for slot in self.slots]
+                slot = start(self.train, min(self.devices, key=taken.count, default=None), self.count)
                 self.slots.append(slot)
             if slot is None:
                 return
@@ -171,6 +177,7 @@ def stopping_signals() -> Iterator[None]:
     """Inside, SIGTERM raises Interrupted."""
 
     def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends this process at once, and so each that trains
         raise Interrupted
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -184,17 +191,26 @@ def stopping_signals() -> Iterator[None]:
 
 
 def start(train: Train, device: str | None, slots: int) -> Slot:
-    """A process that trains what it is sent. On a CPU it has its share of the cores, as threads."""
+    """A process that trains what it is sent, on this GPU, if any, and with its share of the cores."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    variable, value = ("CUDA_VISIBLE_DEVICES", device) if device else ("OMP_NUM_THREADS", str(max(1, cores() // slots)))
-    before = os.environ.get(variable)
-    os.environ[variable] = value if device else before or value  # read when the process starts
     process = context.Process(target=work, args=(theirs, train, os.getpid()), daemon=False)
-    process.start()
-    os.environ.pop(variable) if before is None else os.environ.update({variable: before})
+    before = dict(os.environ)
+    os.environ.update(environment(device, slots))  # read when the process starts
+    try:
+        process.start()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     theirs.close()
     return Slot(process, ours, device)
+
+
+def environment(device: str | None, slots: int) -> dict[str, str]:
+    """What one of so many slots has of this machine. LOCAL_WORLD_SIZE divides the processes that decode images."""
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // slots))
+    shares = {"OMP_NUM_THREADS": threads, "LOCAL_WORLD_SIZE": str(slots)}
+    return shares if device is None else {**shares, "CUDA_VISIBLE_DEVICES": device}
 
 
 def work(connection: Connection, train: Train, parent: int) -> None:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from mixup.commands import sweep
-from mixup.commands.overview import epochs_done
+from mixup.commands.overview import Overview, done, failure
 from mixup.errors import UserError
 from mixup.run.compose import configuration, planned
 
@@ -39,6 +39,7 @@ def five_cores(monkeypatch):
         (["model=lenet,preact_resnet18", "seed=range(9)"], 0, 1),
         (["seed=range(9)", "data=cifar10", "model=preact_resnet18"], 4, 4),
         (["seed=range(9)", "trainer.device=cpu"], 4, CORES),
+        (["seed=range(9)", "trainer.device=cuda:1"], 4, 1),
         (["seed=range(9)", "data=ring", "model=gan"], 0, CORES),
     ],
 )
@@ -60,8 +61,63 @@ def test_slots_are_a_number_or_auto(slots):
 def test_the_gpus_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-7f")
     assert sweep.gpus() == ["2", "GPU-7f"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert sweep.gpus() == []
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert sweep.gpus() == []
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What each process that a sweep starts has of the machine; none is started."""
+    found = []
+
+    def start(train, device, slots):
+        found.append(sweep.environment(device, slots))
+        return sweep.Slot(None, SimpleNamespace(send=lambda task: None), device)
+
+    monkeypatch.setattr(sweep, "start", start)
+    monkeypatch.setattr(sweep.Sweep, "run", lambda self: self.fill(Overview(self.waiting)) or [0])
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    return found
+
+
+def test_more_slots_than_gpus_share_them_and_all_share_the_cores(started):
+    sweep.perform_all(planned(["seed=range(9)", "sweep.slots=3"], multirun=True), lambda task: {})
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in started] == ["4", "7", "4"]
+    assert {(slot["OMP_NUM_THREADS"], slot["LOCAL_WORLD_SIZE"]) for slot in started} == {(str(CORES // 3), "3")}
+
+
+@pytest.mark.parametrize(("device", "threads"), [("cpu", 1), ("cuda:1", 2)])
+def test_a_device_that_is_named_is_found_in_every_slot(started, device, threads):
+    """Only the first GPU would be left where CUDA_VISIBLE_DEVICES named one."""
+    slots = "auto" if device == "cpu" else 2
+    sweep.perform_all(planned(["seed=range(9)", f"sweep.slots={slots}", f"trainer.device={device}"], multirun=True), dict)
+    assert started
+    assert {slot["OMP_NUM_THREADS"] for slot in started} == {str(threads)}
+    assert not any("CUDA_VISIBLE_DEVICES" in slot for slot in started)
+
+
+def test_two_runs_of_one_folder_are_one(started):
+    tasks = planned(["seed=0,1", "trainer.log_every_steps=5,6", "sweep.slots=4"], multirun=True)
+    assert len(tasks) == 4
+    sweep.perform_all(tasks, dict)
+    assert len(started) == 2
+
+
+def test_a_failure_is_told_by_its_cause(tmp_path):
+    (task,) = planned(["seed=0", f"runs_dir={tmp_path}"], multirun=False)
+    log = task.folder / "output.log"
+    task.folder.mkdir(parents=True)
+    (task.folder / "config.yaml").touch()
+    log.write_text("[1/2] a folder\nepoch 7/30\n")
+    assert failure(task, -signal.SIGKILL) == f"failed: its process ended by SIGKILL ({log})"
+    log.write_text("Traceback\nValueError: a fault\n")
+    assert failure(task, 1) == f"failed: ValueError: a fault ({log})"
+    (task.folder / "config.yaml").unlink()
+    log.write_text("[1/2] a folder\nno CIFAR-10 in /data. Any one of these will do:\n  * the archive\n")
+    assert failure(task, 2) == "failed: no CIFAR-10 in /data. Any one of these will do:\n  * the archive"
+    assert not task.folder.exists(), "a refused configuration leaves nothing behind"
 
 
 def test_the_first_run_on_files_prepares_them_alone(tmp_path):
@@ -80,13 +136,14 @@ def test_the_first_run_on_files_prepares_them_alone(tmp_path):
 
 
 def test_how_far_a_run_has_come_is_read_from_its_metrics(tmp_path):
-    assert epochs_done(tmp_path) == 0
+    assert done(tmp_path, "epoch") == 0
     lines = [{"step": 3, "train_step_loss": 1.0}, {"epoch": 4, "step": 8}, {"step": 9, "train_step_loss": 1.0}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert epochs_done(tmp_path) == 4
+    assert done(tmp_path, "epoch") == 4
+    assert done(tmp_path, "step") == 9, "of a GAN, which has no epochs"
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 5, "st')
-    assert epochs_done(tmp_path) in (0, 4), "a line that is being written is no error"
+    assert done(tmp_path, "epoch") in (0, 4), "a line that is being written is no error"
 
 
 def test_side_by_side_is_one_after_the_other_to_the_byte(command, tmp_path):
