@@ -13,7 +13,8 @@ import numpy as np
 from mixup.ledger.collect import contents, write_evidence
 from mixup.run import records
 from mixup.run.compose import CONFIGS, configuration
-from mixup.run.config import TrainConfig, plain
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import plain
 from mixup.run.identity import config_hash, run_label
 
 OFFICIAL = {"cifar10": "CIFAR-10 (official archive)", "iris": "UCI Iris (scikit-learn)", "imagenet": "ImageNet"}

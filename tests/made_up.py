@@ -22,7 +22,7 @@ from mixup.evaluation.between import LAMS
 from mixup.ledger.collect import csv_text, json_text, write_evidence
 from mixup.ledger.evidence import digest_of
 from mixup.run.compose import planned
-from mixup.run.config import plain
+from mixup.run.conversions import plain
 from mixup.run.identity import config_hash
 from mixup.run.records import headline
 

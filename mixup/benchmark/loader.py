@@ -1,7 +1,6 @@
 """Images in files to normalised batches on the device: our loader against timm's, at the files' size and at ImageNet's."""
 
 import io
-import os
 import statistics
 import tempfile
 import time
@@ -22,6 +21,7 @@ from mixup.data import Dataset, StreamedImages, dataset_info, serve, split_of
 from mixup.data.sources.storage import Files
 from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
+from mixup.run.cores import cores
 from mixup.training.device import choose_device
 from mixup.training.distributed import Group
 from mixup.training.setup import load
@@ -42,7 +42,7 @@ def loader(overrides: list[str], rounds: int, workers: int) -> Iterator[Row]:
                 "ours": partial(our_turn, data, device, workers),
             }
             times = take_turns(contestants, rounds)
-            decoding = decode_seconds(data.train.files) / min(workers or 1, len(os.sched_getaffinity(0)))
+            decoding = decode_seconds(data.train.files) / min(workers or 1, cores())
             (row,) = rows(times, "image", ("timm's loader", "ours"), subject=f"{subject}, {workers} workers")
             yield {**row, "decoding_share": decoding / statistics.median(times["ours"])}
 

@@ -1,6 +1,5 @@
 """What a machine can do at best, measured: matrix products and copies."""
 
-import os
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from mixup.benchmark.turns import seconds_of
 from mixup.run import records
 from mixup.run.config import TrainerConfig
+from mixup.run.cores import cores
 from mixup.training.device import device_name, set_up_device
 
 SECONDS = 0.5  # of tries, at least one after the first
@@ -20,7 +20,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     environment = records.environment()
     return {
         "device": device_name(device),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "processor": platform.processor() or platform.machine(),
         "python": environment["python"],
         "torch": environment["packages"]["torch"],

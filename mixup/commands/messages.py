@@ -10,7 +10,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
-from mixup.run.config import schema_defaults
+from mixup.run.conversions import schema_defaults
 
 GROUPS = ("data", "model", "recipe", "mixup", "experiment", "scale")
 Arguments = ParamSpec("Arguments")

@@ -16,7 +16,8 @@ from mixup.ledger.evidence import Evidence
 from mixup.ledger.names import experiments
 from mixup.ledger.paper import Experiment, mismatches
 from mixup.run.compose import configuration, expanded, parsed, sweeper_params
-from mixup.run.config import TrainConfig, leaves
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import leaves
 
 # Experiments in `configs/experiment` that an experiment of the paper takes, where that is not the one of its name.
 SWEEPS = {"table1_imagenet": ("table1_imagenet", "table1_imagenet_200"), "figure3b_curve": ("figure3_cifar10",)}

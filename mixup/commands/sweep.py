@@ -16,6 +16,7 @@ from mixup.commands.overview import Overview
 from mixup.commands.train import perform
 from mixup.run import records
 from mixup.run.compose import Task
+from mixup.run.cores import cores
 
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")
@@ -55,10 +56,6 @@ def slots_of(tasks: Sequence[Task], gpus: int) -> int:
         on_gpus = 1 if ":" in config.trainer.device else gpus
         slots = (cores() if all_small else 1) if on_cpu else on_gpus
     return min(slots, len(tasks))
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def gpus() -> list[str]:

@@ -17,7 +17,8 @@ from mixup.errors import UserError
 from mixup.evaluation.measurements import finished_record, run_name
 from mixup.plan import generator
 from mixup.run import records
-from mixup.run.config import TrainConfig, from_dict
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import from_dict
 from mixup.training.device import choose_device, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate

@@ -17,7 +17,7 @@ from mixup.evaluation.finished_run import FinishedRun, open_finished_run
 from mixup.evaluation.measurements import finished_record, read_measurement, stamp
 from mixup.evaluation.report_card import make_card
 from mixup.evaluation.settings import EXAMPLES, PAIRS
-from mixup.run.config import from_dict
+from mixup.run.conversions import from_dict
 from mixup.run.identity import identity
 
 MEASURES: dict[str, Callable[..., object]] = {"between": measure_between, "card": make_card, "surface": measure_surface}

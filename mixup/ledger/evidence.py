@@ -23,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError
 from mixup.run import records
-from mixup.run.config import TrainConfig, from_dict, leaves
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import from_dict, leaves
 from mixup.run.identity import config_hash
 
 DIGITS = 6  # significant digits of a curve and of measurements

@@ -10,7 +10,7 @@ import yaml
 
 from mixup.ledger.cells import Settings, has_dropout, is_erm
 from mixup.ledger.paper import Experiment, Row
-from mixup.run.config import schema_defaults
+from mixup.run.conversions import schema_defaults
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MISSING = "-"

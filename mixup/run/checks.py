@@ -3,7 +3,8 @@
 import re
 
 from mixup.errors import UserError
-from mixup.run.config import POINTS, TrainConfig, leaves, schema_defaults
+from mixup.run.config import POINTS, TrainConfig
+from mixup.run.conversions import leaves, schema_defaults
 
 # What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
 GAME_SETTINGS = re.compile(

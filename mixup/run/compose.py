@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixup.errors import UserError
 from mixup.run.checks import check_game, check_together
-from mixup.run.config import TrainConfig, from_omegaconf
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import from_omegaconf
 from mixup.run.identity import run_dir, run_label
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

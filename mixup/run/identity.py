@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mixup.run.config import TrainConfig, leaves, schema_defaults
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import leaves, schema_defaults
 
 # What cannot change the numbers, and so is no part of a run's identity.
 NOT_HASHED = (

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mixup.errors import UserError
+from mixup.run.config import TrainerConfig
 
 PREPARATION = timedelta(days=2)
 preparations: list[Any] = []  # the same ranks again, as a group with that time limit
@@ -100,3 +102,29 @@ def barrier(group: Group, *, preparing: bool = False) -> None:
     allow ten minutes, and gloo thirty."""
     if group.world_size > 1:
         dist.barrier(preparations[-1] if preparing else None)
+
+
+def synchronised(trainer: TrainerConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
+    """The network with BatchNorm over the whole batch instead of each process's part, if configured. Raises UserError."""
+    if not trainer.sync_batchnorm:
+        return model
+    if device.type != "cuda":
+        raise UserError("trainer.sync_batchnorm=true: torch has it for GPUs alone; use trainer.sync_batchnorm=false")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if group.world_size > 1 else model
+
+
+def wrap(trainer: TrainerConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
+    """The network as a step calls it: its gradients averaged over the group, and compiled if configured."""
+    wrapped: Any = model
+    if group.world_size > 1:
+        wrapped = DistributedDataParallel(
+            model,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False,  # `broadcast_buffers` does that once an epoch, before the evaluation
+            gradient_as_bucket_view=True,
+            static_graph=not trainer.compile,  # a compiler cuts the graph itself
+        )
+    # Outside: it then splits the backward pass at the buckets of gradients, which are sent while the rest is computed.
+    if trainer.compile:
+        wrapped = torch.compile(wrapped)
+    return wrapped

@@ -14,7 +14,8 @@ from torch.utils import flop_counter
 
 from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
 from mixup.plan import draw_plan, num_steps
-from mixup.run.config import TrainConfig, plain
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import plain
 from mixup.run.display import duration
 from mixup.training.capture import WARM_UP
 from mixup.training.device import choose_device, forgo_compiler, require_precision

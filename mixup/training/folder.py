@@ -11,7 +11,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mixup.run import records, tracking
-from mixup.run.config import TrainConfig, plain
+from mixup.run.config import TrainConfig
+from mixup.run.conversions import plain
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
 from mixup.errors import UserError, suggestion
 from mixup.models import build_model
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import TrainConfig
+from mixup.run.cores import cores
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
-from mixup.training.distributed import Group, barrier
+from mixup.training.distributed import Group, barrier, synchronised, wrap
 from mixup.training.engine import evaluate, explained_batchnorm
 from mixup.training.schedules import build_optimizer
 from mixup.training.step import StepSettings
@@ -93,7 +93,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     options: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
     options |= {"info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
-    model = place(config, synchronised(config, build(config, data.info), group, device), device)
+    model = place(config, synchronised(trainer, build(config, data.info), group, device), device)
     step = step_settings(config, data.info, model, device, group)
     train = serve(data.train, padding=plan.crop_padding, **options)
     train_step, not_captured = step_function(config, train, group, device)
@@ -110,7 +110,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
         test=serve(data.test, **options),
         validation=serve(data.validation, **options) if data.validation else None,
         model=model,
-        wrapped=wrap(config, model, group, device),
+        wrapped=wrap(trainer, model, group, device),
         optimizer=build_optimizer(config.optim, model),
         plan=plan,
         step=step,
@@ -211,8 +211,7 @@ def loader_workers(config: TrainConfig) -> int:
     """Processes that decode images for this rank."""
     if config.data.workers is not None:
         return config.data.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return min(16, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
@@ -221,34 +220,10 @@ def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
     return build_model(config.model.name, num_classes=info.num_classes, input_shape=info.input_shape, **options)
 
 
-def synchronised(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
-    """The network with BatchNorm over the whole batch instead of each process's part, if configured. Raises UserError."""
-    if config.trainer.sync_batchnorm and device.type != "cuda":
-        raise UserError("trainer.sync_batchnorm=true: torch has it for GPUs alone; use trainer.sync_batchnorm=false")
-    many = config.trainer.sync_batchnorm and group.world_size > 1
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if many else model
-
-
 def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Module:
     """The network on the device, in the configured memory layout."""
     layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
     return model.to(device).to(memory_format=layout)
-
-
-def wrap(config: TrainConfig, model: nn.Module, group: Group, device: torch.device) -> nn.Module:
-    """The network as a step calls it: its gradients averaged over the group, and compiled if configured."""
-    wrapped: Any = model
-    if group.world_size > 1:
-        wrapped = DistributedDataParallel(
-            model,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # `broadcast_buffers` does that once an epoch, before the evaluation
-            gradient_as_bucket_view=True,
-            static_graph=not config.trainer.compile,  # a compiler cuts the graph itself
-        )
-    # Outside: it then splits the backward pass at the buckets of gradients, which are sent while the rest is computed.
-    compiled: Any = torch.compile(wrapped) if config.trainer.compile else wrapped
-    return compiled
 
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:

@@ -15,7 +15,7 @@ from mixup.errors import UserError
 from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.paper import mismatches, read_paper
 from mixup.run.compose import planned
-from mixup.run.config import leaves
+from mixup.run.conversions import leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")

@@ -11,7 +11,7 @@ import pytest
 
 from mixup.ledger.paper import Row, mismatches, read_paper
 from mixup.run.compose import CONFIGS, Task, configuration, expanded, parsed, planned, sweeper_params
-from mixup.run.config import leaves
+from mixup.run.conversions import leaves
 
 # Runs at the paper's scale and at cpu scale, all seeds.
 RUNS = {

@@ -15,7 +15,7 @@ from mixup.evaluation.measurements import read_measurement
 from mixup.evaluation.sweep import black_boxes, evaluate_sweep
 from mixup.run import records
 from mixup.run.compose import configuration
-from mixup.run.config import plain
+from mixup.run.conversions import plain
 from tests.evaluation.short_runs import opened, retrain
 
 

@@ -7,7 +7,7 @@ from ledger_factory import config_of
 
 from mixup.ledger.names import experiment_title, family, method, setting_phrase, system
 from mixup.ledger.paper import read_paper
-from mixup.run.config import leaves
+from mixup.run.conversions import leaves
 
 PAPER = read_paper(Path(__file__).resolve().parents[2] / "results" / "paper.yaml")
 

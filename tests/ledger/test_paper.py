@@ -8,7 +8,8 @@ import yaml
 
 from mixup.errors import UserError
 from mixup.ledger.paper import Value, mismatches, read_paper
-from mixup.run.config import MixupConfig, schema_defaults
+from mixup.run.config import MixupConfig
+from mixup.run.conversions import schema_defaults
 
 FILE = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
 PAPER = read_paper(FILE)

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from mixup.errors import UserError
 from mixup.run.compose import CONFIGS, composed, configuration, expanded, label_of, parsed, planned, sweeper_params
-from mixup.run.config import from_dict
+from mixup.run.conversions import from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,8 @@ from mixup.errors import UserError
 from mixup.models import MODELS
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, configuration, planned
-from mixup.run.config import POINTS, from_dict, leaves, plain, schema_defaults
+from mixup.run.config import POINTS
+from mixup.run.conversions import from_dict, leaves, plain, schema_defaults
 from mixup.run.identity import config_hash
 
 

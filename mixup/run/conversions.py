@@ -1,0 +1,49 @@
+"""A configuration as what Hydra composes, as nested plain values, and as dotted keys."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, cast, get_args, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from mixup.run.config import TrainConfig
+
+
+def from_omegaconf(config: DictConfig) -> TrainConfig:
+    """The composed configuration as plain dataclasses; UserError for a value out of range."""
+    return cast(TrainConfig, OmegaConf.to_object(config))
+
+
+def from_dict(values: dict[str, Any]) -> TrainConfig:
+    """The inverse of `dataclasses.asdict`, for the `config.yaml` of a run. Raises an error of OmegaConf's for an unknown key
+    or a wrong type, and UserError for a value out of range."""
+    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of a configuration with its value."""
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield prefix + item.name, value
+
+
+@cache
+def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> tuple[tuple[str, Any], ...]:
+    """Every dotted key of the schema with its default; `???` for one that the YAML files must give."""
+    types, pairs = get_type_hints(schema), []
+    for item in dataclasses.fields(schema):
+        sections = [part for part in (types[item.name], *get_args(types[item.name])) if dataclasses.is_dataclass(part)]
+        if not sections or item.default is None:
+            pairs.append((prefix + item.name, item.default))
+        for section in sections:
+            pairs += schema_defaults(cast(type, section), f"{prefix}{item.name}.")
+    return tuple(pairs)
+
+
+def plain(config: TrainConfig) -> dict[str, Any]:
+    """As nested plain values, for files. It holds no secret: keys for W&B are read from the environment alone."""
+    return dataclasses.asdict(config)
