@@ -146,6 +146,7 @@ def test_how_far_a_run_has_come_is_read_from_its_metrics(tmp_path):
     assert done(tmp_path, "epoch") in (0, 4), "a line that is being written is no error"
 
 
+@pytest.mark.slow
 def test_side_by_side_is_one_after_the_other_to_the_byte(command, tmp_path):
     weights = {}
     for slots in (1, 2):

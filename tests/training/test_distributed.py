@@ -29,6 +29,7 @@ def test_ranks_together_do_what_one_process_does(command, processes):
     assert f"all claims hold on {processes} ranks" in done.stdout
 
 
+@pytest.mark.slow
 def test_batchnorm_over_all_processes_is_refused_on_a_cpu(command, tmp_path):
     done = torchrun(command, 2, "train.py", "trainer.sync_batchnorm=true", f"runs_dir={tmp_path}")
     assert done.returncode != 0
