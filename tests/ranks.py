@@ -7,9 +7,9 @@ import contextlib
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.training.distributed import all_gather, all_reduce, broadcast, broadcast_buffers, join_group, leave_group
-from mixup.training.engine import evaluate, finish_epoch, start_epoch
-from tests.training.test_step import images, mixed, network, plan, train
+from mixup.training.distributed import all_gather, broadcast, broadcast_buffers, join_group, leave_group
+from mixup.training.engine import evaluate, start_epoch
+from tests.training.test_step import images, means_of, mixed, network, plan, train
 
 CPU = torch.device("cpu")
 
@@ -48,21 +48,20 @@ def training_equals_one_process(group, n: int) -> None:
         return model
 
     alone, together = fresh(), fresh()
-    alone_progress = start_epoch(0, drawn.num_steps, CPU)
+    alone_progress = start_epoch(0, n, drawn.batch_size, CPU)
     train(alone, data, drawn, alone_progress)
-    progress = start_epoch(0, drawn.num_steps, CPU)
+    progress = start_epoch(0, n, drawn.batch_size, CPU)
     train(DistributedDataParallel(together), data, drawn, progress, group=group)
     for a, b in zip(alone.parameters(), together.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5), (n, (a - b).abs().max())
-    assert torch.allclose(all_reduce(group, progress.state.losses.clone()), alone_progress.state.losses, atol=1e-5)
-    means = finish_epoch(progress, group)
+    means = means_of(data, drawn, progress, group)
     if group.is_leader:
-        assert progress.count == n
-        one = type(group)()
-        expected = finish_epoch(alone_progress, one)
+        expected = means_of(data, drawn, alone_progress)
+        assert torch.equal(progress.state.predicted >= 0, torch.ones(n, dtype=torch.bool))
+        assert torch.allclose(progress.step_losses(), alone_progress.step_losses(), atol=1e-5)
         assert all(abs(means[name] - expected[name]) < 1e-3 for name in expected), (means, expected)
     else:
-        assert progress.count == 0
+        assert (progress.state.predicted == -1).all()
 
 
 def buffers_agree(group) -> None:

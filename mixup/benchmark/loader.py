@@ -15,14 +15,15 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset as TorchDataset
 
-from mixup.benchmark.ratios import Row, rows
-from mixup.benchmark.turns import Turn, seconds_of, take_turns
+from mixup.benchmark.ratios import rows
+from mixup.benchmark.rivals import timm_loader
+from mixup.benchmark.turns import Row, Turn, take_turns
 from mixup.data import Dataset, StreamedImages, dataset_info, serve, split_of
 from mixup.data.sources.storage import Files
 from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
 from mixup.run.cores import cores
-from mixup.training.device import choose_device
+from mixup.training.device import choose_device, seconds_of
 from mixup.training.distributed import Group
 from mixup.training.setup import load
 
@@ -84,24 +85,8 @@ class Photos(TorchDataset[tuple[Any, int]]):
 
 
 def timm_turn(data: Dataset, device: torch.device, workers: int) -> Turn:
-    """timm's loader with its prefetcher: bytes to the device, normalisation there. Same files, augmentation and batch."""
-    from timm import data as timm_data
-
-    create: Any = timm_data.create_loader
-    batches = create(
-        Photos(data.train.files),
-        input_size=data.info.input_shape,
-        batch_size=BATCH,
-        is_training=True,
-        color_jitter=None,
-        interpolation="bilinear",
-        mean=data.info.mean,
-        std=data.info.std,
-        num_workers=workers,
-        device=device,
-        pin_memory=device.type == "cuda",
-        persistent_workers=True,
-    )
+    """timm's loader on the same files, with the same augmentation and batch."""
+    batches = timm_loader(Photos(data.train.files), data.info, BATCH, workers, device)
     images = len(data.train) // BATCH * BATCH  # timm drops the last part of a batch
     return lambda: seconds_of(lambda: [None for _ in batches], device) / images
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import torch
 
-from mixup.benchmark.turns import seconds_of
 from mixup.run import records
 from mixup.run.config import TrainerConfig
 from mixup.run.cores import cores
-from mixup.training.device import device_name, set_up_device
+from mixup.training.device import device_name, seconds_of, set_up_device
 
 SECONDS = 0.5  # of tries, at least one after the first
 

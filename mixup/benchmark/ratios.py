@@ -3,6 +3,7 @@
 Each function yields rows: what is divided by what, the ratio of paired turns, and the seconds of both.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -21,57 +22,46 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixup.benchmark import rivals
 from mixup.benchmark.throughput import NETWORKS
-from mixup.benchmark.turns import SECONDS_A_TURN, Turn, middle_half, ratio, seconds_of, take_turns, turn_of
+from mixup.benchmark.turns import SECONDS_A_TURN, Row, Turn, middle_half, ratio, take_turns, turn_of
 from mixup.data import Examples, StreamedImages, dataset_info
 from mixup.plan import draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.run.display import Display
 from mixup.training import step as training_steps
+from mixup.training.device import choose_device, seconds_of
+from mixup.training.distributed import Group
 from mixup.training.dry_run import generated_run, training_step
 from mixup.training.engine import finish_epoch, start_epoch
 from mixup.training.step import Epoch, draw_epoch
-from mixup.training.train import train_epoch
+from mixup.training.train import train_epoch_of
 
 ROOT = Path(__file__).resolve().parents[2]
-Row = dict[str, Any]
 
 
 def rows(times: Mapping[str, list[float]], unit: str, *pairs: tuple[str, str], subject: str = "") -> Iterator[Row]:
     """A row for each pair of contestants: the first over the second."""
     for above, below in pairs:
         seconds = {name: middle_half(times[name])["median"] for name in (above, below)}
-        yield {"subject": subject, "above": above, "below": below, "ratio": ratio(times[above], times[below])} | {
-            "unit": unit,
-            "seconds": seconds,
-        }
+        names = {"subject": subject, "above": above, "below": below}
+        yield {**names, "ratio": ratio(times[above], times[below]), "unit": unit, "seconds": seconds}
 
 
 def loop_turn(config: TrainConfig) -> Turn:
     """Our own loop, seconds an image: an epoch with all that training does in it, but for evaluation and files."""
-    size, device = config.trainer.batch_size, generated_run(config, 2).device
-    step, _ = training_step(config)
+    size, (step, device) = config.trainer.batch_size, training_step(config)
     turn_of(step, device)  # warms up
     steps = max(2, round(SECONDS_A_TURN / seconds_of(step, device)))
     run = generated_run(config, steps * size)
     display = Display(epochs=1, steps_per_epoch=steps, images_per_step=size, silent=True)
-    numbers = iter(range(10**9))
+    numbers = itertools.count()
 
     def epoch() -> None:
         number = next(numbers)
-        progress = start_epoch(number, steps, device)
+        progress = start_epoch(number, steps * size, size, device)
         tables = draw_epoch(draw_plan(run.plan, number), run.train, [0.0] * steps, run.step)
-        train_epoch(
-            run.wrapped,
-            run.optimizer,
-            run.train,
-            tables,
-            progress,
-            settings=run.step,
-            train_step=run.train_step,
-            after_step=lambda progress: display.step(progress.epoch, progress.step),
-        )
-        finish_epoch(progress, run.group)
+        train_epoch_of(run, tables, progress, lambda progress: display.step(progress.epoch, progress.step))
+        finish_epoch(progress, tables, run.step)
 
     return lambda: seconds_of(epoch, device) / (steps * size)
 
@@ -80,7 +70,7 @@ def floor(names: list[str], overrides: list[str], rounds: int) -> Iterator[Row]:
     """Our loop over forward, backward and update of the same network on one ready batch."""
     for name in names:
         config = configuration([*NETWORKS[name], *overrides])
-        device = generated_run(config, 2).device
+        device = choose_device(config.trainer.device, Group())
         size = config.trainer.batch_size
         contestants: dict[str, Callable[[], Turn]] = {
             "our loop": partial(loop_turn, config),
@@ -125,7 +115,7 @@ def unmixed() -> ExitStack:
     return stack
 
 
-def fetch_own(data: Examples, epoch: Epoch, positions: Tensor) -> list[Tensor]:
+def fetch_own(data: Examples, epoch: Epoch, positions: slice | Tensor) -> list[Tensor]:
     assert not isinstance(data, StreamedImages)
     own: list[Any] = [None if table is None else table[0, positions] for table in (epoch.index, epoch.crop, epoch.flip)]
     return [data.fetch(*own)]
@@ -142,7 +132,7 @@ def pipeline(names: list[str], overrides: list[str], rounds: int, workers: int) 
         info, size = dataset_info(config.data.name), config.trainer.batch_size
         run = generated_run(config, 20 * size)
         tables = draw_epoch(draw_plan(run.plan, 0), run.train, [0.0] * run.steps_per_epoch, run.step)
-        positions = [torch.arange(first, first + size, device=run.device) for first in range(0, 20 * size, size)]
+        positions = [slice(first, first + size) for first in range(0, 20 * size, size)]
 
         def ours() -> None:
             for part in positions:  # noqa: B023

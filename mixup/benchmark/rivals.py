@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from mixup.benchmark.turns import SECONDS_A_TURN, Turn, synchronize
+from mixup.benchmark.turns import SECONDS_A_TURN, Turn
 from mixup.data import DatasetInfo, dataset_info
 from mixup.run.config import TrainConfig
+from mixup.training.device import synchronize
 from mixup.training.dry_run import generated
 from mixup.training.schedules import build_optimizer
 from mixup.training.setup import autocast, build, place
@@ -74,17 +75,30 @@ def torchvision_batches(info: DatasetInfo, batch_size: int, count: int, workers:
 
 def timm_batches(info: DatasetInfo, batch_size: int, count: int, workers: int, device: torch.device) -> Batches:
     """timm's loader, with its prefetcher, and its `Mixup`."""
+    from timm.data import Mixup
+
+    images = PilImages(info, count * batch_size)
+    loader = timm_loader(images, info, batch_size, workers, device, scale=(1.0, 1.0), ratio=(1.0, 1.0))
+    mixup = Mixup(mixup_alpha=1.0, label_smoothing=0.0, num_classes=info.num_classes)
+
+    def start() -> Iterator[tuple[Tensor, Loss]]:
+        for inputs, labels in loader:
+            inputs, targets = mixup(inputs.to(device), labels.to(device))
+            yield inputs, partial(F.cross_entropy, target=targets)
+
+    return start
+
+
+def timm_loader(images: Any, info: DatasetInfo, batch_size: int, workers: int, device: torch.device, **options: Any) -> Any:
+    """timm's loader of training images with its prefetcher: bytes to the device, normalisation there."""
     from timm import data as timm_data
 
     create: Any = timm_data.create_loader  # its annotations are narrower than what it takes
-    loader = create(
-        PilImages(info, count * batch_size),
+    return create(
+        images,
         input_size=info.input_shape,
         batch_size=batch_size,
         is_training=True,
-        no_aug=False,
-        scale=(1.0, 1.0),
-        ratio=(1.0, 1.0),
         color_jitter=None,
         interpolation="bilinear",
         mean=info.mean,
@@ -93,15 +107,8 @@ def timm_batches(info: DatasetInfo, batch_size: int, count: int, workers: int, d
         device=device,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
+        **options,
     )
-    mixup = timm_data.Mixup(mixup_alpha=1.0, label_smoothing=0.0, num_classes=info.num_classes)
-
-    def start() -> Iterator[tuple[Tensor, Loss]]:
-        for inputs, labels in loader:
-            inputs, targets = mixup(inputs.to(device), labels.to(device))
-            yield inputs, partial(F.cross_entropy, target=targets)
-
-    return start
 
 
 def table_batches(info: DatasetInfo, batch_size: int, count: int, workers: int, device: torch.device) -> Batches:

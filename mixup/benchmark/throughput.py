@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
 import torch
 
 from mixup.benchmark import rivals
 from mixup.benchmark.machine import matmul_tflops
-from mixup.benchmark.turns import Turn, middle_half, one_by_one, take_turns, turn_of
+from mixup.benchmark.turns import Row, Turn, middle_half, one_by_one, take_turns, turn_of
 from mixup.data import dataset_info
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
@@ -37,8 +36,6 @@ GPU_FORMS = {
     "captured": ("trainer.capture=true",),
     "captured, compiled": ("trainer.capture=true", "trainer.compile=true"),
 }
-
-Row = dict[str, Any]
 
 
 def throughput(names: list[str], overrides: list[str], *, rounds: int, workers: int, compiled: list[str]) -> Iterator[Row]:

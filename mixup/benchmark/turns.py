@@ -3,30 +3,20 @@
 import gc
 import statistics
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from mixup.training.device import seconds_of
+
 Turn = Callable[[], float]
 """Does some work and returns its seconds, of a unit such as one image."""
 Times = dict[str, list[float]]
+Row = dict[str, Any]
+"""What is kept and shown of a measurement."""
 
 SECONDS_A_TURN = 0.3
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(call: Callable[[], object], device: torch.device) -> float:
-    synchronize(device)
-    start = time.perf_counter()
-    call()
-    synchronize(device)
-    return time.perf_counter() - start
 
 
 def turn_of(call: Callable[[], object], device: torch.device, *, units: float = 1, warm_up: int = 5) -> Turn:

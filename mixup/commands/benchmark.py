@@ -11,6 +11,7 @@ from mixup.benchmark import ratios
 from mixup.benchmark.loader import loader
 from mixup.benchmark.machine import copy_gigabytes, describe
 from mixup.benchmark.throughput import NETWORKS, ON_A_CPU, share_of_peak, throughput
+from mixup.benchmark.turns import Row
 from mixup.commands.messages import one_message
 from mixup.errors import check_choice
 from mixup.pages.build import render
@@ -23,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results" / "benchmarks"
 
 Options = argparse.Namespace
-Row = dict[str, Any]
 
 
 @one_message(stopped="stopped; what was measured is kept", remedy="repair it and start again")
@@ -48,12 +48,19 @@ def main(arguments: Sequence[str], description: str) -> int:
 
 
 def measure(options: Options) -> None:
-    """Measures and prints row by row; what is there after each row is kept."""
-    rows: list[Row] = []
+    """Measures, prints and keeps row by row, in the file of this device, beside what else was measured there."""
+    device = choose_device(configuration(options.overrides).trainer.device, Group())
+    machine, rows = describe(device), list[Row]()
+    file = options.out / f"{re.sub(r'[^a-z0-9]+', '-', machine['device'].lower()).strip('-')}.json"
+    code = {key: machine[key] for key in ("commit", "dirty", "torch")}
+    known = json.loads(file.read_text()) if file.exists() else {}
+    if "machine" not in known:
+        known["machine"] = {**machine, "copy_gigabytes_per_second": copy_gigabytes(device)}
+    file.parent.mkdir(parents=True, exist_ok=True)
     for row in BENCHMARKS[options.what](options):
         rows.append(row)
         print(line_of(row), flush=True)
-        keep(options.what, rows, options)
+        write_json(file, {**known, options.what: {**code, "overrides": options.overrides, "measured": rows}})
 
 
 def names_of(options: Options, default: Sequence[str]) -> list[str]:
@@ -96,18 +103,6 @@ def line_of(row: Row) -> str:
 def spread(values: dict[str, Any], number: str) -> str:
     """`1.02 (1.01 to 1.04)`: the median, and the middle half of the rounds."""
     return "{} ({} to {})".format(*(number.format(values[key]) for key in ("median", "low", "high")))
-
-
-def keep(what: str, measured: list[Row], options: Options) -> None:
-    """Puts one benchmark into the file of this device, beside what else was measured there."""
-    device = choose_device(configuration(options.overrides).trainer.device, Group())
-    machine = describe(device)
-    file = options.out / f"{re.sub(r'[^a-z0-9]+', '-', machine['device'].lower()).strip('-')}.json"
-    known = json.loads(file.read_text()) if file.exists() else {}
-    known["machine"] = known.get("machine") or {**machine, "copy_gigabytes_per_second": copy_gigabytes(device)}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    code = {key: machine[key] for key in ("commit", "dirty", "torch")}
-    write_json(file, {**known, what: {**code, "overrides": options.overrides, "measured": measured}})
 
 
 def page() -> str:

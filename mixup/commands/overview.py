@@ -1,7 +1,5 @@
 """What a person sees of a sweep: on a terminal a bar for each run that trains and one for all, elsewhere lines."""
 
-import contextlib
-import json
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +49,9 @@ class Overview:
         self.running[task.folder] = self.bars.add_task(title, total=self.lengths[task.folder], unit=self.unit)
 
     def look(self, tasks: Sequence[Task]) -> None:
-        """How far each run has come, by its metrics."""
+        """How far each run has come, by its metrics; off a terminal nobody would see it."""
+        if self.bars.disable:
+            return
         for task in tasks:
             self.done[task.folder] = done(task.folder, "step" if task.config.gan else "epoch")
             self.bars.update(self.running[task.folder], completed=self.done[task.folder])
@@ -66,10 +66,7 @@ class Overview:
 
 def done(folder: Path, key: str) -> float:
     """How far a run has come, from the last line of its metrics with this key: `epoch`, or of a GAN `step`."""
-    with contextlib.suppress(OSError, ValueError):
-        lines = [line for line in (folder / "metrics.jsonl").read_text().splitlines() if f'"{key}"' in line]
-        return json.loads(lines[-1])[key] if lines else 0.0
-    return 0.0
+    return next((line[key] for line in reversed(records.read_metrics(folder)) if key in line), 0.0)
 
 
 def failure(task: Task, status: int) -> str:

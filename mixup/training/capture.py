@@ -1,7 +1,7 @@
 """The training step as one CUDA graph: a single launch in place of the hundreds of a step."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import torch
@@ -57,6 +57,7 @@ class CapturedStep:
         self.replay: Callable[[], None] | None = None
         self.first: tuple[Epoch, dict[str, Tensor]] | None = None  # the tables and the tensors of the state that stay
         self.latest: Epoch | None = None
+        self.batch: Batch | None = None  # the one that is recorded, with its number in a tensor
 
     def __call__(
         self,
@@ -70,18 +71,29 @@ class CapturedStep:
         settings: StepSettings,
     ) -> None:
         """As `train_step`."""
-        tables = self.keep_addresses(epoch, state)
+        tables, is_full = self.keep_addresses(epoch, state), batch.count == epoch.plan.batch_size
+        if is_full:
+            batch = self.on_device(batch, state.losses.device)
         step = partial(train_step, model, optimizer, data, epoch=tables, state=state, batch=batch, settings=settings)
-        if batch.count < epoch.plan.batch_size:
+        if not is_full:
             step()
         elif self.warm_ups_left:
             self.warm_ups_left -= 1
-            on_another_stream(step, state.step.device)
+            on_another_stream(step, state.losses.device)
         else:
             if self.replay is None:
                 allow_capture(optimizer)
                 self.replay = self.record(step)
             self.replay()
+
+    def on_device(self, batch: Batch, device: torch.device) -> Batch:
+        """A full batch whose number and rows the device reads, at addresses that stay."""
+        if self.batch is None:
+            number, rows = torch.zeros(1, dtype=torch.int64, device=device), torch.arange(batch.count, device=device)
+            self.batch = replace(batch, step=number, rows=rows)
+        assert isinstance(self.batch.step, Tensor)
+        self.batch.step.fill_(batch.step)
+        return self.batch
 
     def keep_addresses(self, epoch: Epoch, state: State) -> Epoch:
         """The tables at their lasting addresses, filled with this epoch's; the state is moved to its own, in place."""

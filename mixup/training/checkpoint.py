@@ -124,8 +124,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "epoch": progress.epoch,
         "step": progress.step,
         "losses": progress.state.losses,
-        "sums": progress.state.sums,
-        "count": progress.count,
+        "predicted": progress.state.predicted,
         "seconds": progress.seconds(),
         "unreadable": unreadable,
         "fingerprint": run.fingerprint,
@@ -149,17 +148,21 @@ def resume(run: Run, display: Display) -> Progress:
         records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
     state = broadcast(run.group, state)
     if state is None:
-        return start_epoch(0, run.steps_per_epoch, run.device)
+        return start_epoch(0, len(run.train), run.config.trainer.batch_size, run.device)
+    if state["step"] and "predicted" not in state:
+        raise UserError(
+            f"the checkpoint in {run.folder} is of mid-epoch, by an earlier version: go on with that version, or remove the "
+            "folder to start again"
+        )
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
-    progress = start_epoch(state["epoch"], run.steps_per_epoch, run.device)
+    progress = start_epoch(state["epoch"], len(run.train), run.config.trainer.batch_size, run.device)
     progress.step = state["step"]
-    progress.state.step += state["step"]
     progress.seconds_before = state["seconds"] if state["step"] else 0.0
-    if run.group.is_leader:  # the saved sums are over all ranks
-        progress.state.losses += state["losses"].to(run.device)
-        progress.state.sums += state["sums"].to(run.device)
-        progress.count = state["count"]
+    if run.group.is_leader:  # what was saved is of all ranks
+        if state["step"]:
+            progress.state.losses.copy_(state["losses"])
+            progress.state.predicted.copy_(state["predicted"])
         run.train.unreadable |= state.get("unreadable", {})
     display.say(f"resumed at epoch {state['epoch'] + 1}, step {state['step']}")
     return progress

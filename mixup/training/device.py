@@ -3,6 +3,7 @@
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Callable
 
 import torch
@@ -61,12 +62,27 @@ def set_up_device(device: torch.device, trainer: TrainerConfig) -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """Of a call and of all the work that it gives to the device."""
+    synchronize(device)
+    start = time.perf_counter()
+    call()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for the work that a GPU was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def generator_of(device: torch.device) -> torch.Generator:
     """The generator that dropout draws from. `torch.manual_seed` seeds those of all backends, which takes 0.5 ms."""
     return torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
 
 
-def forgo_compiler(*functions: Callable[..., object]) -> None:
+def forgo_compiler(*functions: Callable[..., object] | None) -> None:
     """Spares a process the import of torch's compiler, which takes longer than that of torch.
 
     Some of torch's functions import it at their first call, only to have it leave them alone. Here they are marked as left

@@ -60,10 +60,10 @@ def leave_group() -> None:
         dist.destroy_process_group()
 
 
-def all_reduce(group: Group, tensor: Tensor) -> Tensor:
-    """The sum of every rank's tensor, on every rank, in place."""
+def all_reduce(group: Group, tensor: Tensor, *, largest: bool = False) -> Tensor:
+    """The sum of every rank's tensor, or the largest of each element, on every rank, in place."""
     if group.world_size > 1:
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)
     return tensor
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mixup.run.config import TrainConfig
 from mixup.run.conversions import plain
 from mixup.run.display import duration
 from mixup.training.capture import WARM_UP
-from mixup.training.device import choose_device, forgo_compiler, require_precision
+from mixup.training.device import choose_device, forgo_compiler, require_precision, seconds_of
 from mixup.training.distributed import Group
 from mixup.training.schedules import learning_rate
 from mixup.training.setup import Run, build, run_on
@@ -46,7 +45,7 @@ def dry_run(config: TrainConfig) -> None:
     step, device = training_step(smaller)
     for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):  # the first calls allocate memory, and capture the step
         step()
-    seconds = seconds_of(step, device) * trainer.batch_size / timed
+    seconds = seconds_a_step(step, device) * trainer.batch_size / timed
     print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
     train, evaluated = example_counts(config, info)
     steps = num_steps(train, trainer.batch_size) + FORWARD_SHARE * evaluated / trainer.batch_size
@@ -54,22 +53,13 @@ def dry_run(config: TrainConfig) -> None:
     print(f"time           about {total} for {trainer.epochs} epochs of {train:,} images, evaluation included")
 
 
-def seconds_of(step: Callable[[], None], device: torch.device) -> float:
-    """Of one step: the median of as many as take `TIMED_SECONDS`; on a GPU their mean, without waiting between them."""
-
-    def timed(count: int) -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        start = time.perf_counter()
-        for _ in range(count):
-            step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - start) / count
-
-    first = timed(1)
+def seconds_a_step(step: Callable[[], object], device: torch.device) -> float:
+    """The median of as many as take `TIMED_SECONDS`; on a GPU their mean, without waiting between them."""
+    first = seconds_of(step, device)
     count = max(1, int(TIMED_SECONDS / first))
-    return timed(count) if device.type == "cuda" else statistics.median([first, *(timed(1) for _ in range(count))])
+    if device.type == "cuda":
+        return seconds_of(lambda: [step() for _ in range(count)], device) / count
+    return statistics.median([first, *(seconds_of(step, device) for _ in range(count))])
 
 
 def shrink_batch(config: TrainConfig) -> TrainConfig:
@@ -104,7 +94,8 @@ def flops_per_image(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Floating-point operations of one image's forward pass, two for each multiply-add, of a model that trains no more."""
     model.eval().requires_grad_(False)  # the counter trips over parameters with a gradient
     image = torch.zeros(1, *input_shape, device=next(model.parameters()).device)
-    forgo_compiler(flop_counter._FlopCounterMode.__torch_dispatch__)
+    mode = getattr(flop_counter, "_FlopCounterMode", None)  # private: a torch without it just imports its compiler
+    forgo_compiler(getattr(mode, "__torch_dispatch__", None))
     with flop_counter.FlopCounterMode(display=False) as counter, torch.no_grad():
         model(image)
     return counter.get_total_flops()
@@ -135,11 +126,10 @@ def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device
     size = config.trainer.batch_size
     run = generated_run(config, size)
     run.model.train()
-    epoch, state = draw_epoch(draw_plan(run.plan, 0), run.train, [0.0], run.step), start_state(1, run.device)
-    batch = Batch(torch.arange(size, device=run.device), size)
+    epoch, state = draw_epoch(draw_plan(run.plan, 0), run.train, [0.0], run.step), start_state(size, run.device)
+    batch = Batch(0, slice(0, size), size)
 
     def step() -> None:
-        state.step.zero_()
         run.train_step(run.wrapped, run.optimizer, run.train, epoch=epoch, state=state, batch=batch, settings=run.step)
 
     return step, run.device

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mixup import mixing
 from mixup.data import Examples
 from mixup.errors import LocalError, UserError
-from mixup.plan import share
+from mixup.plan import num_steps, share
 from mixup.training.distributed import Group, all_reduce
-from mixup.training.metrics import float64_sums, negative_log_likelihood, topk_errors
-from mixup.training.step import SUMS, State, start_state
+from mixup.training.metrics import float64_sums, negative_log_likelihood, sums_by_batch, topk_errors
+from mixup.training.step import Epoch, State, StepSettings, start_state
 
 DIVERGED = "the last good checkpoint is kept. Try a smaller optim.lr, or trainer.precision=float32"
 
@@ -22,12 +23,12 @@ DIVERGED = "the last good checkpoint is kept. Try a smaller optim.lr, or trainer
 class Progress:
     """How far training has come; with weights and optimizer, all that a restart needs.
 
-    epoch: epochs done. step: steps done in this epoch. count: examples that the sums of `state` run over.
+    epoch: epochs done. step: steps done in this epoch. batch_size: of a full batch, over all ranks.
     """
 
     epoch: int
     step: int
-    count: int
+    batch_size: int
     state: State
     seconds_before: float = 0.0  # of this epoch, before a restart
     clock: float = field(default_factory=time.perf_counter)
@@ -35,7 +36,12 @@ class Progress:
     @property
     def steps_done(self) -> int:
         """Optimizer steps since the start of the run."""
-        return self.epoch * len(self.state.losses) + self.step
+        return self.epoch * num_steps(len(self.state.losses), self.batch_size) + self.step
+
+    def step_losses(self) -> Tensor:
+        """The mean loss of each batch, (steps,) float64, on rank 0 after `reduce_progress`; 0 for those to come."""
+        counts = sums_by_batch(torch.ones_like(self.state.losses), self.batch_size)
+        return sums_by_batch(self.state.losses, self.batch_size) / counts
 
     def resume_clock(self) -> None:
         self.clock = time.perf_counter()
@@ -45,18 +51,29 @@ class Progress:
         return self.seconds_before + time.perf_counter() - self.clock
 
 
-def start_epoch(epoch: int, num_steps: int, device: torch.device) -> Progress:
-    return Progress(epoch, 0, 0, start_state(num_steps, device))
+def start_epoch(epoch: int, n: int, batch_size: int, device: torch.device) -> Progress:
+    """The start of an epoch of n examples."""
+    return Progress(epoch, 0, batch_size, start_state(n, device))
 
 
-def finish_epoch(progress: Progress, group: Group) -> dict[str, float]:
+def finish_epoch(progress: Progress, epoch: Epoch, settings: StepSettings) -> dict[str, float]:
     """Means over the epoch and all ranks, on rank 0; not a number elsewhere. Raises as `reduce_progress` does.
 
     Under mixup `excess_loss`, the loss above its entropy floor, is the curve to compare with ERM's loss. Errors are in
     percent, by the two meanings of accuracy in `mixing`.
     """
-    reduce_progress(progress, group)
-    means = means_of(SUMS, progress.state.sums, progress.count)
+    reduce_progress(progress, settings.group)
+    state, targets, weights = progress.state, epoch.targets, epoch.weights
+    seen = state.predicted >= 0
+    values = {
+        "loss": state.losses,
+        "entropy_floor": seen * mixing.target_entropy(targets, weights, settings.num_classes, settings.label_smoothing),
+        "lam_accuracy": mixing.lam_accuracy(state.predicted, targets, weights),
+        "dominant_accuracy": (state.predicted == mixing.dominant_class(targets, weights)).float(),
+    }
+    # One batch after the other, so that an epoch that is trained again has the same numbers to the last bit.
+    sums = sums_by_batch(torch.stack(list(values.values())), progress.batch_size).cumsum(1)[:, -1]
+    means = means_of(tuple(values), sums, int(seen.sum()))
     return {
         "loss": means["loss"],
         "entropy_floor": means["entropy_floor"],
@@ -67,23 +84,22 @@ def finish_epoch(progress: Progress, group: Group) -> dict[str, float]:
 
 
 def reduce_progress(progress: Progress, group: Group) -> None:
-    """Sums losses, sums and count over ranks, in place: rank 0 holds all of it afterwards, the others zeros.
+    """Puts together what the ranks found, in place: rank 0 holds all of it afterwards, the others none.
 
     Waits for the device. Raises UserError at the first step of the epoch whose loss is not finite, on every rank.
     """
     state = progress.state
-    count = torch.tensor([progress.count], device=state.losses.device)
-    for tensor in (state.losses, state.sums, count):
-        all_reduce(group, tensor)
-    bad = (~torch.isfinite(state.losses[: progress.step])).nonzero()
+    all_reduce(group, state.losses)
+    all_reduce(group, state.predicted, largest=True)
+    losses = progress.step_losses()
+    bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
         step = int(bad[0])
         place = f"epoch {progress.epoch}, step {step} (both counted from 0)"
-        raise UserError(f"the loss became {float(state.losses[step])} at {place}; {DIVERGED}")
+        raise UserError(f"the loss became {float(losses[step])} at {place}; {DIVERGED}")
     if not group.is_leader:
-        for tensor in (state.losses, state.sums, count):
-            tensor.zero_()
-    progress.count = int(count)
+        state.losses.zero_()
+        state.predicted.fill_(-1)
 
 
 @torch.inference_mode()

@@ -13,6 +13,12 @@ def float64_sums(*values: Tensor) -> Tensor:
     return torch.stack([value.detach() for value in values]).double().sum(1)
 
 
+def sums_by_batch(values: Tensor, batch_size: int) -> Tensor:
+    """The same of each batch, of values by position of an epoch; the last may be smaller. (..., n) -> (..., steps)."""
+    padding = -values.shape[-1] % batch_size
+    return F.pad(values, (0, padding)).double().unflatten(-1, (-1, batch_size)).sum(-1)
+
+
 def topk_errors(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     """1 where the label is not among the k highest logits, else 0. (B, C), (B,) -> (B,) float.
 

@@ -1,8 +1,9 @@
 """One training step, and the device tensors that it reads and writes.
 
 Everything of a batch except its pixels is known when the epoch's plan is drawn: examples, crops, flips, lambdas, targets,
-weights, entropy floors and learning rates. `draw_epoch` puts these in tables on the device once an epoch. A step counts
-itself in a device tensor, so it is a function of device tensors alone and never waits for the device.
+weights and learning rates. `draw_epoch` puts these in tables on the device once an epoch. A step reads its rows of them,
+writes what it found of each example into tables of its own, and never waits for the device; `finish_epoch` makes means of
+these.
 """
 
 import contextlib
@@ -16,9 +17,6 @@ from mixup import mixing
 from mixup.data import Examples, ResidentFeatures, ResidentImages, StreamedImages
 from mixup.plan import EpochPlan
 from mixup.training.distributed import Group
-from mixup.training.metrics import float64_sums
-
-SUMS = ("loss", "entropy_floor", "lam_accuracy", "dominant_accuracy")
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,7 @@ class Epoch:
     plan: the epoch's plan, on the CPU. index: (k, n) int64, crop: (k, n, 2) or (k, n, 4) int64, flip: (k, n) bool: the
     examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed, and features have no crop and
     flip. partner: (n, k - 1) int64 positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32.
-    dominant: (n,) int64, the class of the largest weight. entropy_floor: (n,) float32, nats. learning_rates: (steps,)
-    float64.
+    learning_rates: (steps,) float64.
     """
 
     plan: EpochPlan
@@ -59,8 +56,6 @@ class Epoch:
     lam: Tensor
     targets: Tensor
     weights: Tensor
-    dominant: Tensor
-    entropy_floor: Tensor
     learning_rates: Tensor
 
 
@@ -68,14 +63,14 @@ class Epoch:
 class State:
     """What the steps of an epoch write, on the device.
 
-    step: (1,) int64, steps done in this epoch. learning_rate: (), the optimizer's own. losses: (steps,) float32, this rank's
-    part of each batch's mean loss. sums: (4,) float64, over examples, as named by `SUMS`. noise: drawn for the whole batch.
+    learning_rate: (), the optimizer's own. losses: (n,) float32, in nats, by position of the epoch; 0 where no step was.
+    predicted: (n,) int64, the class of the largest logit, by position; -1 where no step was. noise: drawn for the whole
+    batch.
     """
 
-    step: Tensor
     learning_rate: Tensor
     losses: Tensor
-    sums: Tensor
+    predicted: Tensor
     noise: torch.Generator
 
 
@@ -83,15 +78,24 @@ class State:
 class Batch:
     """This rank's part of a batch.
 
-    rows: (B,) int64 on the device, in the batch. count: examples of the batch over all ranks. is_dummy: a rank without
-    examples repeats one, whose loss is multiplied by 0, so that every rank joins the all-reduce. examples: k tensors
-    (B, *input_shape), own first, from the loader of streamed images; None for resident data.
+    step: counted in the epoch; (1,) int64 on the device in a captured step. rows: of the batch; (B,) int64 on the device in
+    a captured step, and where unreadable examples are left out. count: examples of the batch over all ranks. is_dummy: a
+    rank without examples repeats one, whose loss is multiplied by 0, so that every rank joins the all-reduce. examples: k
+    tensors (B, *input_shape), own first, from the loader of streamed images; None for resident data.
     """
 
-    rows: Tensor
+    step: int | Tensor
+    rows: slice | Tensor
     count: int
     is_dummy: bool = False
     examples: Sequence[Tensor] | None = None
+
+    def positions(self, batch_size: int) -> slice | Tensor:
+        """Of its rows in the epoch."""
+        first = self.step * batch_size
+        if isinstance(self.rows, slice):
+            return slice(first + self.rows.start, first + self.rows.stop)
+        return first + self.rows
 
 
 def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float], settings: StepSettings) -> Epoch:
@@ -115,19 +119,17 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
         lam=lam,
         targets=targets,
         weights=weights,
-        dominant=mixing.dominant_class(targets, weights),
-        entropy_floor=mixing.target_entropy(targets, weights, settings.num_classes, settings.label_smoothing),
         learning_rates=torch.tensor(learning_rates, dtype=torch.float64, device=device),
     )
 
 
-def start_state(num_steps: int, device: torch.device) -> State:
+def start_state(n: int, device: torch.device) -> State:
+    """Of an epoch of n examples."""
     return State(
-        step=torch.zeros(1, dtype=torch.int64, device=device),
         # CUDA's fused optimizers read float32. On a CPU they compute in float64, as they would with a Python number.
         learning_rate=torch.zeros((), dtype=torch.float32 if device.type == "cuda" else torch.float64, device=device),
-        losses=torch.zeros(num_steps, device=device),
-        sums=torch.zeros(len(SUMS), dtype=torch.float64, device=device),
+        losses=torch.zeros(n, device=device),
+        predicted=torch.full((n,), -1, device=device),
         noise=torch.Generator(device),
     )
 
@@ -143,9 +145,9 @@ def train_step(
     settings: StepSettings,
 ) -> None:
     """One update of the model on this rank's part of a batch. model: inputs (B, *input_shape) -> logits (B, C)."""
-    positions, world_size = state.step * epoch.plan.batch_size + batch.rows, settings.group.world_size
+    positions, world_size = batch.positions(epoch.plan.batch_size), settings.group.world_size
     lam, targets, weights = epoch.lam[positions], epoch.targets[positions], epoch.weights[positions]
-    state.learning_rate.copy_(epoch.learning_rates.index_select(0, state.step)[0])
+    state.learning_rate.copy_(epoch.learning_rates[batch.step].view(()))
     for group in optimizer.param_groups:
         group["lr"] = state.learning_rate
 
@@ -168,16 +170,12 @@ def train_step(
     optimizer.step()
 
     # count
-    with torch.no_grad():
-        if not batch.is_dummy:
-            predicted = logits.argmax(1)
-            accuracies = mixing.lam_accuracy(predicted, targets, weights), (predicted == epoch.dominant[positions]).float()
-            state.sums += float64_sums(losses, epoch.entropy_floor[positions], *accuracies)
-        state.losses.index_copy_(0, state.step, loss.view(1))
-        state.step += 1
+    if not batch.is_dummy:
+        state.losses[positions] = losses.detach()
+        state.predicted[positions] = logits.argmax(1)
 
 
-def fetch(data: Examples, epoch: Epoch, positions: Tensor) -> Sequence[Tensor]:
+def fetch(data: Examples, epoch: Epoch, positions: slice | Tensor) -> Sequence[Tensor]:
     """The augmented examples of each mixture, k tensors (B, *input_shape), own first; any partner is resident."""
     assert not isinstance(data, StreamedImages), "streamed images come from their loader"
     index = epoch.index[:, positions]
@@ -187,10 +185,14 @@ def fetch(data: Examples, epoch: Epoch, positions: Tensor) -> Sequence[Tensor]:
     return data.fetch(index.flatten(), crop.flatten(0, 1), flip.flatten()).chunk(len(index))
 
 
-def mixed_layer(layer: nn.Module | None, epoch: Epoch, positions: Tensor) -> contextlib.AbstractContextManager[object]:
+def mixed_layer(
+    layer: nn.Module | None, epoch: Epoch, positions: slice | Tensor
+) -> contextlib.AbstractContextManager[object]:
     """The context in which the output of a layer is mixed, with partners inside this rank's contiguous positions."""
     if layer is None:
         return contextlib.nullcontext()
     # The partner of a dummy example is another rank's: the clamp makes the dummy its own partner.
-    partners = (epoch.partner[positions] - positions[0]).clamp(0, len(positions) - 1)
+    first = positions.start if isinstance(positions, slice) else positions[0]
+    partners = epoch.partner[positions] - first
+    partners = partners.clamp(0, len(partners) - 1)
     return mixing.mixed_at(layer, partners, epoch.lam[positions])

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,8 @@ def train_epochs(run: Run, progress: Progress, display: Display, mirror: trackin
             rates = learning_rates(run, number)
             epoch = draw_epoch(plan, run.train, rates, run.step)
             progress.resume_clock()
-            train_epoch(
-                run.wrapped,
-                run.optimizer,
-                run.train,
-                epoch,
-                progress,
-                settings=run.step,
-                train_step=run.train_step,
-                after_step=after_step,
-            )
-            means, seconds = finish_epoch(progress, run.group), progress.seconds()
+            train_epoch_of(run, epoch, progress, after_step)
+            means, seconds = finish_epoch(progress, epoch, run.step), progress.seconds()
             line = epoch_line(run, number, rates[0], means, seconds)
             if run.group.is_leader:
                 records.append_metrics(run.folder, [*step_lines(run, progress, rates), line])
@@ -90,7 +81,7 @@ def train_epochs(run: Run, progress: Progress, display: Display, mirror: trackin
             display.epoch(line)
             if line.get("train_unreadable"):
                 display.warn(f"{line['train_unreadable']} unreadable training images are left out, with their mixtures")
-            progress = start_epoch(number + 1, run.steps_per_epoch, run.device)
+            progress = start_epoch(number + 1, len(run.train), trainer.batch_size, run.device)
             due = broadcast(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
             if due or number + 1 == trainer.epochs:
                 save_state(run, progress)
@@ -112,6 +103,12 @@ def plans(run: Run, first: int) -> Iterator[EpochPlan]:
             if number < last:
                 ahead = pool.submit(draw, number + 1)
             yield plan
+
+
+def train_epoch_of(run: Run, epoch: Epoch, progress: Progress, after_step: Callable[[Progress], None]) -> None:
+    """`train_epoch` with the parts of a run."""
+    parts = (run.wrapped, run.optimizer, run.train)
+    train_epoch(*parts, epoch, progress, settings=run.step, train_step=run.train_step, after_step=after_step)
 
 
 def train_epoch(
@@ -136,7 +133,6 @@ def train_epoch(
         with explained_batchnorm():  # a batch with unreadable images may shrink to one example
             train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
         progress.step += 1
-        progress.count += 0 if batch.is_dummy else len(batch.rows)
         after_step(progress)
 
 
@@ -148,11 +144,11 @@ def batches(data: Examples, plan: EpochPlan, first_step: int, group: Group) -> I
     loaded: Iterable[tuple[list[Tensor] | None, Tensor | None]] = itertools.repeat((None, None))
     if isinstance(data, StreamedImages):
         loaded = data.load(plan, positions)
-    rows_of = cache(partial(torch.arange, device=data.labels.device))  # most batches have the same rows
     for step, part, taken, (examples, usable) in zip(steps, parts, positions, loaded):
         first = step * plan.batch_size
-        rows = rows_of(taken.start - first, taken.stop - first)
-        yield Batch(rows if usable is None else rows[usable], plan.batch_count(step), part.start == part.stop, examples)
+        rows = slice(taken.start - first, taken.stop - first)
+        kept = rows if usable is None else rows.start + usable
+        yield Batch(step, kept, plan.batch_count(step), part.start == part.stop, examples)
 
 
 def seed_draws(settings: StepSettings, progress: Progress) -> None:
@@ -197,7 +193,7 @@ def epoch_line(run: Run, epoch: int, rate: float, train_means: dict[str, float],
 def step_lines(run: Run, progress: Progress, rates: list[float]) -> list[dict[str, Any]]:
     """Loss and learning rate of every so many steps of a finished epoch, but its last; waits once for the device."""
     lines, every = [], run.config.trainer.log_every_steps
-    for step, loss in enumerate(progress.state.losses.tolist()[:-1]):
+    for step, loss in enumerate(progress.step_losses().tolist()[:-1]):
         done = progress.epoch * run.steps_per_epoch + step + 1
         if done % every == 0:
             lines.append({"step": done, "train_step_loss": loss, "learning_rate": rates[step]})

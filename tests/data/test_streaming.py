@@ -69,14 +69,14 @@ def drawn(n: int, *, batch_size: int = 8, shards: int = 1, epoch: int = 0) -> Ep
 def hashes(data: Examples, plan: EpochPlan, *, first_step: int = 0, group: Group | None = None) -> list[str]:
     """A digest of all that each step trains on."""
     digests = []
-    for step, batch in enumerate(batches(data, plan, first_step, group or Group()), first_step):
-        content = (mixed(plan, step, batch), batch.rows)
+    for batch in batches(data, plan, first_step, group or Group()):
+        content = (mixed(plan, batch), plan.order[batch.positions(plan.batch_size)])
         digests.append(hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in content)).hexdigest())
     return digests
 
 
-def mixed(plan: EpochPlan, step: int, batch: Batch) -> torch.Tensor:
-    return mix_all(batch.examples, plan.lam[step * plan.batch_size + batch.rows])
+def mixed(plan: EpochPlan, batch: Batch) -> torch.Tensor:
+    return mix_all(batch.examples, plan.lam[batch.positions(plan.batch_size)])
 
 
 @pytest.mark.parametrize("name", ["imagenet", "tiny_imagenet"])
@@ -181,8 +181,8 @@ def test_a_rank_mixes_within_its_own_share_and_ranks_together_see_every_example(
     for rank in range(2):
         group = Group(rank, rank, 2)
         assert len(hashes(streamed(data), plan, group=group)) == plan.num_steps
-        for step, batch in enumerate(batches(streamed(data), plan, 0, group)):
-            seen += [] if batch.is_dummy else plan.order[8 * step + batch.rows].tolist()
+        for batch in batches(streamed(data), plan, 0, group):
+            seen += [] if batch.is_dummy else plan.order[batch.positions(8)].tolist()
     assert sorted(seen) == list(range(27))
 
 
@@ -238,8 +238,8 @@ def test_skipped_files_are_left_out_with_their_mixtures_and_counted(copied, cont
     left_out = {position, partner_of}
     assert after.rows.tolist() == [p for p in range(27) if p not in left_out]
     assert after.count == 27, "the loss is divided by the planned batch"
-    others = mixed(plan, 0, before)[after.rows]
-    assert torch.equal(mixed(plan, 0, after), others), "the others are what they would have been"
+    others = mixed(plan, before)[after.rows]
+    assert torch.equal(mixed(plan, after), others), "the others are what they would have been"
     assert list(examples.unreadable) == [row]
     assert str(victim) in examples.unreadable[row]
 

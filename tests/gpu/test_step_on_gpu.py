@@ -13,10 +13,10 @@ from mixup.run.compose import configuration
 from mixup.training.capture import CapturedStep
 from mixup.training.distributed import Group
 from mixup.training.dry_run import generated
-from mixup.training.engine import Progress, finish_epoch, start_epoch
+from mixup.training.engine import finish_epoch, start_epoch
 from mixup.training.setup import Run, run_on
 from mixup.training.step import draw_epoch
-from mixup.training.train import train_epoch
+from mixup.training.train import train_epoch_of
 
 RESNET = ("data=cifar10", "model=preact_resnet18", "model.width=16", "model.dropout=0.2")
 MLP = ("data=abalone", "model=mlp")
@@ -39,23 +39,10 @@ def trained(run: Run, epochs: int) -> list[dict[str, float]]:
     for number in range(epochs):
         steps = run.steps_per_epoch
         epoch = draw_epoch(draw_plan(run.plan, number), run.train, [0.05 / (1 + number)] * steps, run.step)
-        progress = start_epoch(number, steps, run.device)
-        steps_of(run, epoch, progress)
-        means.append(finish_epoch(progress, Group()))
+        progress = start_epoch(number, len(run.train), run.config.trainer.batch_size, run.device)
+        train_epoch_of(run, epoch, progress, lambda _: None)
+        means.append(finish_epoch(progress, epoch, run.step))
     return means
-
-
-def steps_of(run: Run, epoch, progress: Progress) -> None:
-    train_epoch(
-        run.wrapped,
-        run.optimizer,
-        run.train,
-        epoch,
-        progress,
-        settings=run.step,
-        train_step=run.train_step,
-        after_step=lambda _: None,
-    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
@@ -85,11 +72,11 @@ def test_the_step_never_waits_for_the_gpu(capture):
     run = run_of(*RESNET, f"trainer.capture={capture}")
     trained(run, 1)  # kernels are chosen and the step is recorded
     epoch = draw_epoch(draw_plan(run.plan, 1), run.train, [0.1] * run.steps_per_epoch, run.step)
-    progress = start_epoch(1, run.steps_per_epoch, run.device)
+    progress = start_epoch(1, len(run.train), run.config.trainer.batch_size, run.device)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        steps_of(run, epoch, progress)
+        train_epoch_of(run, epoch, progress, lambda _: None)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

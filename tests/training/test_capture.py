@@ -24,10 +24,10 @@ def trained(captured: CapturedStep | None, optimizer_of=None) -> tuple[dict[str,
     optimizer = optimizer_of(model) if optimizer_of else torch.optim.SGD(model.parameters(), lr=9.0, momentum=0.9)
     options = {"train_step": captured} if captured else {}
     for number in range(EPOCHS):
-        drawn, progress = plan(133, epoch=number), start_epoch(number, 9, CPU)
+        drawn, progress = plan(133, epoch=number), start_epoch(number, 133, 16, CPU)
         epoch = draw_epoch(drawn, data, [0.1 / (1 + number + step) for step in range(9)], settings())
         train_epoch(model, optimizer, data, epoch, progress, settings=settings(), after_step=lambda _: None, **options)
-        means.append((finish_epoch(progress, Group()), progress.state.losses.tolist()))
+        means.append((finish_epoch(progress, epoch, settings()), progress.step_losses().tolist()))
     return model.state_dict(), means
 
 
@@ -67,7 +67,7 @@ def test_only_full_batches_after_the_warm_up_are_replayed():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for number in range(2):
         epoch = draw_epoch(plan(70, epoch=number), data, [0.1] * 5, settings())
-        progress = start_epoch(number, 5, CPU)
+        progress = start_epoch(number, 70, 16, CPU)
         options = {"settings": settings(), "after_step": lambda _: None, "train_step": captured}
         train_epoch(model, optimizer, data, epoch, progress, **options)
     assert steps == [16, 16, 16, 16, 6] * 2

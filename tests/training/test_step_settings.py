@@ -94,7 +94,7 @@ def test_noise_is_the_same_on_any_number_of_ranks_and_of_the_given_size(world_si
     data, drawn, std = images(7), plan(7, batch_size=7, alpha=0.0), torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1)
 
     def seen(group: Group, noise: torch.Tensor | None, epoch: int = 0) -> torch.Tensor:
-        model, progress = Record(), start_epoch(epoch, 1, CPU)
+        model, progress = Record(), start_epoch(epoch, 7, 7, CPU)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
         train(model, data, drawn, progress, optimizer=optimizer, noise=noise, group=group)
         return model.inputs
@@ -118,7 +118,7 @@ def test_a_latent_mixture_is_the_hand_written_one_for_a_whole_epoch():
     data, drawn = images(40), plan(40, batch_size=20)
     ours, theirs = network(), network()
     ours[3].p = theirs[3].p = 0.0
-    train(ours, data, drawn, start_epoch(0, 2, CPU), layer=ours[2])
+    train(ours, data, drawn, start_epoch(0, 40, 20, CPU), layer=ours[2])
     optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9)
     for first in range(0, 40, 20):
         rows = slice(first, first + 20)

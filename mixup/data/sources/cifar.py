@@ -68,9 +68,10 @@ def folder_data(name: str, info: DatasetInfo, root: Path) -> Dataset:
         raise UserError(f"{title} in {root / name} has {len(listed.classes)} classes, not {info.num_classes}")
     files = listed.train.files
     suffixes = sorted({Path(files.path(row)).suffix.lower().lstrip(".") for row in range(len(files))})
-    kind = "JPEG copy" if {"jpg", "jpeg"}.intersection(suffixes) else f"folder of {'/'.join(suffixes)}"
+    lossy = bool({"jpg", "jpeg"}.intersection(suffixes))
+    kind = "JPEG copy" if lossy else f"folder of {'/'.join(suffixes)}"
     data = decode_dataset(listed, name, root)
-    if all(digest(split) == DIGESTS[name][part] for part, split in data.splits.items()):
+    if not lossy and all(digest(split) == DIGESTS[name][part] for part, split in data.splits.items()):
         kind = "official images"
     return replace(data, provenance=f"{title} ({kind})")
 
