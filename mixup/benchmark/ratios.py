@@ -192,7 +192,7 @@ def operations(names: list[str], overrides: list[str]) -> Iterator[Row]:
             step, device = training_step(config)
             bare = rivals.floor(config, device)
             counts = [count_operations(call) for call in (step, bare)]
-            yield {"subject": name, "precision": precision, "operations": counts[0], "network": counts[1]}
+            yield {"subject": name, "precision": precision, "operations": counts[0], "bare": counts[1]}
 
 
 class Counter(TorchDispatchMode):

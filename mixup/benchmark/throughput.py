@@ -38,8 +38,11 @@ GPU_FORMS = {
 }
 
 
-def throughput(names: list[str], overrides: list[str], *, rounds: int, workers: int, compiled: list[str]) -> Iterator[Row]:
-    """Yields a row for each network, precision and form. names: of `NETWORKS`. compiled: those that are compiled, too."""
+def throughput(
+    names: list[str], overrides: list[str], *, rounds: int, workers: int, compiled: list[str], only: str
+) -> Iterator[Row]:
+    """Yields a row for each network, precision and form. names: of `NETWORKS`. compiled: those that are compiled, too. only:
+    the forms whose name contains it."""
     device = choose_device(configuration(overrides).trainer.device, Group())
     peaks: dict[str, float] = {}
     for name in names:
@@ -48,12 +51,13 @@ def throughput(names: list[str], overrides: list[str], *, rounds: int, workers: 
         info = dataset_info(config.data.name)
         flops = flops_per_image(build(config, info), info.input_shape)
         contestants, facts = contestants_of(base, device, workers, compile=name in compiled)
+        contestants = {key: maker for key, maker in contestants.items() if only in key}
         times = one_by_one(contestants, rounds) if device.type == "cuda" else take_turns(contestants, rounds)
         for key, spent in times.items():
             trainer = facts[key].trainer
             if trainer.precision not in peaks:
                 peaks[trainer.precision] = matmul_tflops(trainer, device)
-            row: Row = {"network": name, "form": key, "batch_size": trainer.batch_size, "precision": trainer.precision}
+            row: Row = {"subject": name, "form": key, "batch_size": trainer.batch_size, "precision": trainer.precision}
             row["gflops_per_image"] = flops / FORWARD_SHARE / 1e9
             row["peak_tflops"] = peaks[trainer.precision]
             row["images_per_second"] = middle_half([1 / seconds for seconds in spent]) if spent else None

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str], description: str) -> int:
     parser.add_argument("--workers", type=int, default=2, help="worker processes of loaders (default 2)")
     parser.add_argument("--network", action="append", metavar="NAME", help='such as "PreAct ResNet-18"; or all')
     parser.add_argument("--compiled", action="append", default=[], metavar="NAME", help="compiled, too; on a GPU")
+    parser.add_argument("--only", default="", metavar="FORM", help='of throughput, such as "captured, bfloat16" or tf32')
     parser.add_argument("--out", type=Path, default=RESULTS, help="default results/benchmarks")
     options = parser.parse_args(arguments)
     for name in (options.network or []) if options.network != ["all"] else []:
@@ -50,17 +51,23 @@ def main(arguments: Sequence[str], description: str) -> int:
 def measure(options: Options) -> None:
     """Measures, prints and keeps row by row, in the file of this device, beside what else was measured there."""
     device = choose_device(configuration(options.overrides).trainer.device, Group())
-    machine, rows = describe(device), list[Row]()
+    machine, order = describe(device), {name: place for place, name in enumerate(NETWORKS)}
     file = options.out / f"{re.sub(r'[^a-z0-9]+', '-', machine['device'].lower()).strip('-')}.json"
-    code = {key: machine[key] for key in ("commit", "dirty", "torch")}
+    facts = {**{key: machine[key] for key in ("commit", "dirty", "torch")}, "overrides": options.overrides}
     known = json.loads(file.read_text()) if file.exists() else {}
     if "machine" not in known:
         known["machine"] = {**machine, "copy_gigabytes_per_second": copy_gigabytes(device)}
     file.parent.mkdir(parents=True, exist_ok=True)
     for row in BENCHMARKS[options.what](options):
-        rows.append(row)
         print(line_of(row), flush=True)
-        write_json(file, {**known, options.what: {**code, "overrides": options.overrides, "measured": rows}})
+        rows = {identity(old): old for old in known.get(options.what, [])} | {identity(row): {**row, **facts}}
+        known[options.what] = sorted(rows.values(), key=lambda row: order.get(row["subject"], 0))
+        write_json(file, known)
+
+
+def identity(row: Row) -> tuple[str, ...]:
+    """What a row says of what: one that is measured again replaces the old."""
+    return tuple(str(row[key]) for key in ("subject", "form", "precision", "above", "below") if key in row)
 
 
 def names_of(options: Options, default: Sequence[str]) -> list[str]:
@@ -78,7 +85,7 @@ def of_networks(function: Callable[..., Iterator[Row]], *default: str, **more: s
 
 
 BENCHMARKS: dict[str, Callable[[Options], Iterator[Row]]] = {
-    "throughput": of_networks(throughput, *ON_A_CPU, rounds="rounds", workers="workers", compiled="compiled"),
+    "throughput": of_networks(throughput, *ON_A_CPU, rounds="rounds", workers="workers", compiled="compiled", only="only"),
     "floor": of_networks(ratios.floor, *ON_A_CPU, rounds="rounds"),
     "mixing": of_networks(ratios.mixing, "PreAct ResNet-18", "LeNet, digits", rounds="rounds"),
     "pipeline": of_networks(ratios.pipeline, "PreAct ResNet-18", rounds="rounds", workers="workers"),
@@ -92,12 +99,12 @@ BENCHMARKS: dict[str, Callable[[Options], Iterator[Row]]] = {
 def line_of(row: Row) -> str:
     """A row in words."""
     if "operations" in row:
-        return f"{row['subject']}, {row['precision']}: {row['operations']} operations, {row['network']} of the network alone"
+        return f"{row['subject']}, {row['precision']}: {row['operations']} operations, {row['bare']} of the network alone"
     if "ratio" in row:
         return f"{row['subject']}: {row['above']} over {row['below']}: {spread(row['ratio'], '{:.3f}')}"
     speed = row["images_per_second"]
     text = f"{spread(speed, '{:,.0f}')} images/s, {share_of_peak(row):.0f} % of the peak" if speed else "out of memory"
-    return f"{row['network']}, batch {row['batch_size']}, {row['form']}: {text}"
+    return f"{row['subject']}, batch {row['batch_size']}, {row['form']}: {text}"
 
 
 def spread(values: dict[str, Any], number: str) -> str:

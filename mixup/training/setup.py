@@ -228,4 +228,6 @@ def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Mod
 
 def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
     """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.trainer.precision == "bfloat16")
+    return (
+        torch.autocast(device.type, torch.bfloat16) if config.trainer.precision == "bfloat16" else contextlib.nullcontext()
+    )

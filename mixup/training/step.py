@@ -8,7 +8,7 @@ these.
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from mixup import mixing
 from mixup.data import Examples, ResidentFeatures, ResidentImages, StreamedImages
 from mixup.plan import EpochPlan
 from mixup.training.distributed import Group
+
+MIXED_BEFOREHAND = 2**24  # bytes of features, such as those of the UCI tables
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Epoch:
     plan: the epoch's plan, on the CPU. index: (k, n) int64, crop: (k, n, 2) or (k, n, 4) int64, flip: (k, n) bool: the
     examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed, and features have no crop and
     flip. partner: (n, k - 1) int64 positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32.
-    learning_rates: (steps,) float64.
+    learning_rates: (steps,) float64. inputs: (n, *input_shape) float32, mixed beforehand where the features are few; else
+    None.
     """
 
     plan: EpochPlan
@@ -57,6 +60,7 @@ class Epoch:
     targets: Tensor
     weights: Tensor
     learning_rates: Tensor
+    inputs: Tensor | None = None
 
 
 @dataclass
@@ -110,7 +114,7 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
     targets, weights = data.labels[plan.order[positions].to(device)], mixing.mixture_weights(lam)
     if settings.dominant:
         weights = mixing.dominant_weights(weights)
-    return Epoch(
+    epoch = Epoch(
         plan=plan,
         index=plan.order[fetched].to(device),
         crop=crop[fetched].to(device) if augments else None,
@@ -121,6 +125,9 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
         weights=weights,
         learning_rates=torch.tensor(learning_rates, dtype=torch.float64, device=device),
     )
+    if isinstance(data, ResidentFeatures) and data.features.nbytes <= MIXED_BEFOREHAND:
+        epoch = replace(epoch, inputs=mixed_inputs(data, epoch, slice(0, len(plan.order)), settings.layer))
+    return epoch
 
 
 def start_state(n: int, device: torch.device) -> State:
@@ -146,14 +153,14 @@ def train_step(
 ) -> None:
     """One update of the model on this rank's part of a batch. model: inputs (B, *input_shape) -> logits (B, C)."""
     positions, world_size = batch.positions(epoch.plan.batch_size), settings.group.world_size
-    lam, targets, weights = epoch.lam[positions], epoch.targets[positions], epoch.weights[positions]
     state.learning_rate.copy_(epoch.learning_rates[batch.step].view(()))
     for group in optimizer.param_groups:
         group["lr"] = state.learning_rate
+        for parameter in group["params"]:
+            parameter.grad = None  # as `zero_grad` does, which takes the host longer
 
     # fetch and mix
-    examples = batch.examples or fetch(data, epoch, positions)
-    inputs = mixing.mix_all(examples, lam) if settings.layer is None else examples[0]  # lam * x_i + (1 - lam) * x_j
+    inputs = mixed_inputs(data, epoch, positions, settings.layer, batch.examples)  # lam * x_i + (1 - lam) * x_j
     if settings.noise is not None:  # drawn for the whole batch, so that it is the same on any number of ranks
         noise = torch.randn((batch.count, *inputs.shape[1:]), generator=state.noise, device=inputs.device)
         inputs = inputs + settings.noise * noise[batch.rows]
@@ -161,18 +168,32 @@ def train_step(
     # forward
     with settings.autocast(), mixed_layer(settings.layer, epoch, positions):
         logits = model(inputs)
+    targets, weights = epoch.targets[positions], epoch.weights[positions]
     losses = mixing.mixed_cross_entropy(logits, targets, weights, settings.label_smoothing)
-    loss = losses.sum() * (0 if batch.is_dummy else 1 / batch.count)  # the sum over ranks is the mean over the batch
 
-    # backward and update; DDP averages the gradients of the ranks, and the batch's gradient is their sum
-    optimizer.zero_grad(set_to_none=True)
-    (loss * world_size if world_size > 1 else loss).backward()
+    # backward and update: of the mean over the batch; DDP averages what the ranks' parts of it give, which is to be added up
+    share = 0 if batch.is_dummy else 1 / batch.count
+    losses.backward(torch.full_like(losses, share) * world_size if world_size > 1 else torch.full_like(losses, share))
     optimizer.step()
 
     # count
     if not batch.is_dummy:
         state.losses[positions] = losses.detach()
         state.predicted[positions] = logits.argmax(1)
+
+
+def mixed_inputs(
+    data: Examples,
+    epoch: Epoch,
+    positions: slice | Tensor,
+    layer: nn.Module | None,
+    examples: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """What the model is given at some positions of the epoch, (B, *input_shape); if a layer is mixed, the own examples."""
+    if epoch.inputs is not None:
+        return epoch.inputs[positions]
+    examples = examples or fetch(data, epoch, positions)
+    return mixing.mix_all(examples, epoch.lam[positions]) if layer is None else examples[0]
 
 
 def fetch(data: Examples, epoch: Epoch, positions: slice | Tensor) -> Sequence[Tensor]:
