@@ -123,15 +123,15 @@ def test_what_was_measured_before_stays_in_the_file(tmp_path, capsys):
 
 
 def test_a_row_that_is_measured_again_replaces_the_old_alone(tmp_path):
-    def measured(*arguments: str) -> list[dict]:
-        assert benchmark.main([*arguments, *SMALL, "--rounds", "2", "--out", str(tmp_path)], "") == 0
+    def measured(network: str) -> list[dict]:
+        options = ("--workers", "0", "--only", "ours, float32", "--rounds", "2", "--out", str(tmp_path))
+        assert benchmark.main(["throughput", *SMALL, "--network", network, *options], "") == 0
         return json.loads(next(tmp_path.glob("cpu-*.json")).read_text())["throughput"]
 
-    options = ("throughput", "--workers", "0", "--only", "ours, float32", "--network")
-    measured(*options, "MLP, Abalone")
-    before = measured(*options, "LeNet, digits")
+    measured("MLP, Abalone")
+    before = measured("LeNet, digits")
     assert [row["subject"] for row in before] == ["LeNet, digits", "MLP, Abalone"], "in the order of the networks"
-    after = measured(*options, "MLP, Abalone")
+    after = measured("MLP, Abalone")
     assert after[0] == before[0]
     assert after[1]["images_per_second"] != before[1]["images_per_second"]
     assert len(after) == 2
