@@ -4,6 +4,7 @@
     python scripts/benchmark.py floor         our step over the bare forward, backward and update of the same network
     python scripts/benchmark.py mixing        a training step with mixing, as ERM, and with no mixing code at all
     python scripts/benchmark.py pipeline      crop, flip, normalise and mix alone, against DataLoader and transforms
+    python scripts/benchmark.py processes     our loop on two processes over a plain one with DistributedDataParallel
     python scripts/benchmark.py loader        images in files to normalised batches on the device, against timm's loader
     python scripts/benchmark.py operations    operations of the device in a step, and in the network alone
     python scripts/benchmark.py startup       a dry run over `import torch`

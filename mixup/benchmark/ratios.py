@@ -33,6 +33,7 @@ from mixup.training.device import choose_device, seconds_of
 from mixup.training.distributed import Group
 from mixup.training.dry_run import generated_run, training_step
 from mixup.training.engine import finish_epoch, start_epoch
+from mixup.training.setup import Run
 from mixup.training.step import Epoch, draw_epoch
 from mixup.training.train import train_epoch_of
 
@@ -49,21 +50,26 @@ def rows(times: Mapping[str, list[float]], unit: str, *pairs: tuple[str, str], s
 
 def loop_turn(config: TrainConfig) -> Turn:
     """Our own loop, seconds an image: an epoch with all that training does in it, but for evaluation and files."""
-    size, (step, device) = config.trainer.batch_size, training_step(config)
+    (step, device), size = training_step(config), config.trainer.batch_size
     turn_of(step, device)  # warms up
     steps = max(2, round(SECONDS_A_TURN / seconds_of(step, device)))
-    run = generated_run(config, steps * size)
+    return epoch_turn(generated_run(config, steps * size), steps)
+
+
+def epoch_turn(run: Run, steps: int) -> Turn:
+    """Seconds an image of an epoch of so many steps."""
+    size = run.config.trainer.batch_size
     display = Display(epochs=1, steps_per_epoch=steps, images_per_step=size, silent=True)
     numbers = itertools.count()
 
     def epoch() -> None:
         number = next(numbers)
-        progress = start_epoch(number, steps * size, size, device)
+        progress = start_epoch(number, steps * size, size, run.device)
         tables = draw_epoch(draw_plan(run.plan, number), run.train, [0.0] * steps, run.step)
         train_epoch_of(run, tables, progress, lambda progress: display.step(progress.epoch, progress.step))
         finish_epoch(progress, tables, run.step)
 
-    return lambda: seconds_of(epoch, device) / (steps * size)
+    return lambda: seconds_of(epoch, run.device) / (steps * size)
 
 
 def floor(names: list[str], overrides: list[str], rounds: int) -> Iterator[Row]:

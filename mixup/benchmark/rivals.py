@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from mixup.benchmark.turns import SECONDS_A_TURN, Turn
@@ -167,19 +167,25 @@ def one_pass(start: Batches, step: Callable[[Tensor, Loss], None], device: torch
     return (time.perf_counter() - began) / examples
 
 
-def floor(config: TrainConfig, device: torch.device) -> Callable[[], None]:
-    """The least that any loop does in a step: forward, backward and update of the same network on one ready batch."""
+def floor(
+    config: TrainConfig, device: torch.device, *, share: int = 1, wrap: Callable[[nn.Module], nn.Module] | None = None
+) -> Callable[[], None]:
+    """The least that any loop does in a step: forward, backward and update of the same network on one ready batch.
+
+    share: processes that share the batch. wrap: the network in what averages their gradients.
+    """
     info = dataset_info(config.data.name)
     model = place(config, build(config, info), device).train()
     optimizer = build_optimizer(config.optim, model)
-    inputs = torch.randn(config.trainer.batch_size, *info.input_shape, device=device)
+    called = wrap(model) if wrap else model
+    inputs = torch.randn(config.trainer.batch_size // share, *info.input_shape, device=device)
     if inputs.dim() == 4 and config.trainer.channels_last:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, info.num_classes, (len(inputs),), device=device)
 
     def step() -> None:
         with autocast(config, device):
-            logits = model(inputs)
+            logits = called(inputs)
         loss = F.cross_entropy(logits.float(), labels)
         optimizer.zero_grad()
         loss.backward()

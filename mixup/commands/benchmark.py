@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mixup.benchmark import ratios
 from mixup.benchmark.loader import loader
 from mixup.benchmark.machine import copy_gigabytes, describe
+from mixup.benchmark.processes import processes
 from mixup.benchmark.throughput import NETWORKS, ON_A_CPU, share_of_peak, throughput
 from mixup.benchmark.turns import Row
 from mixup.commands.messages import one_message
@@ -54,13 +57,14 @@ def measure(options: Options) -> None:
     machine, order = describe(device), {name: place for place, name in enumerate(NETWORKS)}
     file = options.out / f"{re.sub(r'[^a-z0-9]+', '-', machine['device'].lower()).strip('-')}.json"
     facts = {**{key: machine[key] for key in ("commit", "dirty", "torch")}, "overrides": options.overrides}
+    facts["threads"] = torch.get_num_threads()
     known = json.loads(file.read_text()) if file.exists() else {}
     if "machine" not in known:
         known["machine"] = {**machine, "copy_gigabytes_per_second": copy_gigabytes(device)}
     file.parent.mkdir(parents=True, exist_ok=True)
     for row in BENCHMARKS[options.what](options):
         print(line_of(row), flush=True)
-        rows = {identity(old): old for old in known.get(options.what, [])} | {identity(row): {**row, **facts}}
+        rows = {identity(old): old for old in known.get(options.what, [])} | {identity(row): {**facts, **row}}
         known[options.what] = sorted(rows.values(), key=lambda row: order.get(row["subject"], 0))
         write_json(file, known)
 
@@ -90,6 +94,7 @@ BENCHMARKS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "mixing": of_networks(ratios.mixing, "PreAct ResNet-18", "LeNet, digits", rounds="rounds"),
     "pipeline": of_networks(ratios.pipeline, "PreAct ResNet-18", rounds="rounds", workers="workers"),
     "operations": of_networks(ratios.operations, "PreAct ResNet-18"),
+    "processes": of_networks(processes, "PreAct ResNet-18", "LeNet, speech", rounds="rounds"),
     "loader": lambda options: loader(options.overrides, options.rounds, options.workers),
     "sweep": lambda options: ratios.sweep(options.overrides, options.rounds),
     "startup": lambda options: ratios.startup(options.overrides, options.rounds),

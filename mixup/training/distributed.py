@@ -2,6 +2,7 @@
 
 import gc
 import os
+import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -117,13 +118,15 @@ def wrap(trainer: TrainerConfig, model: nn.Module, group: Group, device: torch.d
     """The network as a step calls it: its gradients averaged over the group, and compiled if configured."""
     wrapped: Any = model
     if group.world_size > 1:
-        wrapped = DistributedDataParallel(
-            model,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # `broadcast_buffers` does that once an epoch, before the evaluation
-            gradient_as_bucket_view=True,
-            static_graph=not trainer.compile,  # a compiler cuts the graph itself
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)  # its successor is new
+            wrapped = DistributedDataParallel(
+                model,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                broadcast_buffers=False,  # `broadcast_buffers` does that once an epoch, before the evaluation
+                gradient_as_bucket_view=True,
+                static_graph=not trainer.compile,  # a compiler cuts the graph itself
+            )
     # Outside: it then splits the backward pass at the buckets of gradients, which are sent while the rest is computed.
     if trainer.compile:
         wrapped = torch.compile(wrapped)

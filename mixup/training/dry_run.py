@@ -111,11 +111,11 @@ def generated(info: DatasetInfo, count: int) -> Split:
     return split_of(rng.integers(0, info.white, (count, height, width, channels), dtype=np.uint8), labels)
 
 
-def generated_run(config: TrainConfig, examples: int) -> Run:
+def generated_run(config: TrainConfig, examples: int, group: Group = Group()) -> Run:  # noqa: B008
     """A run at its start, on generated examples in memory, even if the data set is streamed; it is tested on the same."""
     info = dataset_info(config.data.name)
     split = generated(info, examples)
-    return run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), Group())
+    return run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), group)
 
 
 def training_step(config: TrainConfig) -> tuple[Callable[[], None], torch.device]:

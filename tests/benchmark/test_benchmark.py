@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mixup.benchmark import ratios, rivals
+from mixup.benchmark.processes import processes
 from mixup.benchmark.throughput import NETWORKS, share_of_peak, throughput
 from mixup.benchmark.turns import middle_half, ratio, take_turns
 from mixup.commands import benchmark
@@ -84,6 +85,14 @@ def test_a_step_has_the_operations_of_the_network_and_fewer_than_its_limit_besid
     assert [row["precision"] for row in rows] == ["float32", "bfloat16"]
     for row in rows:
         assert 0 < row["operations"] - row["bare"] < 40
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_same_turns():
+    (row,) = processes(["LeNet, digits"], [], rounds=2)
+    assert row["subject"] == "LeNet, digits, 2 processes"
+    assert 0.2 < row["ratio"]["median"] < 5
+    assert row["ratio"]["rounds"] == 2
 
 
 def test_counting_leaves_out_views():
