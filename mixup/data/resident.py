@@ -66,13 +66,12 @@ class ResidentImages:
         self.unreadable: dict[int, str] = {}
         self.padding = padding
         _, self.height, self.width = info.input_shape
-        self.rows = torch.arange(self.height, device=device)
-        columns = torch.arange(self.width, device=device)
-        self.columns = torch.stack([columns, columns.flip(0)])  # by flip
         normalise = Normalise(info, device=device, channels_last=channels_last)
         self.finish = normalise.arrange if normalise_once else normalise
         if normalise_once:
             self.images = normalise.all_at_once(self.images)
+        # Every crop of every image, (N, tops, lefts, H, W, C), without a copy: a gather of whole rows, not of pixels.
+        self.crops = self.images.unfold(1, self.height, 1).unfold(2, self.width, 1).permute(0, 1, 2, 4, 5, 3)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,10 +87,8 @@ class ResidentImages:
         if crop.shape[1] == 4:
             assert flip is not None
             return self.finish(cut_resident(self.images, index, crop, flip))
-        columns = self.columns[:1] if flip is None else self.columns[flip.long()]
-        rows = (crop[:, :1] + self.rows)[:, :, None]
-        columns = (crop[:, 1:] + columns)[:, None, :]
-        return self.finish(self.images[index[:, None, None], rows, columns])
+        pixels = self.crops[index, crop[:, 0], crop[:, 1]]
+        return self.finish(pixels if flip is None else torch.where(flip[:, None, None, None], pixels.flip(2), pixels))
 
     def boxes(self, seeds: Tensor) -> Tensor:
         """The random resized crops of some seeds: top, left, height and width. (N,) int64 -> (N, 4) int64, on the CPU."""

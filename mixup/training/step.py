@@ -170,10 +170,10 @@ def train_step(
         logits = model(inputs)
     targets, weights = epoch.targets[positions], epoch.weights[positions]
     losses = mixing.mixed_cross_entropy(logits, targets, weights, settings.label_smoothing)
+    loss = losses.sum() * (0 if batch.is_dummy else 1 / batch.count)  # the sum over ranks is the mean over the batch
 
-    # backward and update: of the mean over the batch; DDP averages what the ranks' parts of it give, which is to be added up
-    share = 0 if batch.is_dummy else 1 / batch.count
-    losses.backward(torch.full_like(losses, share) * world_size if world_size > 1 else torch.full_like(losses, share))
+    # backward and update; DDP averages the gradients of the ranks, and the batch's gradient is their sum
+    (loss * world_size if world_size > 1 else loss).backward()
     optimizer.step()
 
     # count

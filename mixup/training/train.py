@@ -128,12 +128,12 @@ def train_epoch(
     never waits for the device.
     """
     model.train()
-    for batch in batches(data, epoch.plan, progress.step, settings.group):
-        seed_draws(settings, progress)
-        with explained_batchnorm():  # a batch with unreadable images may shrink to one example
+    with explained_batchnorm():  # a batch with unreadable images may shrink to one example
+        for batch in batches(data, epoch.plan, progress.step, settings.group):
+            seed_draws(settings, progress)
             train_step(model, optimizer, data, epoch=epoch, state=progress.state, batch=batch, settings=settings)
-        progress.step += 1
-        after_step(progress)
+            progress.step += 1
+            after_step(progress)
 
 
 def batches(data: Examples, plan: EpochPlan, first_step: int, group: Group) -> Iterator[Batch]:
