@@ -18,7 +18,7 @@ def batches_of_all_ranks_are_one_process_batches(group, n: int) -> None:
     data, drawn = images(n), plan(n)
     for step in range(drawn.num_steps):
         share = drawn.positions(step, rank=group.rank, world_size=group.world_size)
-        part, whole = mixed(data, drawn, share), mixed(data, drawn, drawn.positions(step))
+        part, whole = mixed(data, drawn, share, group=group), mixed(data, drawn, drawn.positions(step))
         for name in ("inputs", "targets", "weights"):
             gathered = torch.cat(all_gather(group, getattr(part, name)))
             if group.is_leader:

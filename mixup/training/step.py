@@ -45,16 +45,17 @@ class Epoch:
     """The tables of an epoch on the device: what steps read. n positions, k examples in a mixture, the own one first.
 
     plan: the epoch's plan, on the CPU. index: (k, n) int64, crop: (k, n, 2) or (k, n, 4) int64, flip: (k, n) bool: the
-    examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if a layer is mixed, and features have no crop and
-    flip. partner: (n, k - 1) int64 positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32.
-    learning_rates: (steps,) float64. inputs: (n, *input_shape) float32, mixed beforehand where the features are few; else
-    None.
+    examples to fetch, as `ResidentImages.fetch` takes them; k is 1 here if partners come with the batch or a layer is mixed,
+    and features have no crop and flip. with_batch: whether partners are among the images of the same batch. partner:
+    (n, k - 1) int64 positions. lam: (n, k - 1) float32. targets: (n, k) int64. weights: (n, k) float32. learning_rates:
+    (steps,) float64. inputs: (n, *input_shape) float32, mixed beforehand where the features are few; else None.
     """
 
     plan: EpochPlan
     index: Tensor
     crop: Tensor | None
     flip: Tensor | None
+    with_batch: bool
     partner: Tensor
     lam: Tensor
     targets: Tensor
@@ -106,7 +107,13 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
     """The tables of an epoch. learning_rates: one for each step."""
     device = data.labels.device
     positions = torch.cat([torch.arange(len(plan.order))[:, None], plan.partner], 1)
-    fetched = (positions if settings.layer is None else positions[:, :1]).T
+    with_batch = (
+        settings.layer is None
+        and settings.group.world_size == 1
+        and isinstance(data, ResidentImages)
+        and torch.equal(plan.partner // plan.batch_size, (positions[:, :1] // plan.batch_size).expand_as(plan.partner))
+    )
+    fetched = (positions if settings.layer is None and not with_batch else positions[:, :1]).T
     crop, augments = plan.crop, not isinstance(data, ResidentFeatures)
     if plan.crop_seed is not None and isinstance(data, ResidentImages):
         crop = data.boxes(plan.crop_seed)
@@ -119,6 +126,7 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
         index=plan.order[fetched].to(device),
         crop=crop[fetched].to(device) if augments else None,
         flip=plan.flip[fetched].to(device) if augments else None,
+        with_batch=with_batch,
         partner=plan.partner.to(device),
         lam=lam,
         targets=targets,
@@ -203,7 +211,15 @@ def fetch(data: Examples, epoch: Epoch, positions: slice | Tensor) -> Sequence[T
     if epoch.crop is None or epoch.flip is None:
         return data.fetch(index.flatten()).chunk(len(index))
     crop, flip = epoch.crop[:, positions], epoch.flip[:, positions]
-    return data.fetch(index.flatten(), crop.flatten(0, 1), flip.flatten()).chunk(len(index))
+    images = data.fetch(index.flatten(), crop.flatten(0, 1), flip.flatten())
+    if epoch.with_batch:
+        return [images, *(images[rows] for rows in rows_of_partners(epoch, positions).unbind(1))]
+    return images.chunk(len(index))
+
+
+def rows_of_partners(epoch: Epoch, positions: slice | Tensor) -> Tensor:
+    """Where the partners are among contiguous positions, (B, k - 1)."""
+    return epoch.partner[positions] - (positions.start if isinstance(positions, slice) else positions[0])
 
 
 def mixed_layer(
@@ -213,7 +229,6 @@ def mixed_layer(
     if layer is None:
         return contextlib.nullcontext()
     # The partner of a dummy example is another rank's: the clamp makes the dummy its own partner.
-    first = positions.start if isinstance(positions, slice) else positions[0]
-    partners = epoch.partner[positions] - first
+    partners = rows_of_partners(epoch, positions)
     partners = partners.clamp(0, len(partners) - 1)
     return mixing.mixed_at(layer, partners, epoch.lam[positions])

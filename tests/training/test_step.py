@@ -97,7 +97,10 @@ def test_the_batches_of_all_ranks_are_the_batch_of_one_process_bit_for_bit(n, wo
     data, drawn = images(n), plan(n)
     for step in range(drawn.num_steps):
         whole = mixed(data, drawn, drawn.positions(step))
-        parts = [mixed(data, drawn, drawn.positions(step, rank=r, world_size=world_size)) for r in range(world_size)]
+        parts = [
+            mixed(data, drawn, drawn.positions(step, rank=r, world_size=world_size), group=Group(r, r, world_size))
+            for r in range(world_size)
+        ]
         for name in ("inputs", "targets", "weights"):
             assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name)), (name, step)
 
