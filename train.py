@@ -27,6 +27,7 @@ def main() -> int:
 
 def train(task: Task) -> Record:
     """Trains a classifier, or a GAN of figure 5 where the configuration has that section; imports torch."""
+    from mixup.training.device import memory_of_a_run
     from mixup.training.signals import Stopped
 
     if task.config.gan is not None:
@@ -34,7 +35,8 @@ def train(task: Task) -> Record:
     else:
         from mixup.training.train import train as train_network
     try:
-        return train_network(task.config, task.folder, task.label)
+        with memory_of_a_run():
+            return train_network(task.config, task.folder, task.label)
     except Stopped as stop:
         print(stop, file=sys.stderr, flush=True)
         sys.exit(128 + stop.signal)

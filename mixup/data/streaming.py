@@ -19,7 +19,7 @@ from mixup.data.crops import centre, cut, random_resized_crop
 from mixup.data.dataset import Split
 from mixup.data.datasets import DatasetInfo
 from mixup.data.resident import Normalise
-from mixup.data.sources.storage import Files
+from mixup.data.sources.storage import Files, as_rgb
 from mixup.errors import LocalError
 from mixup.plan import EpochPlan
 
@@ -75,7 +75,7 @@ class Decoder(Dataset[Decoded]):
 
         size = self.info.input_shape[1], self.info.input_shape[2]
         with Image.open(io.BytesIO(self.files.read(row))) as image:
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            rgb = as_rgb(image)
             if seed is not None:
                 (box,) = random_resized_crop(seed, np.array([image.height]), np.array([image.width]))
                 return cut(rgb, box, size)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mixup.evaluation.doubts import doubts
@@ -55,7 +54,7 @@ def pgd(
         adversarial = climb(model, pixels, labels, start=start, eps=eps, step=2.5 * eps / steps, steps=steps)
         with torch.no_grad():
             logits = model(adversarial)
-        loss = F.cross_entropy(logits.float(), labels, reduction="none")
+        loss = advantage(logits, labels)
         loss = torch.where(logits.argmax(1) != labels, torch.inf, loss)
         strongest = torch.where((loss > highest)[:, None, None, None], adversarial, strongest)
         highest = torch.maximum(loss, highest)
@@ -69,10 +68,20 @@ def climb(model: Model, pixels: Tensor, labels: Tensor, *, start: Tensor, eps: f
         with torch.enable_grad():
             leaf = adversarial.detach().requires_grad_()
             # The sum over examples: one does not change another's gradient.
-            loss = F.cross_entropy(model(leaf).float(), labels, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, leaf)
+            (gradient,) = torch.autograd.grad(advantage(model(leaf), labels).sum(), leaf)
         adversarial = torch.minimum(torch.maximum(adversarial + step * gradient.sign(), low), high)
     return adversarial
+
+
+def advantage(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logsumexp of the other classes' logits, less the true one's. (B, C), (B,) -> (B,).
+
+    Cross-entropy is log(1 + exp(advantage)): it rises with it, and its gradient is this one's times a positive number, which
+    underflows for a network that is sure of itself. That network would then look robust because its gradient is 0.
+    """
+    true = labels[:, None]
+    others = logits.float().scatter(1, true, -torch.inf)
+    return others.logsumexp(1) - logits.float().gather(1, true)[:, 0]
 
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {"fgsm": fgsm, "ifgsm": ifgsm, "pgd": pgd}

@@ -4,6 +4,7 @@ A run's directory holds config.yaml, metrics.jsonl, checkpoint/, weights.safeten
 and only when the run has finished, record.json.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -116,11 +117,22 @@ def git(root: Path, *arguments: str) -> str | None:
 
 @contextmanager
 def sole_writer(run_dir: Path) -> Iterator[None]:
-    """Exclusive lock on the run directory, released by the OS when the process dies. UserError if another process has it."""
+    """Exclusive lock on the run directory, released by the OS when the process dies. UserError if another process has it.
+
+    Of this process alone (`lockf`): one by `flock` would live on in the workers of a loader that outlive a killed run.
+    """
     with open(run_dir / "lock", "a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                print(
+                    f"warning: {lock.name} cannot be locked ({error}): start no second run there",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                yield
+                return
             lock.seek(0)
             holder = lock.read().strip() or "another process"
             raise UserError(f"{run_dir} is being trained by {holder}: wait for it, or stop it and start again") from error

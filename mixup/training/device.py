@@ -1,14 +1,16 @@
 """The device of a process: which one, how it computes, and the generator that it draws from."""
 
 import ctypes
+import gc
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
-from mixup.errors import UserError
+from mixup.errors import LocalError, UserError
 from mixup.run.config import TrainerConfig
 from mixup.training.distributed import Group
 
@@ -60,6 +62,23 @@ def set_up_device(device: torch.device, trainer: TrainerConfig) -> None:
     if device.type == "cpu" and sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(M_MMAP_THRESHOLD, 2**30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def memory_of_a_run() -> Iterator[None]:
+    """First frees what an earlier run left on the GPU. Raises LocalError in one sentence where memory runs out."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise LocalError(
+            "out of memory: a smaller trainer.batch_size, trainer.eval_batch_size or network needs less, and so do "
+            "trainer.precision=bfloat16 and, of a DenseNet, model.memory_efficient=true; what was trained is kept"
+        ) from None
 
 
 def seconds_of(call: Callable[[], object], device: torch.device) -> float:

@@ -1,12 +1,16 @@
 """What a person gets back: one message and a status, never a traceback, and no directory left by a mistake."""
 
+import gc
 import json
 import sys
+import weakref
 
 import pytest
+import torch
 
 import train as train_script
 from mixup.commands import evaluate as evaluate_command
+from mixup.training import train as training
 
 
 @pytest.fixture
@@ -90,6 +94,38 @@ def test_a_sweep_says_which_cell_and_ends_with_the_table(train, tmp_path):
         mean, std = sum(pair) / 2, abs(pair[0] - pair[1]) / 2**0.5
         assert f"{mean:.2f} ± {std:.2f} (n=2)" in output
     assert not list(tmp_path.glob("multirun*"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError,
+        lambda: RuntimeError("can't allocate memory"),
+    ],
+    ids=["GPU", "Python", "CPU"],
+)
+def test_a_run_that_runs_out_of_memory_says_so_in_one_line_and_lets_the_sweep_go_on(train, tmp_path, monkeypatch, error):
+    networks: list[weakref.ref] = []
+    step = training.train_epoch
+
+    def epoch(model, *arguments, **options):
+        gc.collect()
+        assert [network() for network in networks] == [None] * len(networks), "the memory of the runs before is free"
+        networks.append(weakref.ref(model))
+        if len(networks) == 1:
+            raise error()
+        return step(model, *arguments, **options)
+
+    monkeypatch.setattr(training, "train_epoch", epoch)
+    status, output, said = train("-m", "seed=0,1,2", *SMALL, "trainer.epochs=1", "runs_dir=runs", ONE_BY_ONE)
+    assert status == 2
+    first, last = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    assert first.startswith("out of memory: a smaller trainer.batch_size")
+    assert last == "1 of 3 runs have no record"
+    assert len(networks) == 3
+    assert len(list(tmp_path.glob("runs/*/*/record.json"))) == 2
+    assert "(n=2)" in output, "the table of the two others"
 
 
 def test_a_dry_run_needs_no_data_and_writes_nothing(train, tmp_path):

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.transforms.v2 import Normalize
 
 from mixup.data import DATASETS
-from mixup.evaluation.attacks import ATTACKS, CELLS, attack_errors, fgsm, ifgsm, measure_attacks, pgd
+from mixup.evaluation.attacks import ATTACKS, CELLS, advantage, attack_errors, fgsm, ifgsm, measure_attacks, pgd
 from mixup.evaluation.settings import ATTACKS as ATTACK_NAMES
 from mixup.run import records
 from tests.evaluation.short_runs import opened, train
@@ -83,6 +83,36 @@ def test_stronger_attacks_are_stronger_in_the_white_box(victim):
         assert errors[1] <= errors[2] + 0.01
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("factor", [20.0, 200.0, 2000.0])
+def test_a_network_that_is_sure_of_itself_does_not_look_robust(victim, name, factor):
+    """The same predictions with larger logits, for which the gradient of cross-entropy underflows to 0 in float32."""
+    model, pixels, labels = victim
+
+    def attacked(net) -> float:
+        adversarial = ATTACKS[name](net, pixels, labels, eps=16.0, rng=torch.Generator().manual_seed(0))
+        return error(model, adversarial, labels)
+
+    expected = attacked(model)
+    assert 0.1 < expected < 0.95, "an error that could change either way"
+    assert attacked(lambda pixels: factor * model(pixels)) > expected - 0.03
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e4])
+def test_the_advantage_climbs_as_cross_entropy_in_float64(factor):
+    rng = torch.Generator().manual_seed(0)
+    logits = (factor * torch.randn(50, 7, generator=rng)).requires_grad_()
+    labels = torch.randint(7, (50,), generator=rng)
+    (ours,) = torch.autograd.grad(advantage(logits, labels).sum(), logits)
+    (theirs,) = torch.autograd.grad(F.cross_entropy(logits.double(), labels, reduction="sum"), logits)
+    wrong = logits.argmax(1) != labels  # in these nothing underflows
+    assert torch.equal(ours.sign()[wrong & (factor == 1)], theirs.sign()[wrong & (factor == 1)].float())
+    assert (ours.gather(1, labels[:, None]) == -1).all(), "no gradient vanishes"
+    torch.testing.assert_close(
+        F.softplus(advantage(logits, labels)), F.cross_entropy(logits, labels, reduction="none"), rtol=1e-5, atol=1e-5
+    )
+
+
 def test_fgsm_on_a_linear_model_is_the_closed_form():
     """The loss of a linear two-class model rises along w of the other class minus w of the true one, in pixels."""
     linear = nn.Linear(12, 2)
@@ -118,7 +148,7 @@ def test_agreement_with_foolbox(victim):
     theirs = foolbox.PyTorchModel(model, bounds=(0, 255))
     attacks = foolbox.attacks
     single = attacks.LinfFastGradientAttack(random_start=False).run(theirs, pixels, labels, epsilon=4.0)
-    torch.testing.assert_close(fgsm(model, pixels, labels, eps=4), single, atol=1e-3, rtol=0)
+    assert ((fgsm(model, pixels, labels, eps=4) - single).abs() < 1e-3).float().mean() > 0.9999, "but for rounded gradients"
     iterated = attacks.LinfBasicIterativeAttack(abs_stepsize=0.4, steps=10, random_start=False)
     same = ((ifgsm(model, pixels, labels, eps=4) - iterated.run(theirs, pixels, labels, epsilon=4.0)).abs() < 1e-3).float()
     assert same.mean() > 0.99, "a sign of a gradient near zero may differ"

@@ -1,6 +1,9 @@
 """Records without torch: metrics that can be rewound, the statistics of a table, cells over seeds, one writer a run."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -57,6 +60,44 @@ def test_one_writer_a_directory_and_a_kill_lets_go(tmp_path):
     child.communicate()
     with records.sole_writer(tmp_path):
         pass
+
+
+def test_a_lock_ends_with_its_process_though_children_live_on(tmp_path):
+    """As workers of a loader do for some seconds after their parent was killed."""
+    hold = (
+        "import os, sys, time; from pathlib import Path; from mixup.run.records import sole_writer\n"
+        "with sole_writer(Path(sys.argv[1])):\n"
+        "    child = os.fork()\n"
+        "    if child == 0: time.sleep(60); os._exit(0)\n"
+        "    print(child, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    try:
+        with pytest.raises(UserError, match="is being trained by"), records.sole_writer(tmp_path):
+            pass
+        parent.kill()
+        parent.wait()
+        os.kill(child, 0)  # it lives
+        with records.sole_writer(tmp_path):
+            pass
+    finally:
+        parent.kill()
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_warned_of_and_no_other_process(tmp_path, monkeypatch, capsys, code):
+    def refuse(*arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(records.fcntl, "lockf", refuse)
+    with records.sole_writer(tmp_path):
+        pass
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path / 'lock'} cannot be locked ([Errno {code}] {os.strerror(code)}): start no second run there\n"
+    )
 
 
 def test_the_environment_names_commit_versions_and_whether_the_code_was_changed():

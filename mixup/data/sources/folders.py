@@ -7,6 +7,7 @@ folders would give, and resumes in the same way. That is meant for disks; on obj
 
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from mixup.data.sources.storage import Files, cached_arrays, file_states, files_
 from mixup.errors import UserError
 from mixup.run.display import progress
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def list_folders(info: DatasetInfo, folder: Path, test_parts: tuple[str, ...]) -> Dataset:
@@ -54,19 +55,24 @@ def list_images(folder: Path) -> dict[str, list[str]]:
     """Class -> names below `folder`, in order. Besides `<class>/*` the two layouts of Tiny ImageNet as it is published:
     `<class>/images/*`, and one folder `images/` with the classes in `val_annotations.txt`."""
     listing: dict[str, list[str]] = {}
+    left_out: Counter[str] = Counter()
     annotations = folder / "val_annotations.txt"
     if annotations.is_file():
-        for line in filter(str.strip, annotations.read_text().splitlines()):
+        for line in filter(str.strip, annotations.read_text(encoding="utf-8-sig").splitlines()):
             file, label = line.split("\t")[:2]
             listing.setdefault(label, []).append(f"images/{file}")
         return {label: sorted(files) for label, files in listing.items()}
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir() and not entry.name.startswith("."):
             inside = f"{entry.name}/images" if (folder / entry.name / "images").is_dir() else entry.name
-            files = (file.name for file in os.scandir(folder / inside))
+            files = [file.name for file in os.scandir(folder / inside) if not file.name.startswith(".")]
             listing[entry.name] = sorted(f"{inside}/{file}" for file in files if is_image(file))
+            left_out.update(Path(file).suffix or file for file in files if not is_image(file))
     if not any(listing.values()):
         raise UserError(f"{folder} holds no images: expected {folder}/<class>/*.png or .jpg")
+    if left_out:
+        counts = ", ".join(f"{count:,} {ending}" for ending, count in left_out.most_common(5))
+        print(f"{folder}: files that are no images are left out: {counts}", flush=True)
     return listing
 
 

@@ -19,7 +19,7 @@ from mixup.data.dataset import identities
 from mixup.errors import UserError
 from mixup.run.display import progress
 
-VERSION = 1  # of the features below: to be raised with any change of them, so that cached ones are computed again
+VERSION = 2  # of the features below: to be raised with any change of them, so that cached ones are computed again
 RATE = 16_000
 WINDOW, HOP, FRAMES = 320, 160, 101
 BATCH = 256  # clips that are read together
@@ -51,7 +51,9 @@ def read_clip(file: Path) -> np.ndarray:
 
     try:
         content = file.read_bytes()
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="int16", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(content)) as clip:
+            rate, is_float = clip.samplerate, clip.subtype in ("FLOAT", "DOUBLE")
+            samples = clip.read(dtype="float64" if is_float else "int16", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
         fault = f"cannot be read as a clip ({getattr(error, 'error_string', error)})"
     else:
@@ -63,7 +65,11 @@ def read_clip(file: Path) -> np.ndarray:
             fault = f"has {samples.shape[1]} channels"
         elif not len(samples):
             fault = "holds no samples"
+        elif is_float and not np.abs(samples).max() <= 1:  # also where one is not a number
+            fault = f"has samples up to {np.abs(samples).max():.4g}, and those of a clip in floats are between -1 and 1"
         else:
+            # libsndfile would round floats to integers before it multiplies.
+            samples = (samples * 2**15).round().clip(max=2**15 - 1).astype(np.int16) if is_float else samples
             return np.ascontiguousarray(samples[:, 0])
     expected = f"expected a WAV file of one channel at {RATE:,} samples a second"
     raise UserError(f"{file} {fault}; {expected}: restore or remove it")

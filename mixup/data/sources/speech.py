@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import os
+import posixpath
 import shlex
 import tarfile
 import tempfile
@@ -144,7 +145,7 @@ def list_clips(name: str, folder: Path) -> Dataset:
     part_of = {clip: part for part in ("test", "validation") for clip in held_out[part]}
     splits, absent = {}, {}
     for part in ("train", *LISTS):
-        names = [clip for clip in clips if part_of.get(clip, "train") == part]
+        names = [clip for clip in clips if part_of.get(listed_name(clip), "train") == part]
         if not names:
             expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
             remedy = "restore them from the official archive, or move the folder away and start again"
@@ -169,7 +170,7 @@ def names_of_clips(folder: Path) -> list[str]:
         for word in os.scandir(folder):
             if word.is_dir() and not word.name.startswith(("_", ".")):
                 files = [file.name for file in os.scandir(word.path)]
-                clips += [f"{word.name}/{file}" for file in files if file.endswith(".wav") and file[0] != "."]
+                clips += [f"{word.name}/{file}" for file in files if file.lower().endswith(".wav") and file[0] != "."]
     except OSError as error:
         raise UserError(f"{folder} cannot be listed ({error}): restore or remove what is named there") from error
     return sorted(clips)
@@ -179,10 +180,17 @@ def word_of(clip: str) -> str:
     return clip.split("/")[0]
 
 
+def listed_name(clip: str) -> str:
+    """`yes/a.wav` however it is written: as `./yes/a.wav`, `yes\\a.wav` or `yes/a.WAV`."""
+    name = posixpath.normpath(clip.replace("\\", "/"))
+    return name[:-4] + name[-4:].lower()
+
+
 def read_list(file: Path) -> set[str]:
-    """Names such as `yes/cc592808_nohash_0.wav`, one a line."""
+    """Names such as `yes/cc592808_nohash_0.wav`, one a line, as `listed_name` has them."""
     try:
-        return set(file.read_text(errors="replace").split())
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return {listed_name(line.strip()) for line in lines if line.strip()}
     except OSError as error:
         why = f"cannot be read ({error.strerror}), and says which clips are held out"
         raise UserError(f"{file} {why}: restore it from the official archive") from error

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,9 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from mixup.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Arrays = dict[str, np.ndarray]
 
@@ -110,7 +114,7 @@ class Files:
 
         try:
             with Image.open(io.BytesIO(self.read(row))) as image:
-                pixels = np.asarray(image.convert("RGB"))
+                pixels = np.asarray(as_rgb(image))
         except MemoryError:
             raise
         except Exception as error:  # Pillow raises nearly anything for a damaged file
@@ -122,6 +126,20 @@ class Files:
     def unreadable(self, row: int, error: Exception) -> str:
         """Which file, and why; Pillow names the buffer that it read from, which says nothing."""
         return f"{self.path(row)} cannot be read as an image ({str(error).split(' <_io')[0]})"
+
+
+def as_rgb(image: "Image.Image") -> "Image.Image":
+    """An opened image in 8-bit colours; 16-bit grey is rounded. Raises ValueError where that would lose the picture: for
+    floats and 32-bit integers, whose range nobody knows, and for transparent pixels."""
+    from PIL import Image
+
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
+        raise ValueError("some of its pixels are transparent: put it on a background")
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(((np.asarray(image, np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of mode {image.mode}, whose range is not known: save it with 8 or 16 bits")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def files_in(folder: Path, names: Sequence[str]) -> Files:

@@ -14,7 +14,6 @@ it is trained, and nothing of the data's preparation. Chosen here:
 import csv
 import http.client
 import io
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +23,12 @@ import numpy as np
 
 from mixup.data.dataset import Dataset, split_of
 from mixup.data.datasets import dataset_info
+from mixup.data.sources.csv_tables import Table, read_csv
 from mixup.data.sources.storage import Download, time_limit
 from mixup.errors import UserError, suggestion
 from mixup.run.files import write_atomic
 
 BUNDLED = {"iris": "Iris", "wine": "Wine", "breast_cancer": "Breast Cancer Wisconsin (Diagnostic)"}
-MISSING = ("", "?")
 INSTEAD = "a table that needs no file: data=iris, data=wine or data=breast_cancer"
 
 
@@ -73,17 +72,6 @@ REMOTE = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """cells: (N, F), numbers (NaN where missing) and, in the columns `words`, str ("" where missing). labels: (N,) int64."""
-
-    cells: np.ndarray
-    words: list[int]
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    provenance: str
-
-
 def table_data(name: str, *, root: Path, download: bool, split: np.random.Generator) -> Dataset:
     """A UCI table (section 3.6): features (N, F) float32, halved by one draw from `split`. Its info counts what was read;
     where that is not what UCI states, the provenance says so. Raises UserError if there is no table, or another one."""
@@ -124,7 +112,8 @@ def halves(labels: np.ndarray, split: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def as_numbers(table: Table, train: np.ndarray) -> np.ndarray:
-    """(N, features) float32, first the numbers, then the words; fitted to the rows `train` alone."""
+    """(N, features) float32, first the numbers, then the words; fitted to the rows `train` alone. Raises UserError for a
+    column whose numbers are too large to be standardised."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -136,7 +125,16 @@ def as_numbers(table: Table, train: np.ndarray) -> np.ndarray:
     fill = SimpleImputer(missing_values="", strategy="most_frequent", keep_empty_features=True)
     one_hot = make_pipeline(fill, OneHotEncoder(handle_unknown="ignore"))
     transform = ColumnTransformer([("numbers", scale, numbers), ("words", one_hot, table.words)], sparse_threshold=0)
-    return transform.fit(table.cells[train]).transform(table.cells).astype(np.float32, order="C")
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = transform.fit(table.cells[train]).transform(table.cells).astype(np.float32, order="C")
+    for number in (~np.isfinite(values).all(0)).nonzero()[0]:
+        column = numbers[number]
+        largest = np.nanmax(np.abs(table.cells[:, column].astype(np.float64)))
+        raise UserError(
+            f"{table.provenance}: the column {table.columns[column]} holds numbers up to {largest:.4g}, too large to be "
+            "standardised: correct them, or leave these cells empty"
+        )
+    return values
 
 
 def bundled_table(name: str) -> Table:
@@ -145,7 +143,14 @@ def bundled_table(name: str) -> Table:
 
     bundle = getattr(datasets, f"load_{name}")()
     classes = tuple(map(str, bundle.target_names))
-    return Table(bundle.data, [], bundle.target.astype(np.int64), classes, f"UCI {BUNDLED[name]} (scikit-learn)")
+    return Table(
+        tuple(bundle.feature_names),
+        bundle.data,
+        [],
+        bundle.target.astype(np.int64),
+        classes,
+        f"UCI {BUNDLED[name]} (scikit-learn)",
+    )
 
 
 def obtain_csv(name: str, folder: Path, *, download: bool) -> tuple[Path, str]:
@@ -200,47 +205,3 @@ def write_csv(file: Path, rows: list[list[str]]) -> None:
         write_atomic(file, stream.getvalue().encode())
     except OSError as error:
         raise UserError(f"{file} cannot be written ({error}): make room there, or use data.root=DIR") from error
-
-
-def read_csv(file: Path, provenance: str) -> Table:
-    """A table with a header and a class column. Raises UserError with file and line for any other content."""
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as a CSV ({error})") from error
-    header = [name.casefold() for name in rows[0][1]] if rows else []
-    if len(header) < 2 or not all(header) or any(map(is_number, header)) or header.count("class") > 1:
-        raise UserError(f"{file} does not begin with the names of its columns, separated by commas, one of them the class")
-    place = header.index("class") if "class" in header else len(header) - 1
-    for line, row in rows[1:]:
-        if len(row) != len(header) or row[place] in MISSING:
-            raise UserError(f"{file}, line {line}: expected {len(header)} values, one of them the class, not {len(row)}")
-    columns = list(zip(*(row for _, row in rows[1:]))) or [()] * len(header)
-    labels = columns.pop(place)
-    names = sorted(set(labels))
-    if all(map(is_number, names)):
-        names.sort(key=float)  # 2 before 10
-    parsed = [parse_column(f"{file}, column {number}", column) for number, column in enumerate(columns, 1)]
-    words = [number for number, column in enumerate(parsed) if column.dtype == object]
-    numbered = np.array([names.index(label) for label in labels], np.int64)
-    return Table(np.stack(parsed, axis=1), words, numbered, tuple(names), provenance)
-
-
-def is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def parse_column(where: str, texts: Sequence[str]) -> np.ndarray:
-    """Numbers as float64, words as object. Raises UserError for both in one column, as a typing error makes them."""
-    present = [text for text in texts if text not in MISSING]
-    numeric = [is_number(text) for text in present]
-    if all(numeric):
-        return np.array([math.nan if text in MISSING else float(text) for text in texts])
-    if any(numeric):
-        raise UserError(f"{where}: '{present[numeric.index(False)]}' among numbers; ? or nothing stands for a missing one")
-    return np.array(["" if text in MISSING else text for text in texts], object)

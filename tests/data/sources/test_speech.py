@@ -260,6 +260,47 @@ def test_words_left_out_altogether_are_not_counted_as_absent_clips(root, capsys)
     assert data.provenance == "Speech Commands v0.01 (2 of 30 words)"
 
 
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE", "PCM_24", "PCM_32"])
+def test_a_clip_of_any_depth_is_the_clip_of_16_bits(root, subtype):
+    expected = read(root)
+    for file in root.glob("*/*/[0-9]*.wav"):
+        samples, _ = soundfile.read(file, dtype="float64")
+        soundfile.write(file, samples, 16_000, subtype=subtype)
+    ours = read(root)
+    assert_same(ours, expected)
+    assert held_by(ours.train) == held_by(expected.train)
+
+
+@pytest.mark.parametrize(("samples", "said"), [(1.5, "up to 1.5"), (9_000.0, "up to 9000"), (np.nan, "up to nan")])
+def test_floats_out_of_range_are_refused(root, samples, said):
+    soundfile.write(root / "speech_commands_v0.01/yes/0.wav", np.full(1_600, samples), 16_000, subtype="DOUBLE")
+    message = failure(root)
+    assert f"yes/0.wav has samples {said}" in message
+    assert "between -1 and 1" in message
+
+
+def rewritten(rewrite) -> object:
+    return lambda folder: [file.write_bytes(rewrite(file.read_bytes())) for file in folder.glob("*_list.txt")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        rewritten(lambda content: b"\xef\xbb\xbf" + content),
+        rewritten(lambda content: b"./" + content.replace(b"\n", b"\n./", 1)),
+        rewritten(lambda content: content.replace(b"/", b"\\").replace(b"\n", b"\r\n")),
+        lambda folder: [file.rename(file.with_suffix(".WAV")) for file in folder.glob("*/[0-9]*.wav")],
+    ],
+    ids=["byte-order mark", "half dotted", "by Windows", "upper case"],
+)
+def test_no_clip_that_a_list_holds_out_is_trained_on_however_it_is_written(root, change):
+    expected = read(root)
+    change(root / "speech_commands_v0.01")
+    ours = read(root)
+    assert_same(ours, expected)
+    assert ours.absent == {}
+
+
 @pytest.mark.parametrize("file", ["validation_list.txt", "testing_list.txt"])
 def test_a_missing_list_is_named(root, file):
     (root / "speech_commands_v0.01" / file).unlink()
@@ -340,7 +381,7 @@ def forbid_reading(monkeypatch) -> None:
     def fail(*args, **kwargs):
         raise AssertionError("read again")
 
-    monkeypatch.setattr(soundfile, "read", fail)
+    monkeypatch.setattr(soundfile, "SoundFile", fail)
 
 
 def test_second_opening_reads_no_clip(root, monkeypatch):
