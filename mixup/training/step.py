@@ -111,9 +111,9 @@ def draw_epoch(plan: EpochPlan, data: Examples, learning_rates: Sequence[float],
         settings.layer is None
         and settings.group.world_size == 1
         and isinstance(data, ResidentImages)
-        and torch.equal(plan.partner // plan.batch_size, (positions[:, :1] // plan.batch_size).expand_as(plan.partner))
+        and bool((plan.partner // plan.batch_size == positions[:, :1] // plan.batch_size).all())
     )
-    fetched = (positions if settings.layer is None and not with_batch else positions[:, :1]).T
+    fetched = (positions[:, :1] if with_batch or settings.layer is not None else positions).T
     crop, augments = plan.crop, not isinstance(data, ResidentFeatures)
     if plan.crop_seed is not None and isinstance(data, ResidentImages):
         crop = data.boxes(plan.crop_seed)

@@ -65,19 +65,17 @@ def list_images(folder: Path) -> dict[str, list[str]]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if entry.is_dir() and not entry.name.startswith("."):
             inside = f"{entry.name}/images" if (folder / entry.name / "images").is_dir() else entry.name
-            files = [file.name for file in os.scandir(folder / inside) if not file.name.startswith(".")]
-            listing[entry.name] = sorted(f"{inside}/{file}" for file in files if is_image(file))
-            left_out.update(Path(file).suffix or file for file in files if not is_image(file))
+            # macOS leaves ._name beside a name.
+            files = {file.name for file in os.scandir(folder / inside) if not file.name.startswith(".")}
+            images = {file for file in files if file.lower().endswith(IMAGE_ENDINGS)}
+            listing[entry.name] = sorted(f"{inside}/{file}" for file in images)
+            left_out.update(Path(file).suffix or file for file in files - images)
     if not any(listing.values()):
         raise UserError(f"{folder} holds no images: expected {folder}/<class>/*.png or .jpg")
     if left_out:
         counts = ", ".join(f"{count:,} {ending}" for ending, count in left_out.most_common(5))
         print(f"{folder}: files that are no images are left out: {counts}", flush=True)
     return listing
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_ENDINGS) and not name.startswith(".")  # macOS leaves ._name beside a name
 
 
 def decode_dataset(data: Dataset, name: str, root: Path) -> Dataset:

@@ -142,10 +142,11 @@ def list_clips(name: str, folder: Path) -> Dataset:
     clips = names_of_clips(folder)
     words = {word: label for label, word in enumerate(sorted({word_of(clip) for clip in clips}))}
     held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
-    part_of = {clip: part for part in ("test", "validation") for clip in held_out[part]}
+    listed = {clip: part for part in ("test", "validation") for clip in held_out[part]}
+    part_of = {clip: listed.get(listed_name(clip), "train") for clip in clips}
     splits, absent = {}, {}
     for part in ("train", *LISTS):
-        names = [clip for clip in clips if part_of.get(listed_name(clip), "train") == part]
+        names = [clip for clip in clips if part_of[clip] == part]
         if not names:
             expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
             remedy = "restore them from the official archive, or move the folder away and start again"
