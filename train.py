@@ -7,22 +7,26 @@ torchrun --nproc-per-node=8 train.py data=cifar10 model=preact_resnet18
 python train.py --help                                  the groups and what they hold
 """
 
+import contextlib
 import sys
 
 from mixup.commands.messages import one_message
 from mixup.commands.sweep import perform_all
 from mixup.commands.train import conclude, process_group, read_tasks
+from mixup.errors import OtherDataError
 from mixup.run.compose import Task
 from mixup.run.records import Record
 
 
 @one_message(stopped="stopped; the same command resumes from the last checkpoint", remedy="repair it and start again")
 def main() -> int:
-    """Returns the exit status: 0 all done, 1 a run failed, 2 a mistake in the request."""
+    """Returns the exit status: 0 all done, 1 a run failed, 2 a mistake in the request, 3 a run finished on other data."""
     tasks = read_tasks(sys.argv[1:])  # every one is composed and checked before the first one trains
     with process_group():
         statuses = perform_all(tasks, train)
-        return max([*statuses, *conclude(tasks)], default=0)
+        if OtherDataError.status not in statuses:  # a table would show the numbers of that data
+            statuses += conclude(tasks)
+        return max(statuses, default=0)
 
 
 def train(task: Task) -> Record:
@@ -38,7 +42,8 @@ def train(task: Task) -> Record:
         with memory_of_a_run():
             return train_network(task.config, task.folder, task.label)
     except Stopped as stop:
-        print(stop, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # after SIGHUP the terminal is gone
+            print(stop, file=sys.stderr, flush=True)
         sys.exit(128 + stop.signal)
 
 

@@ -8,12 +8,20 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in the request, or a fault of the machine, with its remedy.
 
-    The entry points print the message alone, without a traceback, and exit with status 2.
+    The entry points print the message alone, without a traceback, and exit with `status`.
     """
+
+    status = 2
 
 
 class LocalError(UserError):
     """A fault that one of many processes meets alone, such as a damaged file, and must therefore report itself."""
+
+
+class OtherDataError(UserError):
+    """A run that has finished, with the same configuration, was trained on other data."""
+
+    status = 3
 
 
 def suggestion(word: str, choices: Iterable[str]) -> str:

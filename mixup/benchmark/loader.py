@@ -35,7 +35,7 @@ def loader(overrides: list[str], rounds: int, workers: int) -> Iterator[Row]:
     """Whole passes over the training images, timm's over ours; and the share of ours that decoding alone takes."""
     config = configuration(["data=tiny_imagenet", "data.resident=false", *overrides])
     device = choose_device(config.trainer.device, Group())
-    small = load(config, device)
+    small = load(config.data, device)
     with tempfile.TemporaryDirectory() as folder:
         for subject, data in (("64x64 files", small), ("500x375 files to 224x224", enlarged(small, Path(folder)))):
             contestants: dict[str, Callable[[], Turn]] = {

@@ -17,8 +17,8 @@ from mixup.data import DatasetInfo, dataset_info
 from mixup.run.config import TrainConfig
 from mixup.training.device import synchronize
 from mixup.training.dry_run import generated
+from mixup.training.network import autocast, build, place
 from mixup.training.schedules import build_optimizer
-from mixup.training.setup import autocast, build, place
 
 
 class PilImages(Dataset[tuple[Any, int]]):

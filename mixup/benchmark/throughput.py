@@ -14,7 +14,7 @@ from mixup.run.config import TrainConfig
 from mixup.training.device import choose_device, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.dry_run import FORWARD_SHARE, flops_per_image, training_step
-from mixup.training.setup import build
+from mixup.training.network import build
 
 # Batches are the paper's; of ImageNet's a share that one GPU holds.
 NETWORKS = {

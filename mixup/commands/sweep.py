@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mixup.commands.overview import Overview
-from mixup.commands.train import perform
+from mixup.commands.train import NEED_NO_FILE, perform
 from mixup.run import records
 from mixup.run.compose import Task
 from mixup.run.cores import cores
 
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")
-NEED_NO_FILE = ("digits", "rings", "ring", "grid")
 SECONDS_BETWEEN_LOOKS = 0.5
 PR_SET_PDEATHSIG = 1
 

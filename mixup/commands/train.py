@@ -1,12 +1,14 @@
 """What `train.py` does around a training: reads the command line, reports each run, and measures a finished grid.
 
-torch is imported only when there is something to train.
+torch is imported only when there is something to train, or data to compare with that of a finished run.
 """
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -17,6 +19,7 @@ from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
 
 MULTIRUN = ("-m", "--multirun")
+NEED_NO_FILE = ("digits", "rings", "ring", "grid")
 SHOWS = ("-h", "--help", "-c", "--cfg", "-i", "--info", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
@@ -25,11 +28,27 @@ def is_leader() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def in_group() -> bool:
+    return os.environ.get("WORLD_SIZE", "1") != "1"
+
+
+def abandon_group(status: int) -> NoReturn:
+    """Ends this process at once. To close the group it would wait for ranks that wait for it; so the launcher ends those."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
 @contextmanager
 def process_group() -> Iterator[None]:
     """Closes the process group that trainings inside joined under torchrun, if any."""
     try:
         yield
+    except Exception:
+        if in_group():
+            traceback.print_exc()
+            abandon_group(1)
+        raise
     finally:
         if "torch" in sys.modules:
             from mixup.training.distributed import leave_group
@@ -51,6 +70,8 @@ def read_tasks(arguments: Sequence[str]) -> list[Task]:
     if is_leader():
         for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
             print(f"warning: {doubt}", file=sys.stderr, flush=True)
+        if tasks and not any(task.config.dry_run for task in tasks) and (note := records.doubt_of_provenance()):
+            print(f"note: {note}", file=sys.stderr, flush=True)
     return tasks
 
 
@@ -60,7 +81,7 @@ def show(config: DictConfig) -> None:
 
 
 def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
-    """Trains one run, unless it has finished before; returns its exit status."""
+    """Trains one run, unless it has finished before on the same data; returns its exit status."""
     if is_leader():
         print(f"{task.place}{task.folder}", flush=True)
     try:
@@ -69,21 +90,49 @@ def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
 
             dry_run(task.config)
             return 0
-        record = records.read_record(task.folder)
-        finished_before = record is not None
+        record, words = finished_before(task)
         record = record or train(task)
     except (UserError, OSError) as error:
         if is_leader() or isinstance(error, LocalError):
             remedy = "" if isinstance(error, UserError) else "; repair it and start again: what is done is kept"
             print(f"{error}{remedy}", file=sys.stderr, flush=True)
-        if os.environ.get("WORLD_SIZE", "1") != "1":  # the others wait for this rank: the launcher must end them all
-            raise SystemExit(2) from None
-        return 2
-    if is_leader() and finished_before:
-        print(f"already finished: {outcome(record)}; {record['data']['provenance']}, {record['device']}", flush=True)
-    elif is_leader():
-        print(outcome(record), flush=True)
+        status = error.status if isinstance(error, UserError) else UserError.status
+        if in_group():
+            abandon_group(status)
+        return status
+    except Exception as error:
+        if in_group() or not task.place or not task.folder.exists():
+            raise
+        file = task.folder / "traceback.txt"
+        file.write_text(traceback.format_exc())
+        print(f"{type(error).__name__}: {error} (a fault of this program: see {file})", file=sys.stderr, flush=True)
+        return 1
+    if is_leader():
+        print(f"already finished: {outcome(record)}; {words}" if words else outcome(record), flush=True)
     return 0
+
+
+def finished_before(task: Task) -> tuple[records.Record | None, str]:
+    """The record of a run that has finished, on every rank what the leader has read, and what it says of it.
+
+    Raises OtherDataError if it was trained on other data than lies here now.
+    """
+    if in_group():
+        from mixup.training.distributed import broadcast, join_group
+
+        group = join_group(task.config.trainer.device)
+        record = broadcast(group, records.read_record(task.folder) if is_leader() else None)
+    else:
+        record = records.read_record(task.folder)
+    if record is None or not is_leader():
+        return record, ""
+    words = [record["data"]["provenance"], record["device"]]
+    if task.config.data.name not in NEED_NO_FILE:
+        from mixup.training.folder import compare_data
+
+        words.append(compare_data(task.config, task.folder, record))
+    words.append(records.compare_code(record["environment"]))
+    return record, ", ".join(filter(None, words))
 
 
 def outcome(record: records.Record) -> str:
@@ -94,6 +143,7 @@ def outcome(record: records.Record) -> str:
         return f"{modes} of {record['data']['modes']} modes covered, {good:.1f} % of the samples good"
     errors = test["top1_error"]
     words = f"test error {errors['last']:.2f} % after the last epoch, median of the last ten {errors['last10_median']:.2f} %"
+    words = f"diverged, since a loss on test data is not finite: {words}" if record.get("diverged") else words
     return words + (f"; validation error {validation['top1_error']['last']:.2f} %" if validation else "")
 
 

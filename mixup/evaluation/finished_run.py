@@ -22,7 +22,8 @@ from mixup.run.conversions import from_dict
 from mixup.training.device import choose_device, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate
-from mixup.training.setup import autocast, build, load, loader_workers, place
+from mixup.training.network import autocast, build, channels_last, place
+from mixup.training.setup import load, loader_workers
 
 WHITE = 255.0  # pixels are grey levels from 0 on
 
@@ -54,7 +55,7 @@ class FinishedRun:
             split,
             self.data.info,
             device=self.device,
-            channels_last=self.config.trainer.channels_last,
+            channels_last=channels_last(self.config, self.model, self.device),
             workers=loader_workers(self.config),
             on_error=self.config.data.on_error,
         )
@@ -127,7 +128,7 @@ def open_finished_run(
     config.data.root = root or config.data.root
     chosen = choose_device(device, Group())
     set_up_device(chosen, config.trainer)  # as in training: without it a GPU rounds otherwise than it did there
-    data = like.data if like is not None and like.config.data == config.data else load(config, chosen)
+    data = like.data if like is not None and like.config.data == config.data else load(config.data, chosen)
     if data.fingerprint() != record["data"]["fingerprint"]:
         raise UserError(
             f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"

@@ -45,7 +45,7 @@ def stamp(folder: Path) -> dict[str, str]:
 
 def write_measurement(folder: Path, file: str, values: Values) -> Values:
     """Writes the values with the run's stamp and returns both; numbers that are not finite become null, as JSON has none."""
-    content = {"run": stamp(folder), **json.loads(json.dumps(values), parse_constant=lambda name: None)}
+    content = {"run": stamp(folder), **records.finite(values)}
     write_json(folder / file, content)
     return content
 

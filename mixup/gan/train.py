@@ -31,12 +31,12 @@ from mixup.run import records, tracking
 from mixup.run.config import GanConfig, TrainConfig
 from mixup.run.display import Display, duration
 from mixup.run.files import write_atomic
-from mixup.training.checkpoint import machine, read_state, write_state
+from mixup.training.checkpoint import machine, read_state, segments, write_state
 from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.dry_run import parameter_count
 from mixup.training.folder import finish, mirrored, occupied
-from mixup.training.signals import Stopped, received_signals
+from mixup.training.signals import Signals, Stopped, received_signals
 
 __all__ = ["Stopped", "train"]
 
@@ -59,6 +59,7 @@ class Run:
     sums: Tensor
     iteration: int = 0
     began: float = field(default_factory=time.monotonic)
+    segments: list[dict[str, Any]] = field(default_factory=list)  # see `checkpoint.segments`
 
     @property
     def at_snapshot(self) -> bool:
@@ -77,10 +78,10 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
     display = Display(epochs=1, steps_per_epoch=run.gan.iterations, images_per_step=SHOWN, silent=False)  # lines, no bar
     with occupied(config, folder, Group()) as record:
         if record is None:
-            resume(run, display)
-            with mirrored(config, folder, Group(), display) as mirror:
-                play_all(run, mirror, display)
-                record = write_results(run, label, environment)
+            resume(run, environment, display)
+            with mirrored(config, folder, Group(), display) as mirror, received_signals(Group()) as signals:
+                play_all(run, mirror, display, signals)
+                record = write_results(run, label)
     return record
 
 
@@ -103,38 +104,41 @@ def assemble(config: TrainConfig, folder: Path) -> Run:
     return Run(config, config.gan, folder, device, game, players, sums=torch.zeros(3, device=device))
 
 
-def play_all(run: Run, mirror: tracking.Mirror, display: Display) -> None:
+def play_all(run: Run, mirror: tracking.Mirror, display: Display, signals: Signals) -> None:
     """All remaining iterations, one block of random numbers after the other."""
     trainer, saved_at = run.config.trainer, time.monotonic()
-    with received_signals(Group()) as received:
-        while run.iteration < run.gan.iterations:
-            block, first = divmod(run.iteration, BLOCK)
-            draws = Draws(*(tensor.to(run.device) for tensor in draw(run.game, run.config.seed, block)))
-            for turn in range(first, min(BLOCK, run.gan.iterations - block * BLOCK)):
-                run.sums += play(run.players, draws, turn)
-                run.iteration += 1
-                if run.at_snapshot or run.iteration % trainer.log_every_steps == 0:
-                    write_line(run, display)
-                    mirror.check()
-                if received:
-                    save_state(run)
-                    raise Stopped(received[0], run.iteration)
-            if time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes or run.iteration == run.gan.iterations:
+    while run.iteration < run.gan.iterations:
+        block, first = divmod(run.iteration, BLOCK)
+        draws = Draws(*(tensor.to(run.device) for tensor in draw(run.game, run.config.seed, block)))
+        for turn in range(first, min(BLOCK, run.gan.iterations - block * BLOCK)):
+            run.sums += play(run.players, draws, turn)
+            run.iteration += 1
+            if run.at_snapshot or run.iteration % trainer.log_every_steps == 0:
+                write_line(run, display)
+                mirror.check()
+            if number := signals.agreed():
                 save_state(run)
-                saved_at = time.monotonic()
+                raise Stopped(number, run.iteration)
+        if time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes or run.iteration == run.gan.iterations:
+            save_state(run)
+            saved_at = time.monotonic()
 
 
 def save_state(run: Run) -> None:
     """Writes everything a restart needs. Raises UserError as `write_state` does."""
     progress = {"sums": run.sums, "iteration": run.iteration, "seconds": time.monotonic() - run.began}
-    state = {**{name: part.state_dict() for name, part in run.players._asdict().items()}, **progress, **machine(run.device)}
+    players = {name: part.state_dict() for name, part in run.players._asdict().items()}
+    state = {**players, **progress, "segments": run.segments, **machine(run.device)}
     write_state(run.folder, run.iteration, state, run.players.networks, f"iteration {run.iteration}")
 
 
-def resume(run: Run, display: Display) -> None:
+def resume(run: Run, environment: dict[str, Any], display: Display) -> None:
     """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it."""
-    state = read_state(run.folder, machine(run.device), display.warn)
-    records.rewind_metrics(run.folder, state["iteration"] if state else 0)
+    here = machine(run.device)
+    state = read_state(run.folder, here, environment, display.warn)
+    done = state["iteration"] if state else 0
+    run.segments = [*segments(state), {"step": done, **here, "environment": environment}]
+    records.rewind_metrics(run.folder, done)
     if state is None:
         return
     for name, part in run.players._asdict().items():
@@ -195,7 +199,7 @@ def measure(run: Run, fake: Tensor) -> dict[str, float]:
     }
 
 
-def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.Record:
+def write_results(run: Run, label: str) -> records.Record:
     """Writes the weights of both networks and the record, whose numbers are those of the last line of metrics.jsonl."""
     name, last = run.game.data, records.read_metrics(run.folder)[-1]
     results = {
@@ -215,4 +219,4 @@ def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.
         "parameters": parameter_count(run.players.networks),
         "world_size": 1,
     }
-    return finish(run, label, environment, weights=run.players.networks.state_dict(), results=results)
+    return finish(run, label, weights=run.players.networks.state_dict(), results=results)

@@ -68,6 +68,11 @@ class Cell:
         values = {run.seed: measure.read(run) for run in self.runs}
         return {seed: value for seed, value in values.items() if value is not None}
 
+    @property
+    def diverged(self) -> int:
+        """How many runs have ended with a test loss that is not finite; their errors count all the same."""
+        return sum(bool(run.record.get("diverged")) for run in self.runs)
+
     def column(self, name: str) -> np.ndarray:
         """(seeds, epochs) of the curves, as many epochs as all seeds have; NaN where a curve has no value."""
         columns = [run.curve.get(name, []) for run in self.runs]

@@ -88,9 +88,10 @@ def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
             logits, labels = saved["logits"], saved["labels"]
     except (OSError, ValueError, KeyError) as error:
         return [f"its predictions.npz cannot be read ({error}): run it again"]
-    readable = ~np.isnan(logits).any(1)
-    wrong, record = 100 * float((logits.argmax(1) != labels)[readable].mean()), evidence.record
-    if not records.agrees(record, wrong, count=int(readable.sum()), device=record["device"]):
+    record = evidence.record  # of unreadable examples, which it does not count, the logits are no numbers
+    count, unreadable = record["test"]["count"], record["data"]["unreadable"]["test"]
+    wrong = 100 * (int((np.isnan(logits).any(1) | (logits.argmax(1) != labels)).sum()) - unreadable) / count
+    if not records.agrees(record, wrong, count=count, device=record["device"]):
         return [f"its last test error {record['test']['top1_error']['last']} is not that of its predictions, {wrong}"]
     return []
 

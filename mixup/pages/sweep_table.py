@@ -19,7 +19,7 @@ from mixup.ledger.names import experiments
 from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.verdicts import OWN_PAGE, build
 from mixup.pages.build import MADE, SOURCES, page
-from mixup.pages.texts import spread
+from mixup.pages.texts import measured
 from mixup.run import records
 from mixup.run.files import write_atomic
 
@@ -74,7 +74,7 @@ def print_cells(runs: Sequence[Evidence], measure: Measure) -> None:
     table.add_column("run")
     table.add_column(measure.title, justify="right")
     for cell in grouped(runs):
-        table.add_row(cell.label, spread(cell.values(measure).values(), measure.decimals))
+        table.add_row(cell.label, measured(cell, measure))
     Console().print(table)
 
 

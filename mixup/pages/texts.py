@@ -8,6 +8,7 @@ from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
 from mixup.ledger.entries import UNJUDGED, WORDS, ClaimEntry, Group, Ledger
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.inference import Paired, Word, interval, sign_test
+from mixup.ledger.metrics import Measure
 from mixup.ledger.names import MISSING, experiment_title, net
 from mixup.ledger.paper import Claim, Row, Value
 from mixup.run.display import duration
@@ -20,6 +21,14 @@ def spread(values: Iterable[float], decimals: int = 2) -> str:
         return MISSING
     std = f" ± {stdev(numbers):.{decimals}f}" if len(numbers) > 1 else ""
     return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)})"
+
+
+def measured(cell: Cell | None, measure: Measure) -> str:
+    """`spread` of a cell's runs, and how many of them diverged."""
+    if cell is None:
+        return MISSING
+    diverged = f", {cell.diverged} diverged" if cell.diverged else ""
+    return spread(cell.values(measure).values(), measure.decimals) + diverged
 
 
 def paired(pairs: Paired | None, decimals: int = 2) -> str:

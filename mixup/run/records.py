@@ -7,6 +7,7 @@ and only when the run has finished, record.json.
 import errno
 import fcntl
 import json
+import math
 import os
 import platform
 import statistics
@@ -22,6 +23,7 @@ from mixup.errors import UserError
 from mixup.run.files import write_atomic, write_json
 
 Record = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
 FLIPS = 5e-4  # share of test examples whose prediction a GPU's rounding may change
 
 
@@ -37,7 +39,16 @@ def read_record(run_dir: Path) -> Record | None:
 
 
 def write_record(run_dir: Path, record: Record) -> None:
-    write_json(run_dir / "record.json", record)
+    write_json(run_dir / "record.json", finite(record))
+
+
+def finite(value: Any) -> Any:
+    """The same, nested as it may be, with null for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # -- metrics.jsonl -------------------------------------------------------------------------------------------------------
@@ -46,7 +57,7 @@ def write_record(run_dir: Path, record: Record) -> None:
 def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
     """Adds JSON lines. Each has `step`, the optimizer steps done; a line with `epoch` closes that epoch."""
     with open(run_dir / "metrics.jsonl", "a") as stream:
-        stream.write("".join(json.dumps(line) + "\n" for line in lines))
+        stream.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in finite(lines)))
         stream.flush()
         os.fsync(stream.fileno())  # before the checkpoint that follows: a checkpoint must not be ahead of its metrics
 
@@ -82,29 +93,49 @@ def agrees(record: Record, error: float, *, count: int, device: str) -> bool:
 
 
 def environment() -> dict[str, Any]:
-    """Versions and commit. `dirty`: there are changed or new files outside results/, which could change numbers.
-
-    $MIXUP_COMMIT is the commit of a copy that has not the history of the code, and so cannot ask git.
-    """
+    """Versions and commit; `dirty` as in `commit_here`."""
     packages = {}
     for name in ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "timm", "scikit-learn"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "absent"
-    root, script = Path(__file__).resolve().parents[2], Path(sys.argv[0]).resolve()
-    commit = git(root, "rev-parse", "HEAD")
-    changed = git(root, "status", "--porcelain", "--", ".", ":(exclude)results")
-    if told := os.environ.get("MIXUP_COMMIT"):
-        commit, changed = told, ""
+    commit, dirty = commit_here()
+    script = Path(sys.argv[0]).resolve()
     return {
         "commit": commit,
-        "dirty": None if changed is None else bool(changed),
+        "dirty": dirty,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
-        "command": [str(script.relative_to(root)) if script.is_relative_to(root) else script.name, *sys.argv[1:]],
+        "command": [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *sys.argv[1:]],
     }
+
+
+def commit_here() -> tuple[str | None, bool | None]:
+    """The commit of the code, and whether there are changed or new files outside results/, which could change numbers; None
+    where git cannot say. $MIXUP_COMMIT is the commit of a copy that has not the history of the code."""
+    if told := os.environ.get("MIXUP_COMMIT"):
+        return told, False
+    changed = git(ROOT, "status", "--porcelain", "--", ".", ":(exclude)results")
+    return git(ROOT, "rev-parse", "HEAD"), None if changed is None else bool(changed)
+
+
+def doubt_of_provenance() -> str:
+    """Why a run that starts now would be refused as evidence, in words; empty where its record can name the code."""
+    commit, dirty = commit_here()
+    if commit is None:
+        return "git cannot name the commit of this code, nor can a record, unless MIXUP_COMMIT does: it will be no evidence"
+    return "the code has uncommitted changes, so a record cannot name what ran: it will be no evidence" if dirty else ""
+
+
+def compare_code(environment: dict[str, Any]) -> str:
+    """Whether the code of a run, by its environment, is another than today's, in words; empty where it is the same, or where
+    git cannot say."""
+    if environment["dirty"]:
+        return f"by code with uncommitted changes, after commit {environment['commit'][:7]}"
+    changed = git(ROOT, "diff", "--name-only", environment["commit"] or "", "--", "mixup", "train.py")
+    return f"by the code of commit {environment['commit'][:7]}, which has changed since" if changed else ""
 
 
 def git(root: Path, *arguments: str) -> str | None:

@@ -98,18 +98,32 @@ def write_state(folder: Path, step: int, state: dict[str, Any], network: nn.Modu
         ) from error
 
 
-def read_state(folder: Path, machine: dict[str, Any], warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest good checkpoint of the run in `folder`; None to start from scratch. Warns if another machine made it."""
+def read_state(
+    folder: Path, machine: dict[str, Any], environment: dict[str, Any], warn: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The newest good checkpoint of the run in `folder`; None to start from scratch. Warns if another machine or other code
+    made it."""
     state = load_newest(folder / "checkpoint", warn=warn)
+    if state is None:
+        return None
     for key, now in machine.items():
-        if state and state.get(key, now) != now:
+        if state.get(key, now) != now:
             warn(f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit")
+    before = (segments(state)[-1]["environment"] or {}).get("commit")
+    if before != environment["commit"]:
+        warn(f"resumed with the code of commit {environment['commit']} instead of {before}: this run will be no evidence")
     return state
 
 
 def machine(device: torch.device, world_size: int = 1) -> dict[str, Any]:
     """A resumed run ends with the same bits only if these are the same."""
     return {"device": device_name(device), "torch": str(torch.__version__), "world_size": world_size}
+
+
+def segments(state: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What trained a run up to a checkpoint, one entry for each start of it: the steps done before, the machine, and the
+    code's environment, which a checkpoint of an earlier version does not name."""
+    return [] if state is None else state.get("segments", [{"step": 0, "environment": None}])
 
 
 def save_state(run: Run, progress: Progress) -> None:
@@ -128,18 +142,19 @@ def save_state(run: Run, progress: Progress) -> None:
         "seconds": progress.seconds(),
         "unreadable": unreadable,
         "fingerprint": run.fingerprint,
+        "segments": run.segments,
         **machine(run.device, run.group.world_size),
     }
     place = f"epoch {progress.epoch}, step {progress.step} (both counted from 0)"
     write_state(run.folder, progress.steps_done, state, run.model, place)
 
 
-def resume(run: Run, display: Display) -> Progress:
+def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
     """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it; called on every
     rank. Raises UserError if the checkpoint was made on other data."""
-    state = None
+    state, here = None, machine(run.device, run.group.world_size)
     if run.group.is_leader:
-        state = read_state(run.folder, machine(run.device, run.group.world_size), display.warn)
+        state = read_state(run.folder, here, environment, display.warn)
         if state and state["fingerprint"] != run.fingerprint:
             raise UserError(
                 f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
@@ -147,6 +162,8 @@ def resume(run: Run, display: Display) -> Progress:
         # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
         records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
     state = broadcast(run.group, state)
+    done = state["epoch"] * run.steps_per_epoch + state["step"] if state else 0
+    run.segments = [*segments(state), {"step": done, **here, "environment": environment}]
     if state is None:
         return start_epoch(0, len(run.train), run.config.trainer.batch_size, run.device)
     if state["step"] and "predicted" not in state:

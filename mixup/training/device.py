@@ -27,7 +27,9 @@ def choose_device(name: str, group: Group) -> torch.device:
         raise UserError(f"trainer.device={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
+    device = torch.device("cuda", group.local_rank) if ":" not in name else torch.device(name)
+    torch.cuda.set_device(device)  # what takes the current device would open a context on the first
+    return device
 
 
 def device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from mixup.run.config import TrainerConfig
 
 PREPARATION = timedelta(days=2)
 preparations: list[Any] = []  # the same ranks again, as a group with that time limit
+exchanges: list[Any] = []  # and once more, through the CPU
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def join_group(device: str) -> Group:
         device_id = torch.device("cuda", group.local_rank) if on_gpu else None
         dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device_id)
         preparations.append(dist.new_group(backend="gloo", timeout=PREPARATION))
+        exchanges.append(dist.new_group(backend="gloo"))
     return group
 
 
@@ -57,6 +59,7 @@ def leave_group() -> None:
     """Closes the group at the end of the program; without it torch warns of leaked resources."""
     if dist.is_available() and dist.is_initialized():
         preparations.clear()
+        exchanges.clear()
         gc.collect()  # a DistributedDataParallel that outlives its group aborts the process now and then
         dist.destroy_process_group()
 
@@ -66,6 +69,11 @@ def all_reduce(group: Group, tensor: Tensor, *, largest: bool = False) -> Tensor
     if group.world_size > 1:
         dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)
     return tensor
+
+
+def largest_of_all(values: Tensor) -> Any:
+    """Starts to put the largest of every rank's values in their place, on the CPU; `wait` of the result waits for that."""
+    return dist.all_reduce(values, dist.ReduceOp.MAX, group=exchanges[0], async_op=True)
 
 
 def broadcast(group: Group, value: Any) -> Any:

@@ -19,8 +19,9 @@ from mixup.run.display import duration
 from mixup.training.capture import WARM_UP
 from mixup.training.device import choose_device, forgo_compiler, require_precision, seconds_of
 from mixup.training.distributed import Group
+from mixup.training.network import build
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import Run, build, run_on
+from mixup.training.setup import Run, run_on
 from mixup.training.step import Batch, draw_epoch, start_state
 
 TIMED_ON_CPU = 32  # images a step

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,8 @@ class Progress:
     step: int
     batch_size: int
     state: State
-    seconds_before: float = 0.0  # of this epoch, before a restart
-    clock: float = field(default_factory=time.perf_counter)
+    seconds_before: float = 0.0  # of this epoch, before the clock was started
+    clock: float | None = None  # when it was started, if it runs
 
     @property
     def steps_done(self) -> int:
@@ -43,12 +43,15 @@ class Progress:
         counts = sums_by_batch(torch.ones_like(self.state.losses), self.batch_size)
         return sums_by_batch(self.state.losses, self.batch_size) / counts
 
-    def resume_clock(self) -> None:
+    def start_clock(self) -> None:
         self.clock = time.perf_counter()
 
+    def stop_clock(self) -> None:
+        self.seconds_before, self.clock = self.seconds(), None
+
     def seconds(self) -> float:
-        """Duration of this epoch so far, in this process and before a restart."""
-        return self.seconds_before + time.perf_counter() - self.clock
+        """Duration of this epoch's training so far, in this process and before a restart."""
+        return self.seconds_before + (0.0 if self.clock is None else time.perf_counter() - self.clock)
 
 
 def start_epoch(epoch: int, n: int, batch_size: int, device: torch.device) -> Progress:
@@ -110,8 +113,9 @@ def evaluate(
     batch_size: int,
     autocast: Callable[[], contextlib.AbstractContextManager[object]],
     group: Group,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, float], Tensor]:
-    """Errors and loss over every example once, without padding, on every rank.
+    """Errors and loss over every example once, without padding, on every rank. after_batch: called equally often on each.
 
     Returns `top1_error` and `top5_error` in percent, `nll` in nats and `count`, the number of readable examples, over all
     ranks; and this rank's share of the logits (n, C) float32, not a number in the rows of unreadable examples.
@@ -119,6 +123,7 @@ def evaluate(
     model.eval()
     part = share(len(data), rank=group.rank, world_size=group.world_size)
     chunks = [slice(first, min(first + batch_size, part.stop)) for first in range(part.start, part.stop, batch_size)]
+    most = len(range(0, len(share(len(data), rank=0, world_size=group.world_size)), batch_size))  # batches of any rank
     names, count, rows = ("top1_error", "top5_error", "nll"), 0, torch.zeros(0)
     sums = torch.zeros(len(names), dtype=torch.float64, device=data.labels.device)
     for index, inputs in data.in_order(chunks):
@@ -131,6 +136,10 @@ def evaluate(
         if not len(rows):
             rows = logits.new_full((len(part), logits.shape[1]), float("nan"))
         rows[index - part.start] = logits
+        after_batch()
+        most -= 1
+    for _ in range(most):  # a rank may have one batch less, and one of unreadable images alone is left out
+        after_batch()
     counts = torch.tensor([count, len(part) > 0 and count == 0], device=data.labels.device)
     count, ranks_without_examples = all_reduce(group, counts).tolist()
     if ranks_without_examples:  # on every rank alike

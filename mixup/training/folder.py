@@ -2,16 +2,19 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from safetensors.torch import save
 from torch import Tensor
 
+from mixup.errors import OtherDataError, UserError
 from mixup.run import records, tracking
-from mixup.run.config import TrainConfig
+from mixup.run.config import DataConfig, TrainConfig
 from mixup.run.conversions import plain
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
@@ -19,6 +22,7 @@ from mixup.run.identity import config_hash
 from mixup.training import checkpoint
 from mixup.training.device import device_name
 from mixup.training.distributed import Group, broadcast
+from mixup.training.setup import load
 
 WANDB_SECONDS = 15.0  # how long a finished run waits for W&B
 
@@ -36,6 +40,27 @@ def occupied(config: TrainConfig, folder: Path, group: Group) -> Iterator[record
         if record is None:
             write_atomic(folder / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False).encode())
         yield broadcast(group, record)
+
+
+def compare_data(config: TrainConfig, folder: Path, record: records.Record) -> str:
+    """Compares the data here with that of a finished run. Returns words if there is none here, else nothing. Raises
+    OtherDataError if it is another."""
+    try:
+        fingerprint = fingerprint_here(tuple(vars(config.data).items()))
+    except UserError:
+        return "its data does not lie here now"
+    if fingerprint != record["data"]["fingerprint"]:
+        raise OtherDataError(
+            f"{folder} has finished, on other data than lies here now ({record['data']['provenance']}): restore that data, "
+            "or remove the folder to train on this, or give a runs_dir of its own"
+        )
+    return ""
+
+
+@functools.cache
+def fingerprint_here(data: tuple[tuple[str, Any], ...]) -> str:
+    """Of the data of a configuration's section. UserError where it does not lie here, instead of fetching it."""
+    return load(DataConfig(**{**dict(data), "download": False}), torch.device("cpu")).fingerprint()
 
 
 @contextlib.contextmanager
@@ -56,12 +81,11 @@ def mirrored(config: TrainConfig, folder: Path, group: Group, display: Display) 
         display.say(f"W&B: {url}")
 
 
-def finish(
-    run: Any, label: str, environment: dict[str, Any], *, weights: dict[str, Tensor], results: dict[str, Any]
-) -> records.Record:
+def finish(run: Any, label: str, *, weights: dict[str, Tensor], results: dict[str, Any]) -> records.Record:
     """Writes weights and, last, the record, and removes the checkpoints.
 
-    run: of a classifier or a GAN; its config, folder and device are read. results: what this kind of run has measured.
+    run: of a classifier or a GAN; its config, folder, device and segments are read. results: what this kind of run has
+    measured.
     """
     config, folder = run.config, run.folder
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
@@ -76,7 +100,8 @@ def finish(
         "config": plain(config),
         **results,
         "device": device_name(run.device),
-        "environment": environment,
+        "environment": run.segments[-1]["environment"],
+        "segments": run.segments,
         "wandb": tracking.read_address(folder) or None,
     }
     records.write_record(folder, record)

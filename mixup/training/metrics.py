@@ -20,14 +20,12 @@ def sums_by_batch(values: Tensor, batch_size: int) -> Tensor:
 
 
 def topk_errors(logits: Tensor, labels: Tensor, k: int) -> Tensor:
-    """1 where the label is not among the k highest logits, else 0. (B, C), (B,) -> (B,) float.
+    """1 where the label is not among the k highest logits, or a logit is not a number; else 0. (B, C), (B,) -> (B,) float.
 
     k is cut to the number of classes. Ties go to the lower class index at k = 1, as argmax does.
     """
-    if k == 1:
-        return (logits.argmax(1) != labels).float()
-    top = logits.topk(min(k, logits.shape[1]), dim=1).indices
-    return (top != labels[:, None]).all(1).float()
+    top = logits.argmax(1, keepdim=True) if k == 1 else logits.topk(min(k, logits.shape[1]), dim=1).indices
+    return ((top != labels[:, None]).all(1) | logits.isnan().any(1)).float()
 
 
 def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What a finished run leaves: predictions, weights and its record."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from mixup.training.folder import finish
 from mixup.training.setup import Run
 
 
-def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.Record:
-    """Evaluates the finished run, and writes predictions, weights and its record; returns the record on every rank."""
-    test, logits = evaluate(run, run.test)
+def write_results(run: Run, label: str, *, after_batch: Callable[[], None]) -> records.Record:
+    """Evaluates the finished run, and writes predictions, weights and its record; returns the record on every rank.
+
+    after_batch: called after every batch that is evaluated.
+    """
+    test, logits = evaluate(run, run.test, after_batch)
     # Evaluating all of a streamed training set would take a third of an epoch's time, so it is the fixed slice.
     data, split = (run.train_eval, run.train_eval_split) if run.streams else (run.train, run.data.train)
-    train, train_logits = evaluate(run, data)
+    train, train_logits = evaluate(run, data, after_batch)
     train |= noise_errors(train_logits, split) if train["count"] else {}
     served = {"train": run.train, "validation": run.validation, "test": run.test}
     unreadable = {name: union(run.group, part.unreadable) for name, part in served.items() if part is not None}
@@ -29,13 +33,13 @@ def write_results(run: Run, label: str, environment: dict[str, Any]) -> records.
     if run.group.is_leader:
         write_predictions(run, logits, unreadable)
         measured = results(run, test, train, unreadable)
-        record = finish(run, label, environment, weights=run.model.state_dict(), results=measured)
+        record = finish(run, label, weights=run.model.state_dict(), results=measured)
     return broadcast(run.group, record)
 
 
-def evaluate(run: Run, data: Examples) -> tuple[dict[str, float], Tensor]:
+def evaluate(run: Run, data: Examples, after_batch: Callable[[], None]) -> tuple[dict[str, float], Tensor]:
     """Means, and the logits (N, C) of all ranks on the CPU."""
-    means, logits = run.evaluate(data)
+    means, logits = run.evaluate(data, after_batch=after_batch)
     return means, torch.cat(all_gather(run.group, logits.cpu()))
 
 
@@ -59,6 +63,7 @@ def results(
     return {
         "data": {
             "provenance": run.data.provenance,
+            "classes": list(run.data.classes),  # in the order of the logits
             "fingerprint": run.fingerprint,
             "train_count": len(run.train),
             "validation_count": len(run.validation) if run.validation else 0,
@@ -71,6 +76,7 @@ def results(
         "validation": summary(lines, "validation", {}) if run.validation else None,
         "train": train if train["count"] else None,
         "epochs": config.trainer.epochs,
+        "diverged": None in lines[-1].values(),  # a loss of the last evaluation is not finite
         "train_seconds": seconds,
         "images_per_second": sum(line["seconds"] * line["images_per_second"] for line in lines) / seconds,
         "parameters": parameter_count(run.model),

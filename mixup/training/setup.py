@@ -1,6 +1,5 @@
 """A run's parts, made from its configuration: data, network and optimizer on this process's device."""
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -13,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
-from mixup.errors import UserError, suggestion
-from mixup.models import build_model
+from mixup.errors import UserError
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
-from mixup.run.config import TrainConfig
+from mixup.run.config import DataConfig, TrainConfig
 from mixup.run.cores import cores
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group, barrier, synchronised, wrap
-from mixup.training.engine import evaluate, explained_batchnorm
+from mixup.training.engine import evaluate
+from mixup.training.network import autocast, build, channels_last, layer_named, place, require_values_for_batchnorm
 from mixup.training.schedules import build_optimizer
 from mixup.training.step import StepSettings
 
@@ -33,7 +32,8 @@ class Run:
     model: the network itself. wrapped: the same, compiled or for many processes; they share their weights. train_eval: a
     fixed slice of the training set, unmixed and unaugmented, evaluated after every epoch; train_eval_split: its data.
     train_step: `step.train_step`, or that as a CUDA graph. not_captured: why not, where `trainer.capture=auto` would.
-    evaluate: `engine.evaluate` of the model; takes a split.
+    evaluate: `engine.evaluate` of the model; takes a split, and after_batch. segments: one for each start of the run, see
+    `checkpoint.segment`.
     """
 
     config: TrainConfig
@@ -54,7 +54,8 @@ class Run:
     step: StepSettings
     train_step: Callable[..., None]
     not_captured: str | None
-    evaluate: Callable[[Examples], tuple[dict[str, float], Tensor]]
+    evaluate: Callable[..., tuple[dict[str, float], Tensor]]
+    segments: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -72,7 +73,7 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     require_precision(config.trainer, device)
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
         barrier(group, preparing=True)
-    data = load(config, device)
+    data = load(config.data, device)
     neighbours = nearest_neighbours(config, data, device)
     if group.local_rank == 0:
         barrier(group, preparing=True)
@@ -91,9 +92,9 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.clean_slice]
     train_eval = data.train.select(np.sort(rows))
     options: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
-    options |= {"info": data.info, "device": device, "channels_last": trainer.channels_last}
     torch.manual_seed(stream_seed(config.seed, "init"))
     model = place(config, synchronised(trainer, build(config, data.info), group, device), device)
+    options |= {"info": data.info, "device": device, "channels_last": channels_last(config, model, device)}
     step = step_settings(config, data.info, model, device, group)
     train = serve(data.train, padding=plan.crop_padding, **options)
     train_step, not_captured = step_function(config, train, group, device)
@@ -120,12 +121,11 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     )
 
 
-def load(config: TrainConfig, device: torch.device) -> Dataset:
+def load(data: DataConfig, device: torch.device) -> Dataset:
     """The configured data. Its draws depend on `data.seed`, not on the run's: all runs of a table have the same data.
 
     device: where spectrograms are computed.
     """
-    data = config.data
     names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
     options: dict[str, Any] = {name: getattr(data, name) for name in names}
     dataset = open_dataset(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
@@ -181,30 +181,8 @@ def step_settings(
         dominant=mixup.targets == "dominant",
         label_smoothing=mixup.label_smoothing,
         noise=noise if mixup.noise else None,
-        layer=None if mixup.layer is None else layer_named(mixup.layer, model, config),
+        layer=None if mixup.layer is None else layer_named(mixup.layer, model, config, info),
     )
-
-
-def layer_named(name: str, model: nn.Module, config: TrainConfig) -> nn.Module:
-    """The module whose output is mixed. Raises UserError if the network lacks it, or its output cannot be mixed."""
-    modules = {key: module for key, module in model.named_modules() if key}
-    if name not in modules:
-        few = ", ".join(key for key in modules if key.count(".") < 2)
-        raise UserError(f"mixup.layer={name}: no such module{suggestion(name, modules)}; {config.model.name} has {few}, ...")
-    if config.trainer.compile:
-        raise UserError("mixup.layer and trainer.compile=true: a compiled network's layers cannot be reached; use false")
-    if config.data.on_error == "skip":
-        raise UserError("mixup.layer and data.on_error=skip: partners may be missing from a batch; use data.on_error=raise")
-    return modules[name]
-
-
-def require_values_for_batchnorm(config: TrainConfig, info: DatasetInfo, plan: PlanSettings, group: Group) -> None:
-    """Raises UserError if a rank's share of some batch is one example and BatchNorm sees it as one value a channel."""
-    sizes = {plan.batch_size, plan.n % plan.batch_size or plan.batch_size} if plan.n > plan.batch_size else {plan.n}
-    if min(sizes) // group.world_size > 1:
-        return
-    with torch.device("meta"), torch.no_grad(), explained_batchnorm(UserError):
-        build(config, info).train()(torch.empty(1, *info.input_shape))
 
 
 def loader_workers(config: TrainConfig) -> int:
@@ -212,22 +190,3 @@ def loader_workers(config: TrainConfig) -> int:
     if config.data.workers is not None:
         return config.data.workers
     return min(16, max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
-
-
-def build(config: TrainConfig, info: DatasetInfo) -> nn.Module:
-    """The configured network, with weights drawn from torch's global generator."""
-    options = {key: value for key, value in vars(config.model).items() if key != "name"}
-    return build_model(config.model.name, num_classes=info.num_classes, input_shape=info.input_shape, **options)
-
-
-def place(config: TrainConfig, model: nn.Module, device: torch.device) -> nn.Module:
-    """The network on the device, in the configured memory layout."""
-    layout = torch.channels_last if config.trainer.channels_last else torch.contiguous_format
-    return model.to(device).to(memory_format=layout)
-
-
-def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """bfloat16 in the forward pass where configured; weights, mixing and losses stay float32."""
-    return (
-        torch.autocast(device.type, torch.bfloat16) if config.trainer.precision == "bfloat16" else contextlib.nullcontext()
-    )

@@ -1,39 +1,82 @@
-"""Signals that ask a run to stop, collected until the step at hand is done."""
+"""Signals that ask a run to stop, kept until every rank can stop after the same step."""
 
 import contextlib
+import os
 import signal
+import time
 from collections.abc import Iterator
+from typing import Any
 
-from mixup.training.distributed import Group
+import torch
+
+from mixup.training.distributed import Group, largest_of_all
+
+# Of a job manager, Ctrl-C, a closed terminal, and those that SLURM and Grid Engine send before the time is up.
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+SECONDS_BETWEEN_AGREEMENTS = 0.5
 
 
 class Stopped(Exception):
-    """The run received SIGTERM or Ctrl-C and has saved a checkpoint. `signal` is the signal's number."""
+    """The run received a signal of `STOPPING` and has saved a checkpoint. `signal` is the signal's number."""
 
     def __init__(self, number: int, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}: the same command resumes it")
         self.signal = number
 
 
-@contextlib.contextmanager
-def received_signals(group: Group) -> Iterator[list[int]]:
-    """A list to which SIGTERM and SIGINT are appended inside the context; a second one of a kind ends the process at once.
+class Signals:
+    """Those that this process has received, and on which of them all ranks have agreed.
 
-    In a group of more than one, each rank would stop after a different step: there the signals keep their default, and the
-    run resumes from its last checkpoint.
+    Each rank receives them at another step. So every half second all tell each other, through the CPU and while the next
+    step is computed; how many steps that is, the leader says.
     """
-    received: list[int] = []
 
-    def receive(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.received = 0
+        self.exchange: tuple[Any, torch.Tensor] | None = None  # under way: the largest signal, and steps until the next one
+        self.steps_left = self.steps = 1
+        self.began = time.monotonic()
 
-    previous = {}
+    def agreed(self) -> int:
+        """The number of the signal that all ranks stop for now; 0 for none. Every rank calls it equally often."""
+        if self.group.world_size == 1:
+            return self.received
+        if self.exchange is not None:
+            work, values = self.exchange
+            work.wait()
+            number, self.steps = values.tolist()
+            self.steps_left, self.began, self.exchange = self.steps, time.monotonic(), None
+            return number
+        self.steps_left -= 1
+        if self.steps_left == 0:
+            seconds_a_step = (time.monotonic() - self.began) / self.steps
+            steps = min(1000, int(SECONDS_BETWEEN_AGREEMENTS / seconds_a_step) + 1)
+            values = torch.tensor([self.received, steps if self.group.is_leader else 0])
+            self.exchange = largest_of_all(values), values
+        return 0
+
+    def receive(self, number: int, frame: object) -> None:
+        """The handler. A second signal of a kind ends the process at once, unless a launcher may have repeated the first."""
+        first, self.received = not self.received, number
+        if self.group.world_size == 1:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if first and self.group.is_leader:
+            again = "; again to stop now, back to the last checkpoint" if self.group.world_size == 1 else ""
+            with contextlib.suppress(OSError):  # the terminal may be gone; `print` cannot be called from a handler
+                os.write(2, f"\n{signal.Signals(number).name}: stopping after this step{again}\n".encode())
+
+
+@contextlib.contextmanager
+def received_signals(group: Group) -> Iterator[Signals]:
+    """Inside the context signals are received; those that are ignored, as SIGHUP under nohup, stay so."""
+    signals, previous = Signals(group), {}
     with contextlib.suppress(ValueError):  # only the main thread receives signals
-        for number in (signal.SIGTERM, signal.SIGINT) if group.world_size == 1 else ():
-            previous[number] = signal.signal(number, receive)
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, signals.receive)
     try:
-        yield received
+        yield signals
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -24,7 +24,7 @@ from mixup.training.folder import mirrored, occupied
 from mixup.training.results import write_results
 from mixup.training.schedules import learning_rate
 from mixup.training.setup import Run, assemble
-from mixup.training.signals import Stopped, received_signals
+from mixup.training.signals import Signals, Stopped, received_signals
 from mixup.training.step import Batch, Epoch, StepSettings, draw_epoch, train_step
 
 __all__ = ["Stopped", "train"]
@@ -47,47 +47,46 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
         if record is None:
             if run.not_captured:
                 display.say(f"the step is not captured as a CUDA graph, because of {run.not_captured}")
-            progress = resume(run, display)
-            with mirrored(config, folder, group, display) as mirror:
-                train_epochs(run, progress, display, mirror)
-                record = write_results(run, label, environment)
+            progress = resume(run, environment, display)
+            with mirrored(config, folder, group, display) as mirror, received_signals(group) as signals:
+                progress = train_epochs(run, progress, display, mirror, signals)
+                record = write_results(run, label, after_batch=partial(stop_if_signalled, signals, run, progress))
     barrier(group)  # a rank that leaves while another still writes would end the job as failed
     return record
 
 
-def train_epochs(run: Run, progress: Progress, display: Display, mirror: tracking.Mirror) -> None:
+def train_epochs(run: Run, progress: Progress, display: Display, mirror: tracking.Mirror, signals: Signals) -> Progress:
     """All remaining epochs; writes a line of metrics.jsonl after each, and checkpoints as configured."""
     trainer, saved_at = run.config.trainer, time.monotonic()
-    with received_signals(run.group) as received:
 
-        def after_step(progress: Progress) -> None:
-            display.step(progress.epoch, progress.step)
-            stop_if_signalled(received, run, progress)
-            every = trainer.checkpoint_every_steps
-            if every and progress.step < run.steps_per_epoch and progress.steps_done % every == 0:
-                save_state(run, progress)
+    def after_step(progress: Progress) -> None:
+        display.step(progress.epoch, progress.step)
+        stop_if_signalled(signals, run, progress)
+        every = trainer.checkpoint_every_steps
+        if every and progress.step < run.steps_per_epoch and progress.steps_done % every == 0:
+            save_state(run, progress)
 
-        first = progress.epoch
-        for number, plan in enumerate(plans(run, first), first):
-            rates = learning_rates(run, number)
-            epoch = draw_epoch(plan, run.train, rates, run.step)
-            progress.resume_clock()
-            train_epoch_of(run, epoch, progress, after_step)
-            means, seconds = finish_epoch(progress, epoch, run.step), progress.seconds()
-            line = epoch_line(run, number, rates[0], means, seconds)
-            if run.group.is_leader:
-                records.append_metrics(run.folder, [*step_lines(run, progress, rates), line])
-                mirror.check()
-            display.epoch(line)
-            if line.get("train_unreadable"):
-                display.warn(f"{line['train_unreadable']} unreadable training images are left out, with their mixtures")
-            progress = start_epoch(number + 1, len(run.train), trainer.batch_size, run.device)
-            due = broadcast(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
-            if due or number + 1 == trainer.epochs:
-                save_state(run, progress)
-                saved_at = time.monotonic()
-            if number + 1 < trainer.epochs:
-                stop_if_signalled(received, run, progress)
+    first = progress.epoch
+    for number, plan in enumerate(plans(run, first), first):
+        rates = learning_rates(run, number)
+        epoch = draw_epoch(plan, run.train, rates, run.step)
+        progress.start_clock()
+        train_epoch_of(run, epoch, progress, after_step)
+        means = finish_epoch(progress, epoch, run.step)
+        progress.stop_clock()
+        due = broadcast(run.group, time.monotonic() - saved_at >= 60 * trainer.checkpoint_every_minutes)
+        if due or number + 1 == trainer.epochs:  # before the evaluation, which may take minutes and be cut off
+            save_state(run, progress)
+            saved_at = time.monotonic()
+        line = epoch_line(run, rates[0], means, progress, partial(stop_if_signalled, signals, run, progress))
+        if run.group.is_leader:
+            records.append_metrics(run.folder, [*step_lines(run, progress, rates), line])
+            mirror.check()
+        display.epoch(line)
+        if line.get("train_unreadable"):
+            display.warn(f"{line['train_unreadable']} unreadable training images are left out, with their mixtures")
+        progress = start_epoch(number + 1, len(run.train), trainer.batch_size, run.device)
+    return progress
 
 
 def plans(run: Run, first: int) -> Iterator[EpochPlan]:
@@ -159,11 +158,11 @@ def seed_draws(settings: StepSettings, progress: Progress) -> None:
         progress.state.noise.manual_seed(stream_seed(settings.seed, "noise", *position))
 
 
-def stop_if_signalled(received: list[int], run: Run, progress: Progress) -> None:
-    """Saves a checkpoint and raises Stopped if a signal was received."""
-    if received:
+def stop_if_signalled(signals: Signals, run: Run, progress: Progress) -> None:
+    """Saves a checkpoint and raises Stopped, on every rank, if one has received a signal."""
+    if number := signals.agreed():
         save_state(run, progress)
-        raise Stopped(received[0], progress.steps_done)
+        raise Stopped(number, progress.steps_done)
 
 
 def learning_rates(run: Run, epoch: int) -> list[float]:
@@ -172,15 +171,19 @@ def learning_rates(run: Run, epoch: int) -> list[float]:
     return [learning_rate(run.config.optim, epoch + step / steps) for step in range(steps)]
 
 
-def epoch_line(run: Run, epoch: int, rate: float, train_means: dict[str, float], seconds: float) -> dict[str, Any]:
+def epoch_line(
+    run: Run, rate: float, train_means: dict[str, float], progress: Progress, after_batch: Callable[[], None]
+) -> dict[str, Any]:
     """The line of metrics.jsonl that closes an epoch: `epoch` counts epochs done, `step` optimizer steps done; means of
     training, and of the evaluation of each split, whose name is their prefix (`clean` is the slice `Run.train_eval`)."""
     broadcast_buffers(run.group, run.model)
     splits = {"clean": run.train_eval, "test": run.test, "validation": run.validation}
-    evaluated = {name: run.evaluate(split)[0] for name, split in splits.items() if split is not None and len(split)}
+    present = {name: split for name, split in splits.items() if split is not None and len(split)}
+    evaluated = {name: run.evaluate(split, after_batch=after_batch)[0] for name, split in present.items()}
+    seconds = progress.seconds()
     return {
-        "epoch": epoch + 1,
-        "step": (epoch + 1) * run.steps_per_epoch,
+        "epoch": progress.epoch + 1,
+        "step": progress.steps_done,
         "learning_rate": rate,
         **{f"train_{name}": value for name, value in train_means.items()},
         **{f"{split}_{name}": value for split, means in evaluated.items() for name, value in means.items()},

@@ -13,8 +13,9 @@ from mixup.plan import draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.training.dry_run import flops_per_image, parameter_count
+from mixup.training.network import build
 from mixup.training.schedules import build_optimizer, learning_rate
-from mixup.training.setup import build, plan_settings
+from mixup.training.setup import plan_settings
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def test_a_kill_costs_what_came_after_the_checkpoint_and_no_bit(tmp_path, finish
         monkeypatch.setattr(gan_run, "write_results", die)
         real(*arguments)
 
-    def die(run, label, environment):
+    def die(run, label):
         raise Kill
 
     real = gan_run.play_all

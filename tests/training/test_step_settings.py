@@ -62,17 +62,17 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_noise_layers_and_neighbours_ali
     settings = ["mixup.noise=0.1", "mixup.layer='2'", "mixup.ways=3", "trainer.batch_size=16"]
     expected = trained(tmp_path, "whole", *settings)
     config = configuration([*SMALL, *settings, f"runs_dir={tmp_path}"])
-    stop_if_signalled, calls = run.stop_if_signalled, []
+    stop_if_signalled = run.stop_if_signalled
 
-    def stop_once(received, assembled, progress):
-        calls.append(progress.step)
-        if len(calls) == 10:  # the third step of the second epoch
-            received.append(15)
-        stop_if_signalled(received, assembled, progress)
+    def stop_once(signals, assembled, progress):
+        if (progress.epoch, progress.step) == (1, 3):
+            signals.received = 15
+        stop_if_signalled(signals, assembled, progress)
 
     monkeypatch.setattr(run, "stop_if_signalled", stop_once)
-    with pytest.raises(run.Stopped):
+    with pytest.raises(run.Stopped, match="SIGTERM after step 10"):
         run.train(config, tmp_path / "cut", "cut")
+    monkeypatch.undo()
     run.train(config, tmp_path / "cut", "cut")
     assert torch.equal(torch.from_numpy(np.load(tmp_path / "cut" / "predictions.npz")["logits"]), expected)
 
