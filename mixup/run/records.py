@@ -39,7 +39,7 @@ def read_record(run_dir: Path) -> Record | None:
 
 
 def write_record(run_dir: Path, record: Record) -> None:
-    write_json(run_dir / "record.json", finite(record))
+    write_json(run_dir / "record.json", record)
 
 
 def finite(value: Any) -> Any:

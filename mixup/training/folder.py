@@ -104,6 +104,7 @@ def finish(run: Any, label: str, *, weights: dict[str, Tensor], results: dict[st
         "segments": run.segments,
         "wandb": tracking.read_address(folder) or None,
     }
+    record = records.finite(record)  # a diverged run is a result, too
     records.write_record(folder, record)
     checkpoint.remove(folder / "checkpoint")
     return record

@@ -41,8 +41,9 @@ def test_a_record_is_absent_present_or_named_as_damaged(tmp_path):
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(UserError, match="remove the run"):
         records.read_record(tmp_path)
-    records.write_record(tmp_path, {"a": [float("nan"), -float("inf")]})  # which JSON does not have
-    assert records.read_record(tmp_path) == {"a": [None, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        records.write_record(tmp_path, {"a": float("nan")})
+    assert records.finite({"a": [float("nan"), (-float("inf"), 1.5, "b")]}) == {"a": [None, [None, 1.5, "b"]]}
 
 
 def test_one_writer_a_directory_and_a_kill_lets_go(tmp_path):
