@@ -31,7 +31,7 @@ from mixup.run import records, tracking
 from mixup.run.config import GanConfig, TrainConfig
 from mixup.run.display import Display, duration
 from mixup.run.files import write_atomic
-from mixup.training.checkpoint import machine, read_state, segments, write_state
+from mixup.training.checkpoint import explained_mismatch, machine, read_state, segments, write_state
 from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.dry_run import parameter_count
@@ -141,9 +141,10 @@ def resume(run: Run, environment: dict[str, Any], display: Display) -> None:
     records.rewind_metrics(run.folder, done)
     if state is None:
         return
-    for name, part in run.players._asdict().items():
-        part.load_state_dict(state[name])
-    run.sums += state["sums"].to(run.device)
+    with explained_mismatch(run.folder, state):
+        for name, part in run.players._asdict().items():
+            part.load_state_dict(state[name])
+        run.sums += state["sums"].to(run.device)
     run.iteration, run.began = state["iteration"], time.monotonic() - state["seconds"]
     display.say(f"resumed after iteration {run.iteration:,}")
 

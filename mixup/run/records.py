@@ -63,16 +63,22 @@ def append_metrics(run_dir: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Every complete line; a last line that a kill cut off is dropped."""
+    """Every complete line; a last line that a kill cut off is dropped. UserError for one that is not JSON."""
     file = run_dir / "metrics.jsonl"
-    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    try:
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged ({error}): restore it, or remove the run's directory and run it again"
+        ) from error
 
 
-def rewind_metrics(run_dir: Path, step: int) -> None:
-    """Drops the lines after `step`, before a resumed run writes them anew."""
+def rewind_metrics(run_dir: Path, step: int) -> list[dict[str, Any]]:
+    """Drops the lines after `step`, before a resumed run writes them anew; returns the others."""
     lines = [line for line in read_metrics(run_dir) if line["step"] <= step]
     write_atomic(run_dir / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines).encode())
+    return lines
 
 
 def headline(errors: Sequence[float]) -> dict[str, float]:

@@ -4,10 +4,11 @@ A checkpoint survives a kill at any moment: it is atomic, has a checksum, and th
 tensors and plain values only, and `step-<n>.pt.sha256` in the format of `sha256sum -c`.
 """
 
+import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,26 +152,34 @@ def save_state(run: Run, progress: Progress) -> None:
 
 def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
     """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it; called on every
-    rank. Raises UserError if the checkpoint was made on other data."""
+    rank. Raises UserError if the checkpoint was made on other data, or does not fit this code or metrics.jsonl."""
     state, here = None, machine(run.device, run.group.world_size)
     if run.group.is_leader:
         state = read_state(run.folder, here, environment, display.warn)
-        if state and state["fingerprint"] != run.fingerprint:
+        if state and state.get("fingerprint") != run.fingerprint:
             raise UserError(
                 f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
             )
+        epoch = state["epoch"] if state else 0
         # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
-        records.rewind_metrics(run.folder, state["epoch"] * run.steps_per_epoch if state else 0)
+        lines = records.rewind_metrics(run.folder, epoch * run.steps_per_epoch)
+        if (lost := epoch - sum("epoch" in line for line in lines)) > 0:
+            raise UserError(
+                f"{run.folder}/metrics.jsonl lacks {lost} of the {epoch} epochs that its checkpoint has: restore it, or "
+                "remove the folder to start again"
+            )
     state = broadcast(run.group, state)
-    done = state["epoch"] * run.steps_per_epoch + state["step"] if state else 0
-    run.segments = [*segments(state), {"step": done, **here, "environment": environment}]
-    if state is None:
-        return start_epoch(0, len(run.train), run.config.trainer.batch_size, run.device)
-    if state["step"] and "predicted" not in state:
-        raise UserError(
-            f"the checkpoint in {run.folder} is of mid-epoch, by an earlier version: go on with that version, or remove the "
-            "folder to start again"
-        )
+    progress = start_epoch(0, len(run.train), run.config.trainer.batch_size, run.device)
+    if state is not None:
+        with explained_mismatch(run.folder, state):
+            progress = restore(run, state)
+        display.say(f"resumed at epoch {progress.epoch + 1}, step {progress.step}")
+    run.segments = [*segments(state), {"step": progress.steps_done, **here, "environment": environment}]
+    return progress
+
+
+def restore(run: Run, state: dict[str, Any]) -> Progress:
+    """Puts the saved state into a run."""
     run.model.load_state_dict(state["model"])
     run.optimizer.load_state_dict(state["optimizer"])
     progress = start_epoch(state["epoch"], len(run.train), run.config.trainer.batch_size, run.device)
@@ -181,5 +190,18 @@ def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
             progress.state.losses.copy_(state["losses"])
             progress.state.predicted.copy_(state["predicted"])
         run.train.unreadable |= state.get("unreadable", {})
-    display.say(f"resumed at epoch {state['epoch'] + 1}, step {state['step']}")
     return progress
+
+
+@contextlib.contextmanager
+def explained_mismatch(folder: Path, state: dict[str, Any]) -> Iterator[None]:
+    """Raises UserError where a checkpoint lacks what this code needs, or its network is another."""
+    try:
+        yield
+    except (KeyError, ValueError, RuntimeError) as error:
+        commit = (segments(state)[-1]["environment"] or {}).get("commit") or "an earlier one"
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"the checkpoint in {folder} does not fit this code ({reason}): go on with the code that made it, of commit "
+            f"{commit}, or remove the folder to start again"
+        ) from error
