@@ -7,6 +7,7 @@ import contextlib
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from mixup import mixing
 from mixup.training.distributed import all_gather, broadcast, broadcast_buffers, join_group, leave_group
 from mixup.training.engine import evaluate, start_epoch
 from tests.training.test_step import images, means_of, mixed, network, plan, train
@@ -64,6 +65,33 @@ def training_equals_one_process(group, n: int) -> None:
         assert (progress.state.predicted == -1).all()
 
 
+def gradients_are_one_process_to_rounding(group, n: int) -> None:
+    """In float64, where rounding cannot hide a wrong weight: after an epoch of one batch the weights are the same."""
+
+    def loss(logits, targets, weights, label_smoothing=0.0):
+        return -(weights * logits.log_softmax(1).gather(1, targets)).sum(1)
+
+    class Double(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = network().double()
+            self.layers[1], self.layers[3] = torch.nn.Identity(), torch.nn.Identity()
+
+        def forward(self, inputs):
+            return self.layers(inputs.double())
+
+    data, drawn, real = images(n), plan(n), mixing.mixed_cross_entropy
+    mixing.mixed_cross_entropy = loss  # ours is in float32
+    alone, together = Double(), Double()
+    train(alone, data, drawn, start_epoch(0, n, drawn.batch_size, CPU))
+    train(DistributedDataParallel(together), data, drawn, start_epoch(0, n, drawn.batch_size, CPU), group=group)
+    mixing.mixed_cross_entropy = real
+    for a, b in zip(alone.parameters(), together.parameters(), strict=True):
+        assert (a - b).abs().max() <= 1e-10, (n, (a - b).abs().max())
+        assert a.grad is not None
+        assert (a.grad - b.grad).abs().max() <= 1e-10 * (1 + a.grad.abs().max())
+
+
 def buffers_agree(group) -> None:
     model = network()
     model[1].running_mean.fill_(group.rank)
@@ -79,6 +107,7 @@ def main() -> None:
         batches_of_all_ranks_are_one_process_batches(group, n)
         evaluation_is_exact(group, n)
         training_equals_one_process(group, n)
+        gradients_are_one_process_to_rounding(group, n)
     buffers_agree(group)
     if group.is_leader:
         print(f"all claims hold on {group.world_size} ranks")

@@ -200,7 +200,7 @@ def explained_mismatch(folder: Path, state: dict[str, Any]) -> Iterator[None]:
         yield
     except (KeyError, ValueError, RuntimeError) as error:
         commit = (segments(state)[-1]["environment"] or {}).get("commit") or "an earlier one"
-        reason = str(error).splitlines()[-1].strip()
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
         raise UserError(
             f"the checkpoint in {folder} does not fit this code ({reason}): go on with the code that made it, of commit "
             f"{commit}, or remove the folder to start again"

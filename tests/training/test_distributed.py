@@ -22,7 +22,7 @@ def torchrun(command, processes: int, *arguments: str, **environ: str):
     )
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [2, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 4))])
 def test_ranks_together_do_what_one_process_does(command, processes):
     done = torchrun(command, processes, "tests/ranks.py", PYTHONPATH=".")
     assert done.returncode == 0, done.stderr[-3000:]
