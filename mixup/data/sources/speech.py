@@ -18,6 +18,7 @@ from mixup.data.datasets import dataset_info
 from mixup.data.sources import spectrograms
 from mixup.data.sources.storage import Download, cached_arrays, file_states, files_in, time_limit
 from mixup.errors import UserError
+from mixup.run.files import remove_leftovers
 
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 URL = "http://download.tensorflow.org/data"
@@ -98,6 +99,7 @@ def obtain_archive(source: Download, root: Path, *, download: bool) -> Path:
     print(f"{source.title} is not in {root}: downloading {source.size}", flush=True)
     try:
         root.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(root, f"{archive.name}.*.partial")  # torch's
         with time_limit(30):
             torch.hub.download_url_to_file(source.url, str(archive), hash_prefix=source.sha256)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
@@ -122,6 +124,7 @@ def check_archive(archive: Path, source: Download) -> None:
 def unpack(archive: Path, folder: Path) -> Path:
     """Into `folder`, which has its name only once it is complete; an unpacking that fails leaves nothing behind."""
     print(f"unpacking {archive}, once", flush=True)
+    remove_leftovers(folder.parent, f"{folder.name}.partial-*")
     try:
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as partial:
             with tarfile.open(archive) as packed:

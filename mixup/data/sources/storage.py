@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from mixup.errors import UserError
+from mixup.run.files import remove_leftovers, replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -177,12 +178,13 @@ def cached_arrays(root: Path, name: str, key: object, compute: Callable[[], Arra
 
 def write_arrays(file: Path, arrays: Arrays) -> None:
     """Atomic. Without permission or space a message says that everything will be computed again next time."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(exist_ok=True)
-        save_file(arrays, partial)
-        partial.replace(file)
+        remove_leftovers(file.parent, ".tmp??????")  # those of safetensors
+        with replacing(file, file.is_file) as partial:  # its name holds the key: whoever wrote it, it is the same
+            partial.touch()
+            mode = partial.stat().st_mode
+            save_file(arrays, partial)
+            partial.chmod(mode)  # safetensors lets nobody but the owner read it
     except (OSError, SafetensorError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         print(f"{file.name} cannot be kept in {file.parent} ({error}); it will be computed again next time", flush=True)
