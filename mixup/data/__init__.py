@@ -1,5 +1,6 @@
 """The datasets of the paper by name: how to open one, and how its splits are served to training and evaluation."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +49,8 @@ def open_dataset(
     resident: whether images in folders are kept in memory; None goes by size. device: where spectrograms are computed.
     """
     data = official_splits(name, data_root(root), download=download, stream=stream, resident=resident, device=device)
+    for remark in data.remarks if os.environ.get("RANK", "0") == "0" else ():
+        print(remark, flush=True)
     if validation:
         data = hold_out(data, validation, stream("validation"))
     for part, size, draw in (("train", train_size, "subset"), ("test", test_size, "test_subset")):

@@ -58,6 +58,8 @@ class Dataset:
 
     provenance: what it is, in words, with everything that is missing from the official one.
     absent: number of files that an official list names and that are missing, by split.
+    left_out: number of files that lie among the examples and are none, by ending, such as `.txt`, `hidden`, `folder`.
+    remarks: sentences on files that are absent or left out, for the user to read.
     """
 
     info: DatasetInfo
@@ -67,6 +69,8 @@ class Dataset:
     provenance: str
     classes: tuple[str, ...]
     absent: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:

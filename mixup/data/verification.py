@@ -8,6 +8,7 @@ of images or clips is in train. A damaged JPEG that still decodes cannot be told
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from mixup.data.sources.folders import index_shards, indexed_split, list_folders
 from mixup.data.sources.imagenet import IMAGENET, locate_folder
 from mixup.data.sources.imagenet import TEST_PARTS as IMAGENET_TEST_PARTS
 from mixup.data.sources.spectrograms import read_clip
-from mixup.data.sources.speech import LISTS, SPEECH, check_archive, list_clips, locate_clips
+from mixup.data.sources.speech import SPEECH, check_archive, list_clips, locate_clips
+from mixup.data.sources.storage import remark_left_out
 from mixup.data.sources.tables import REMOTE, obtain_csv
 from mixup.errors import UserError
 from mixup.plan import generator
@@ -62,6 +64,7 @@ def verify(name: str, root: Path, *, quick: bool) -> Finding:
     try:
         data = list_dataset(finding, root)
         if data is not None:
+            finding.remarks += data.remarks
             check_counts(finding, data)
             if not quick:
                 check_examples(finding, data, root)
@@ -124,16 +127,18 @@ def list_shards(finding: Finding, folder: Path) -> Dataset | None:
     if not shards_of(folder, "train"):
         return None
     finding.layout = "shards"
-    info, splits, largest = dataset_info(finding.name), [], -1
+    info, splits, largest, left_out = dataset_info(finding.name), [], -1, Counter[str]()
     for part in ("train", "val"):
         shards = shards_of(folder, part)
-        split = indexed_split(index_shards(shards, finding.problems), shards, folder)
+        split, others = indexed_split(index_shards(shards, finding.problems), shards, folder)
+        left_out += others
         odd = np.setdiff1d(split.labels.numpy(), np.arange(info.num_classes))
         if len(odd):
             raise UserError(f"{folder}: {part} shards hold class {odd[0]}, where there are 0 to {info.num_classes - 1}")
         largest = split.labels.numpy().max(initial=largest)
         splits.append(split)
-    return Dataset(info, splits[0], None, splits[1], "shards", tuple(map(str, range(largest + 1))))
+    remarks = remark_left_out(folder, "images or classes", left_out)
+    return Dataset(info, splits[0], None, splits[1], "shards", tuple(map(str, range(largest + 1))), remarks=remarks)
 
 
 def list_speech(finding: Finding, root: Path) -> Dataset | None:
@@ -149,11 +154,7 @@ def list_speech(finding: Finding, root: Path) -> Dataset | None:
     if folder is None:
         return None
     finding.layout = "folders"
-    data = list_clips(finding.name, folder)
-    for part, count in data.absent.items():
-        listed = f"{count:,} of {count + len(data.splits[part]):,} {part} clips named in {folder.name}/{LISTS[part]}"
-        finding.remarks.append(f"{listed} are not there")
-    return data
+    return list_clips(finding.name, folder)
 
 
 def check_counts(finding: Finding, data: Dataset) -> None:

@@ -393,6 +393,35 @@ def test_labels_of_streamed_images_can_be_subset_and_corrupted(photos):
     assert data.fingerprint() == opened(0).fingerprint() != opened(1).fingerprint()
 
 
+def open_photos(root: Path) -> Dataset:
+    options = {"train_size": None, "validation": 0.0, "label_noise": 0.0, "stream": lambda name: generator(0, name)}
+    return open_dataset("imagenet", root=str(root), download=False, **options)
+
+
+def test_what_is_left_out_is_carried_by_the_data_and_said_once_for_all_ranks(copied, monkeypatch, capsys):
+    for name in ("train/n01/a.gif", "train/n02/b.GIF", "val/n03/c.txt", "val/n03/._n03_1.JPEG", "train/d.JPEG"):
+        (copied / "imagenet" / name).touch()
+    data = open_photos(copied)
+    assert data.left_out == {".gif": 2, ".txt": 1, "hidden": 1, ".jpeg": 1}
+    said = f"{copied}/imagenet: files that are no images are left out: 2 .gif, 1 .jpeg, 1 hidden, 1 .txt\n"
+    assert capsys.readouterr().out == said
+    monkeypatch.setenv("RANK", "1")
+    open_photos(copied)
+    assert capsys.readouterr().out == ""
+
+
+def test_members_of_shards_that_are_no_images_are_counted(copied):
+    write_shards(copied)
+    for part in ("train", "val"):
+        with tarfile.open(copied / "imagenet" / part / "000000.tar", "a") as tar:
+            for name in ("n01/x.json", "n01/y.json", "n01/._n01_1.jpg", "README"):
+                tar.addfile(tarfile.TarInfo(name))
+    for _ in range(2):  # the second time from the cache
+        data = open_photos(copied)
+        assert data.left_out == {".json": 4, "hidden": 2, "no ending": 2}
+        assert len(data.train) == 27
+
+
 def open_data_labels(data: Dataset) -> list[int]:
     return [CLASSES.index(Path(data.train.inputs.path(row)).parent.name) for row in range(len(data.train))]
 

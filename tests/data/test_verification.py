@@ -245,9 +245,18 @@ def test_absent_clips_are_remarked_with_counts_by_split(tmp_path):
     with open(folder / "testing_list.txt", "a") as file:
         file.write(names)
     finding = verify(V1, tmp_path, quick=False)
-    assert finding.remarks == ["5 of 7 test clips named in speech_commands_v0.01/testing_list.txt are not there"]
+    assert finding.remarks == [f"{folder} lacks 5 of 7 test clips that testing_list.txt names, the first no/10.wav"]
     assert (finding.counts, finding.unreadable) == ({"train": 2, "validation": 2, "test": 2}, 0)
     assert (finding.checksums, finding.classes, finding.problems) == (None, 2, [])
+
+
+def test_files_that_are_no_examples_are_remarked_with_counts_by_ending(tmp_path):
+    folder = write_clips(tmp_path)
+    for name in ("notes.txt", ".DS_Store", "a.flac"):
+        (folder / "no" / name).touch()
+    finding = verify(V1, tmp_path, quick=True)
+    assert only(finding.remarks).endswith(": files that are no clips are left out: 1 hidden, 1 .flac, 1 .txt")
+    assert finding.problems == []
 
 
 def test_truncated_clip_is_named(tmp_path):

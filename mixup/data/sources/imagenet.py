@@ -9,7 +9,7 @@ import numpy as np
 from mixup.data.dataset import Dataset, identities
 from mixup.data.datasets import DATASETS, DatasetInfo
 from mixup.data.sources.folders import decode_dataset, list_folders, read_shards, shards_of
-from mixup.data.sources.storage import Download
+from mixup.data.sources.storage import Download, remark_left_out
 from mixup.errors import UserError
 
 RESIDENT_BYTES = 4 * 2**30  # images of one size that need no more than this are kept in memory
@@ -59,7 +59,10 @@ def shard_data(name: str, folder: Path, root: Path) -> Dataset:
     parts = {part: shards_of(folder, part) for part in ("train", "val")}
     if not parts["val"]:
         raise UserError(f"{folder} has training shards, but none of {folder}/val/*.tar or {folder}/*val*.tar")
-    train, test = (read_shards(root, f"{name}-{part}", shards, folder) for part, shards in parts.items())
+    (train, left_out), (test, others) = (
+        read_shards(root, f"{name}-{part}", shards, folder) for part, shards in parts.items()
+    )
+    left_out += others
     numbers = np.unique(train.labels.numpy())
     if numbers.min() < 0:
         raise UserError(f"{folder}: a class is {numbers.min()}, and the classes of shards count from 0; fetch them again")
@@ -68,7 +71,10 @@ def shard_data(name: str, folder: Path, root: Path) -> Dataset:
     missing = np.setdiff1d(np.union1d(np.arange(numbers.max() + 1), test.labels.numpy()), numbers)
     if len(missing):
         raise UserError(f"{folder}: no training shard holds class {missing[0]}; fetch the shards that are missing")
-    return describe(name, folder, Dataset(DATASETS[name], train, None, test, "shards", tuple(map(str, numbers))))
+    remarks = remark_left_out(folder, "images or classes", left_out)
+    classes = tuple(map(str, numbers))
+    data = Dataset(DATASETS[name], train, None, test, "shards", classes, left_out=left_out, remarks=remarks)
+    return describe(name, folder, data)
 
 
 def describe(name: str, folder: Path, data: Dataset) -> Dataset:

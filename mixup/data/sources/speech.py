@@ -7,16 +7,29 @@ import posixpath
 import shlex
 import tarfile
 import tempfile
+import unicodedata
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mixup.data.dataset import Dataset, split_of
+from mixup.data.dataset import Dataset, Split, split_of
 from mixup.data.datasets import dataset_info
 from mixup.data.sources import spectrograms
-from mixup.data.sources.storage import Download, cached_arrays, file_states, files_in, time_limit
+from mixup.data.sources.storage import (
+    Download,
+    cached_arrays,
+    count_kinds,
+    entries_of,
+    file_states,
+    files_in,
+    is_folder,
+    is_hidden,
+    remark_left_out,
+    time_limit,
+)
 from mixup.errors import UserError
 from mixup.run.files import remove_leftovers
 
@@ -59,10 +72,6 @@ def speech_data(name: str, *, root: Path, download: bool, device: torch.device) 
     if len(data.classes) > official.num_classes:
         known = f"{source.title} has {official.num_classes}"
         raise UserError(f"{folder} holds {len(data.classes)} words, and {known}: move away what does not belong there")
-    if data.absent:
-        listed = {part: count + len(data.splits[part]) for part, count in data.absent.items()}
-        counts = " and ".join(f"{count:,} of {listed[part]:,} {part} clips" for part, count in data.absent.items())
-        print(f"{folder} lacks {counts} that the official lists name", flush=True)
     return with_spectrograms(data, name, root, folder, device)
 
 
@@ -140,61 +149,71 @@ def list_clips(name: str, folder: Path) -> Dataset:
     """The clips as files, split by the official lists; clips that no list names are to train on.
 
     The info and the provenance say which words and clips are there, `absent` how many listed clips of these words are not.
-    Raises UserError for a list that is missing, and for a split without clips.
+    Raises UserError for a list that is missing or odd, and for a split without clips.
     """
-    clips = names_of_clips(folder)
+    clips, left_out = names_of_clips(folder)
     words = {word: label for label, word in enumerate(sorted({word_of(clip) for clip in clips}))}
     held_out = {part: read_list(folder / file) for part, file in LISTS.items()}
-    listed = {clip: part for part in ("test", "validation") for clip in held_out[part]}
-    part_of = {clip: listed.get(listed_name(clip), "train") for clip in clips}
-    splits, absent = {}, {}
+    part_of_listed = {clip: part for part in ("test", "validation") for clip in held_out[part]}
+    plain = {clip: plain_name(clip) for clip in clips}
+    part_of = {clip: part_of_listed.get(plain[clip], "train") for clip in clips}
+    there, known = set(plain.values()), {word_of(clip) for clip in plain.values()}
+    splits, absent, remarks = dict[str, Split](), dict[str, int](), remark_left_out(folder, "clips", left_out)
     for part in ("train", *LISTS):
+        listed = held_out.get(part, {})
+        missing = [line for clip, line in listed.items() if word_of(clip) in known and clip not in there]
         names = [clip for clip in clips if part_of[clip] == part]
         if not names:
             expected = f"named in {folder / LISTS[part]}" if part in LISTS else "that no list holds out"
+            first = f" (which names {next(iter(listed.values()))!r})" if listed else ""
             remedy = "restore them from the official archive, or move the folder away and start again"
-            raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {expected}; {remedy}")
+            raise UserError(f"{folder} holds no {part} clip: expected <word>/*.wav {expected}{first}; {remedy}")
         splits[part] = split_of(files_in(folder, names), np.array([words[word_of(clip)] for clip in names], np.int64))
-        count = sum(word_of(clip) in words for clip in held_out.get(part, ())) - len(names)
-        if count > 0:
-            absent[part] = count
+        if missing:
+            absent[part] = len(missing)
+            counts = f"{len(missing):,} of {len(missing) + len(names):,} {part} clips"
+            remarks += (f"{folder} lacks {counts} that {LISTS[part]} names, the first {missing[0]}",)
     title, official, train_count = SPEECH[name].title, dataset_info(name), len(splits["train"])
     if len(words) < official.num_classes:
         title += f" ({len(words)} of {official.num_classes} words)"
     elif train_count != official.train_count:
         title += f" ({train_count:,} of {official.train_count:,} training clips)"
-    info = replace(official, num_classes=len(words))
-    return Dataset(info, **splits, provenance=title, classes=tuple(words), absent=absent)
+    parts, info = (splits["train"], splits["validation"], splits["test"]), replace(official, num_classes=len(words))
+    return Dataset(info, *parts, title, tuple(words), absent=absent, left_out=left_out, remarks=remarks)
 
 
-def names_of_clips(folder: Path) -> list[str]:
-    """`<word>/<clip>.wav` of all words, in order. Folders such as _background_noise_ are no words."""
-    clips = []
-    try:
-        for word in os.scandir(folder):
-            if word.is_dir() and not word.name.startswith(("_", ".")):
-                files = [file.name for file in os.scandir(word.path)]
-                clips += [f"{word.name}/{file}" for file in files if file.lower().endswith(".wav") and file[0] != "."]
-    except OSError as error:
-        raise UserError(f"{folder} cannot be listed ({error}): restore or remove what is named there") from error
-    return sorted(clips)
+def names_of_clips(folder: Path) -> tuple[list[str], Counter[str]]:
+    """`<word>/<clip>.wav` of all words, in order, and how many other files lie among them, by kind. Folders such as
+    _background_noise_ are no words."""
+    clips, left_out = [], Counter[str]()
+    for word in entries_of(folder):
+        if not is_hidden(word.name) and word.name[0] != "_" and is_folder(word):
+            files = entries_of(word.path)
+            names = {file.name for file in files if file.name.lower().endswith(".wav") and not is_hidden(file.name)}
+            clips += [f"{word.name}/{name}" for name in names]
+            left_out += count_kinds(file for file in files if file.name not in names)
+    return sorted(clips), left_out
 
 
 def word_of(clip: str) -> str:
     return clip.split("/")[0]
 
 
-def listed_name(clip: str) -> str:
-    """`yes/a.wav` however it is written: as `./yes/a.wav`, `yes\\a.wav` or `yes/a.WAV`."""
-    name = posixpath.normpath(clip.replace("\\", "/"))
-    return name[:-4] + name[-4:].lower()
+def plain_name(clip: str) -> str:
+    """`yes/a.wav` however it is written: as `./yes/a.wav`, `yes\\a.wav` or `yes/a.WAV`, or by a system that decomposes é."""
+    return unicodedata.normalize("NFC", posixpath.normpath(clip.replace("\\", "/"))).casefold()
 
 
-def read_list(file: Path) -> set[str]:
-    """Names such as `yes/cc592808_nohash_0.wav`, one a line, as `listed_name` has them."""
+def read_list(file: Path) -> dict[str, str]:
+    """The lines, such as `yes/cc592808_nohash_0.wav`, by `plain_name`. Raises UserError."""
+    remedy = "restore it from the official archive"
     try:
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        return {listed_name(line.strip()) for line in lines if line.strip()}
+        lines = file.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         why = f"cannot be read ({error.strerror}), and says which clips are held out"
-        raise UserError(f"{file} {why}: restore it from the official archive") from error
+        raise UserError(f"{file} {why}: {remedy}") from error
+    names = {plain_name(line): line for line in map(str.strip, lines) if line}
+    for name, line in names.items():
+        if name.count("/") != 1:  # a clip that is named in another way would be trained on
+            raise UserError(f"{file} names {line!r}, where <word>/<clip>.wav is expected: {remedy}")
+    return names

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,14 +116,13 @@ class Files:
 
         try:
             with Image.open(io.BytesIO(self.read(row))) as image:
-                pixels = np.asarray(as_rgb(image))
+                if size is None or (image.height, image.width) == size:
+                    return np.asarray(as_rgb(image))
         except MemoryError:
             raise
         except Exception as error:  # Pillow raises nearly anything for a damaged file
             raise UserError(f"{self.unreadable(row, error)}: restore or remove it") from error
-        if size is not None and pixels.shape[:2] != size:
-            raise UserError(f"{self.path(row)} is {pixels.shape[1]}x{pixels.shape[0]}, not {size[1]}x{size[0]}")
-        return pixels
+        raise UserError(f"{self.path(row)} is {image.width}x{image.height}, not {size[1]}x{size[0]}")
 
     def unreadable(self, row: int, error: Exception) -> str:
         """Which file, and why; Pillow names the buffer that it read from, which says nothing."""
@@ -136,7 +136,7 @@ def as_rgb(image: "Image.Image") -> "Image.Image":
 
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
         raise ValueError("some of its pixels are transparent: put it on a background")
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):  # which have no more bits
         return Image.fromarray(((np.asarray(image, np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its pixels are of mode {image.mode}, whose range is not known: save it with 8 or 16 bits")
@@ -146,6 +146,43 @@ def as_rgb(image: "Image.Image") -> "Image.Image":
 def files_in(folder: Path, names: Sequence[str]) -> Files:
     """Files by their names below `folder`."""
     return Files(folder, np.array([os.fsencode(name) for name in names], np.bytes_))
+
+
+def entries_of(folder: Path | str) -> list["os.DirEntry[str]"]:
+    """What lies in a folder, by name: one listing, and no request for each entry. Raises UserError."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}): restore or remove it") from error
+
+
+def is_hidden(name: str) -> bool:
+    """Also what systems leave beside the files of a user: ._name and __MACOSX, and @eaDir of network disks."""
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
+
+
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Also a link to one; False for a link that leads nowhere, or round in a circle."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def count_kinds(entries: Iterable["os.DirEntry[str]"]) -> Counter[str]:
+    """How many files of each kind: their ending as `.txt`, or `hidden`, `folder`, `no ending`."""
+    kinds = Counter[str]()
+    for entry in entries:
+        ending = Path(entry.name).suffix.lower() or "no ending"
+        kinds["hidden" if is_hidden(entry.name) else "folder" if is_folder(entry) else ending] += 1
+    return kinds
+
+
+def remark_left_out(folder: Path, what: str, left_out: Counter[str]) -> tuple[str, ...]:
+    """A sentence on the files that are left out as they are no `what`; none if there are none."""
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in left_out.most_common(5))
+    return (f"{folder}: files that are no {what} are left out: {counts}",) if left_out else ()
 
 
 def file_states(names: Iterable[str], folder: Path = Path()) -> list[tuple[str, int, int]]:

@@ -234,29 +234,68 @@ def test_more_words_than_the_release_has_are_refused(root):
     assert f"{root}/speech_commands_v0.01 holds 31 words, and Speech Commands v0.01 has 30" in failure(root)
 
 
-def test_nothing_is_said_of_a_folder_that_is_complete(root, capsys):
-    assert read(root).absent == {}
-    assert "lacks" not in capsys.readouterr().out
+def test_nothing_is_said_of_a_folder_that_is_complete(root):
+    (root / "speech_commands_v0.01/yes/notes.txt").unlink()
+    (root / "speech_commands_v0.01/yes/._1.wav").unlink()
+    data = read(root)
+    assert (data.absent, data.left_out, data.remarks) == ({}, {}, ())
 
 
-def test_listed_clips_that_are_not_there_are_counted_and_said(root, capsys):
+def test_listed_clips_that_are_not_there_are_counted_and_the_first_is_named(root):
     folder = root / "speech_commands_v0.01"
     with open(folder / "testing_list.txt", "a") as file:
         file.write("yes/8.wav\nno/8.wav\n")
-    assert read(root).absent == {"test": 2}
-    assert f"{folder} lacks 2 of 5 test clips that the official lists name" in capsys.readouterr().out
+    data = read(root)
+    assert data.absent == {"test": 2}
+    assert data.remarks[-1] == f"{folder} lacks 2 of 5 test clips that testing_list.txt names, the first yes/8.wav"
     (folder / "yes/1.wav").unlink()
-    assert read(root).absent == {"validation": 1, "test": 2}
-    assert "1 of 2 validation clips and 2 of 5 test clips" in capsys.readouterr().out
+    data = read(root)
+    assert data.absent == {"validation": 1, "test": 2}
+    assert f"{folder} lacks 1 of 2 validation clips that validation_list.txt names, the first yes/1.wav" in data.remarks
 
 
-def test_words_left_out_altogether_are_not_counted_as_absent_clips(root, capsys):
+def test_files_that_are_no_clips_are_counted_by_ending(root):
+    folder = root / "speech_commands_v0.01"
+    for name in ("a.flac", "b.FLAC", "c.mp3", ".DS_Store", "noending"):
+        (folder / "no" / name).touch()
+    (folder / "no/more").mkdir()
+    data = read(root)
+    assert data.left_out == {".flac": 2, ".mp3": 1, ".txt": 1, "hidden": 2, "folder": 1, "no ending": 1}
+    assert data.remarks[0].startswith(f"{folder}: files that are no clips are left out: 2 hidden, 2 .flac, ")
+    assert_same(data, read(root))
+
+
+@pytest.mark.parametrize("line", ["1.wav", "speech_commands_v0.01/yes/1.wav", "../yes/1.wav", "/yes/a/1.wav"])
+def test_a_list_that_names_clips_in_another_way_is_refused_by_its_line(root, line):
+    """What it names would be trained on."""
+    file = root / "speech_commands_v0.01/testing_list.txt"
+    file.write_text(file.read_text() + f"{line}\n")
+    assert f"{file} names {line!r}, where <word>/<clip>.wav is expected: restore it" in failure(root)
+
+
+def test_a_list_of_which_nothing_matches_is_refused_by_its_first_line(root):
+    file = root / "speech_commands_v0.01/testing_list.txt"
+    file.write_text("ja/1.wav\nja/2.wav\n")
+    message = failure(root)
+    assert f"named in {file} (which names 'ja/1.wav'); restore them" in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_list_in_utf16_is_refused(root, encoding):
+    file = root / "speech_commands_v0.01/testing_list.txt"
+    file.write_text(file.read_text(), encoding=encoding)
+    message = failure(root)
+    assert f"{file} names '" in message
+    assert "restore it" in message
+
+
+def test_words_left_out_altogether_are_not_counted_as_absent_clips(root):
     for file in (root / "speech_commands_v0.01/go").iterdir():
         file.unlink()
     data = read(root)
     assert data.classes == ("no", "yes")
     assert data.absent == {}
-    assert "lacks" not in capsys.readouterr().out
+    assert "lacks" not in "".join(data.remarks)
     assert data.provenance == "Speech Commands v0.01 (2 of 30 words)"
 
 
@@ -290,8 +329,9 @@ def rewritten(rewrite) -> object:
         rewritten(lambda content: b"./" + content.replace(b"\n", b"\n./", 1)),
         rewritten(lambda content: content.replace(b"/", b"\\").replace(b"\n", b"\r\n")),
         lambda folder: [file.rename(file.with_suffix(".WAV")) for file in folder.glob("*/[0-9]*.wav")],
+        rewritten(lambda content: content.upper()),
     ],
-    ids=["byte-order mark", "half dotted", "by Windows", "upper case"],
+    ids=["byte-order mark", "half dotted", "by Windows", "upper case", "upper case in the lists"],
 )
 def test_no_clip_that_a_list_holds_out_is_trained_on_however_it_is_written(root, change):
     expected = read(root)
