@@ -1,11 +1,12 @@
 """Images that do not fit in memory: loader processes read and crop them; a rank mixes inside its own share of the batch.
 
-A loader process receives the examples of a batch with their seeds and returns uint8 pixels; normalisation and mixing happen
-on the device. Loader processes draw nothing at random, so the images are the same for any number of them, and a run that
-resumes in mid-epoch decodes nothing that it skips.
+A loader process receives up to `PIECE` examples of a batch with their seeds and returns uint8 pixels; joining, normalisation
+and mixing happen on the device. Loader processes draw nothing at random, so the images are the same for any number of them,
+and a run that resumes in mid-epoch decodes nothing that it skips.
 """
 
 import io
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from mixup.data.sources.storage import Files, as_rgb
 from mixup.errors import LocalError
 from mixup.plan import EpochPlan
 
+PIECE = 64  # images of a task for one process: those of a large batch are decoded by all processes, not by one in seconds
+
 
 class Task(NamedTuple):
     """Examples to decode. rows: (B,) int64 into the files. seeds: (B,) int64 of random resized crops; None for the view at
@@ -32,9 +35,14 @@ class Task(NamedTuple):
     seeds: np.ndarray | None = None
     flips: np.ndarray | None = None
 
+    def pieces(self) -> list["Task"]:
+        parts = [slice(start, start + PIECE) for start in range(0, len(self.rows), PIECE)]
+        seeds, flips = ([None if values is None else values[part] for part in parts] for values in (self.seeds, self.flips))
+        return [Task(self.rows[part], *others) for part, *others in zip(parts, seeds, flips)]
+
 
 class Decoded(NamedTuple):
-    """The readable images of a task. pixels: (K, H, W, C) uint8. readable: (K,) int64, their places in the task.
+    """The readable images of a piece of a task. pixels: (K, H, W, C) uint8. readable: (K,) int64, their places in the piece.
     unreadable: example -> why."""
 
     pixels: Tensor
@@ -43,7 +51,7 @@ class Decoded(NamedTuple):
 
 
 class Decoder(Dataset[Decoded]):
-    """Decodes tasks: the part of the loader that runs in its processes."""
+    """Decodes pieces of tasks: the part of the loader that runs in its processes."""
 
     def __init__(self, files: Files, info: DatasetInfo, tasks: Sequence[Task]) -> None:
         self.files, self.info, self.tasks = files, info, tasks
@@ -109,55 +117,59 @@ class StreamedImages:
         order, flip = plan.order.numpy(), plan.flip.numpy()
         seeds = None if plan.crop_seed is None else plan.crop_seed.numpy()
         tasks = [Task(order[share], None if seeds is None else seeds[share], flip[share]) for share in shares]
-        for share, batch in zip(shares, self.decoded(tasks)):
-            images, count = self.on_device(batch), share.stop - share.start
+        for share, (pixels, readable) in zip(shares, self.decoded(tasks)):
+            images, count = self.normalise(pixels), share.stop - share.start
             partner = rows_of_share(plan.partner[share], share)
-            if len(batch.readable) == count:
+            if len(readable) == count:
                 partner = partner.to(images.device)
                 yield [images, *(images[rows] for rows in partner.unbind(1))], None
                 continue
             place = torch.full((count,), -1)  # of each row of the share in `images`
-            place[batch.readable] = torch.arange(len(batch.readable))
+            place[readable] = torch.arange(len(readable))
             usable = ((place >= 0) & (place[partner] >= 0).all(1)).nonzero()[:, 0]
             if not len(usable):
+                unreadable = next(self.unreadable[row] for row in order[share] if row in self.unreadable)
                 raise LocalError(
-                    f"no mixture of a process's whole batch is readable: {next(iter(batch.unreadable.values()))}; restore "
-                    "the files, or change trainer.batch_size where a batch is as small as that"
+                    f"no mixture of a process's whole batch is readable: {unreadable}; restore the files, or change "
+                    "trainer.batch_size where a batch is as small as that"
                 )
             places = torch.cat([place[usable, None], place[partner[usable]]], 1).to(images.device)
             yield [images[rows] for rows in places.unbind(1)], usable.to(images.device)
 
     def in_order(self, chunks: Sequence[slice]) -> Iterator[tuple[Tensor, Tensor]]:
         tasks = [Task(np.arange(chunk.start, chunk.stop)) for chunk in chunks]
-        for chunk, batch in zip(chunks, self.decoded(tasks)):
-            if len(batch.readable):
-                yield (batch.readable + chunk.start).to(self.labels.device), self.on_device(batch)
+        for chunk, (pixels, readable) in zip(chunks, self.decoded(tasks)):
+            if len(readable):
+                yield (readable + chunk.start).to(self.labels.device), self.normalise(pixels)
 
-    def on_device(self, batch: Decoded) -> Tensor:
-        return self.normalise(batch.pixels.to(self.labels.device, non_blocking=True))
+    def decoded(self, tasks: Sequence[Task]) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each task in turn its readable images, (K, H, W, C) uint8 on the device, and their places in it, (K,) int64.
 
-    def decoded(self, tasks: Sequence[Task]) -> Iterator[Decoded]:
-        """The tasks in their order, decoded ahead by the loader's processes. Raises LocalError at an unreadable file, unless
-        `on_error` is `skip`, and if a loader process was killed."""
+        Decoded ahead by the loader's processes. Raises LocalError at an unreadable file, unless `on_error` is `skip`, and if
+        a loader process was killed.
+        """
         from PIL import Image
 
         Image.preinit()  # imports PIL's readers once, instead of in every process
+        pieces = [task.pieces() for task in tasks]
+        workers = min(self.workers, sum(map(len, pieces)))
         loader = DataLoader(
-            Decoder(self.files, self.info, tasks),
+            Decoder(self.files, self.info, [piece for parts in pieces for piece in parts]),
             batch_size=None,
-            num_workers=min(self.workers, len(tasks)),
+            num_workers=workers,
+            # Two batches: what is ready when a step ends is all that the next one does not wait for.
+            prefetch_factor=max(2, math.ceil(2 * len(pieces[0]) / workers)) if workers else None,
             pin_memory=self.labels.device.type == "cuda",
             generator=torch.Generator(),  # without it the loader would draw from torch's global generator
         )
         try:
-            for batch in start_processes(loader):
-                if batch.unreadable and self.on_error == "raise":
-                    raise LocalError(
-                        f"{next(iter(batch.unreadable.values()))}: restore the file, or leave such files out and have them "
-                        "counted with data.on_error=skip"
-                    )
-                self.unreadable |= batch.unreadable
-                yield batch
+            lengths, parts = iter(map(len, pieces)), list[Decoded]()
+            length = next(lengths)
+            for part in start_processes(loader):
+                parts.append(part)
+                if len(parts) == length:
+                    yield self.joined(parts)
+                    parts, length = [], next(lengths, 0)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -165,6 +177,18 @@ class StreamedImages:
                 f"a process that decodes images was ended from outside ({str(error).splitlines()[0]}): most often memory or "
                 "/dev/shm is full; try data.workers=1, or a smaller trainer.batch_size"
             ) from error
+
+    def joined(self, pieces: Sequence[Decoded]) -> tuple[Tensor, Tensor]:
+        """A task's images on the device, and their places in the task. Raises LocalError, see `decoded`."""
+        for piece in pieces:
+            if piece.unreadable and self.on_error == "raise":
+                raise LocalError(
+                    f"{next(iter(piece.unreadable.values()))}: restore the file, or leave such files out and have them "
+                    "counted with data.on_error=skip"
+                )
+            self.unreadable |= piece.unreadable
+        pixels = torch.cat([piece.pixels.to(self.labels.device, non_blocking=True) for piece in pieces])
+        return pixels, torch.cat([piece.readable + number * PIECE for number, piece in enumerate(pieces)])
 
 
 def start_processes(loader: DataLoader[Decoded]) -> Iterator[Decoded]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from dataclasses import replace
@@ -90,6 +91,43 @@ def test_batches_are_the_same_for_any_number_of_workers_and_after_a_restart(phot
     for workers in (0, 2):
         assert hashes(streamed(data, workers=workers), plan, first_step=2) == whole[2:]
     assert hashes(streamed(data), drawn(27, epoch=1)) != whole
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("piece", [1, 3, 8])
+def test_batches_do_not_depend_on_the_pieces_that_processes_decode(copied, monkeypatch, piece, workers):
+    damage(copied / "imagenet/train/n02/n02_3.JPEG")
+    data, plan = imagenet_data("imagenet", root=copied, resident=None), drawn(27)
+    streams = {"train": data.train, "test": data.test}
+
+    def contents() -> list[object]:
+        train, test = (serve(split, data.info, device=CPU, workers=workers, on_error="skip") for split in streams.values())
+        seen: list[object] = []
+        for batch in batches(train, plan, 0, Group()):
+            examples = torch.stack(list(batch.examples))
+            seen += [examples.tolist(), None if isinstance(batch.rows, slice) else batch.rows.tolist()]
+        for index, inputs in test.in_order([slice(0, 5), slice(5, 12)]):
+            seen += [index.tolist(), inputs.tolist()]
+        return [*seen, sorted(train.unreadable)]
+
+    whole = contents()
+    monkeypatch.setattr("mixup.data.streaming.PIECE", piece)
+    assert contents() == whole
+
+
+def test_all_processes_decode_a_large_batch_together(photos, tmp_path, monkeypatch):
+    """The first batch is there as soon as they have decoded it; by one of them it took seconds."""
+    real = Decoder.view
+
+    def view(self, row, seed):
+        (tmp_path / str(os.getpid())).touch()
+        return real(self, row, seed)
+
+    monkeypatch.setattr(Decoder, "view", view)
+    monkeypatch.setattr("mixup.data.streaming.PIECE", 14)
+    data, plan = imagenet_data("tiny_imagenet", root=photos, resident=False), drawn(27, batch_size=27)
+    assert len(hashes(streamed(data, workers=2), plan)) == 1
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_restart_decodes_nothing_of_what_it_skips(photos, monkeypatch):
