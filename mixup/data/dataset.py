@@ -23,12 +23,15 @@ class Split:
     labels: (N,) int64, as trained on. corrupted: (N,) bool, label replaced by noise.
     identity: (N, 8) uint8, a digest of each example that goes into the fingerprint in place of inputs that are computed, or
     too many to be read; None if the inputs themselves go into it.
+    source: (N, 8) uint8, for inputs in floats that another numpy may round in another way: a digest of each example that
+    holds all that it was computed from; None for other inputs.
     """
 
     inputs: Tensor | Files
     labels: Tensor
     corrupted: Tensor
     identity: Tensor | None = None
+    source: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,8 +44,8 @@ class Split:
 
     def select(self, index: np.ndarray) -> "Split":
         rows = torch.from_numpy(index)
-        identity = None if self.identity is None else self.identity[rows]
-        return Split(self.inputs[rows], self.labels[rows], self.corrupted[rows], identity)
+        identity, source = (None if values is None else values[rows] for values in (self.identity, self.source))
+        return Split(self.inputs[rows], self.labels[rows], self.corrupted[rows], identity, source)
 
 
 def split_of(inputs: Tensor | Files | np.ndarray, labels: np.ndarray) -> Split:
@@ -83,13 +86,30 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """A SHA-256 over the labels, and the inputs or their identities, of all splits."""
+        return self.digest(
+            {part: split.inputs if split.identity is None else split.identity for part, split in self.splits.items()}
+        )
+
+    def source_fingerprint(self) -> str | None:
+        """The same over the sources, which is equal wherever these are, to the bit; None for data without sources."""
+        sources = {part: split.source for part, split in self.splits.items()}
+        return None if None in sources.values() else self.digest(sources)
+
+    def digest(self, contents: Mapping[str, Any]) -> str:
+        """contents: a tensor (N, ...) for each split."""
         digest = hashlib.sha256()
-        for split in self.splits.values():
-            content = split.inputs if split.identity is None else split.identity
+        for part, content in contents.items():
             assert isinstance(content, Tensor), "files have an identity"
             digest.update(content.contiguous().numpy().data)
-            digest.update(split.labels.numpy().data)
+            digest.update(self.splits[part].labels.numpy().data)
         return digest.hexdigest()
+
+    def is_that_of(self, recorded: Mapping[str, Any]) -> bool:
+        """Whether a record or a checkpoint with this `fingerprint` and, if it has one, `source_fingerprint` is of this data:
+        of equal values, or of values that were computed from the same."""
+        source = self.source_fingerprint()
+        same_source = source is not None and source == recorded.get("source_fingerprint")
+        return same_source or self.fingerprint() == recorded["fingerprint"]
 
 
 def identities(contents: Iterable[bytes]) -> Tensor:

@@ -23,6 +23,7 @@ from sklearn.model_selection import train_test_split
 
 from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
+from mixup.data.sources import tables
 from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
 from mixup.errors import UserError
 
@@ -192,6 +193,51 @@ def test_line_endings_and_byte_order_mark_are_no_matter(tmp_path, ending, mark):
 def test_split_is_a_function_of_the_generator(tmp_path):
     prints = [open_table("iris", tmp_path, seed=seed).fingerprint() for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
+
+
+# What tells that two runs had one table
+
+
+def recorded(data: Dataset) -> dict[str, str | None]:
+    return {"fingerprint": data.fingerprint(), "source_fingerprint": data.source_fingerprint()}
+
+
+def test_numbers_that_another_numpy_rounds_otherwise_are_the_same_data(tmp_path, monkeypatch):
+    write(tmp_path, "abalone", HEADER, mixed_rows())
+    before = open_table("abalone", tmp_path)
+    real = tables.as_numbers
+    monkeypatch.setattr(tables, "as_numbers", lambda *arguments: np.nextafter(real(*arguments), np.float32(np.inf)))
+    after = open_table("abalone", tmp_path)
+    assert after.fingerprint() != before.fingerprint()
+    assert after.source_fingerprint() == before.source_fingerprint()
+    assert after.is_that_of(recorded(before))
+    assert not after.is_that_of({"fingerprint": before.fingerprint()}), "of before there were sources"
+
+
+@pytest.mark.parametrize("row", range(10, 61, 20))
+def test_any_other_cell_label_or_half_is_other_data(tmp_path, row):
+    """Also one that a subset leaves out: it decides how the others are scaled."""
+    rows = mixed_rows()
+    write(tmp_path, "abalone", HEADER, rows)
+    before, half = open_table("abalone", tmp_path), np.arange(15)
+    record = recorded(before.with_splits({"train": before.train.select(half)}))
+    assert not open_table("abalone", tmp_path, seed=1).is_that_of(record)
+    for place, value in ((0, "X"), (2, 12), (4, 1.5)):
+        kept, rows[row][place] = rows[row][place], value
+        write(tmp_path, "abalone", HEADER, rows)
+        rows[row][place] = kept
+        other = open_table("abalone", tmp_path)
+        assert not other.with_splits({"train": other.train.select(half)}).is_that_of(record)
+    write(tmp_path, "abalone", HEADER, rows)
+    again = open_table("abalone", tmp_path)
+    assert again.with_splits({"train": again.train.select(half)}).is_that_of(record)
+
+
+def test_records_of_before_there_were_sources_are_of_this_data(tmp_path):
+    """The fingerprint of values is what the committed evidence has."""
+    data = open_table("iris", tmp_path)
+    assert data.is_that_of({"fingerprint": data.fingerprint()})
+    assert not data.is_that_of({"fingerprint": "0" * 64})
 
 
 # As UCI counts them: rings 1 to 29 of abalone, and the classes of arrhythmia.
@@ -471,6 +517,7 @@ GOOD = "a,b,class\n" + "1,2,x\n3,4,y\n" * 10
         (GOOD.replace("3,4,y", "3,inf,y", 1).encode(), "column 2: 'inf' among numbers"),
         (GOOD.encode() + b"\xff\xfe,1,x\n", "cannot be read as a CSV"),
         (b"a,b,class\n", "has 0 rows of 0 classes"),
+        (b"a,b,class\n" + b"1,2,x\n2,3,x\n" * 9, "has 18 rows of 1 classes"),
         (b"a,b,class\n1,2,x\n2,3,y\n4,5,y\n", "has 3 rows of 2 classes"),
         (b"a,class,b\n" + b"".join(b"1,%d,x\n" % (index % 3) for index in range(20)), "has 20 rows of 3 classes"),
     ],

@@ -51,6 +51,7 @@ def test_radii_are_those_of_the_drawing():
 def test_the_same_draw_gives_the_same_points_and_train_is_not_test():
     first, again, other = (rings(generator(seed, "rings")) for seed in (0, 0, 1))
     assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert first.source_fingerprint() == again.source_fingerprint() != other.source_fingerprint()
     assert len(first.train) == dataset_info("rings").train_count
     both = torch.cat([first.train.inputs, first.test.inputs])
     assert len(both.unique(dim=0)) == len(both)
