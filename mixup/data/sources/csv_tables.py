@@ -1,6 +1,7 @@
 """Tables of numbers and words in CSV files. What could lose numbers in silence is refused by file, line and column."""
 
 import csv
+import io
 import math
 import re
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ import numpy as np
 from mixup.errors import UserError
 
 MISSING = ("", "?")
-# 3,14 and 1'000 and 1 000.5, 5 % and $3, 2024-01-31 and 31/1/24, 12:30
+# 3,14 and 1'000 and 1 000.5, 5 % and $3, 2024-01-31 and 31/1/24, 12:30; (5) and \u22125 and 0x1f
 ODD_NUMBER = re.compile(
-    r"[-+]?\s?[$€£]?\s?\d[\d.,'\s]*(e[-+]?\d+)?\s?[%$€£]?|\d{1,4}([-/.])\d{1,2}\2\d{1,4}([T\s].*)?|\d+(:\d\d)+",
+    r"\(?[-+\u2212]?\s?[$€£]?\s?\d[\d.,'\s]*(e[-+]?\d+)?\s?[%$€£]?\)?|0x[\da-f]+|\d{1,4}([-/.])\d{1,2}\2\d{1,4}([T\s].*)?|\d+(:\d\d)+",
     re.IGNORECASE,
 )
 
@@ -36,10 +37,14 @@ def read_csv(file: Path, provenance: str) -> Table:
     """A table with a header and a class column. Raises UserError with file and line for any other content."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+            text = stream.read()
+        reader = csv.reader(io.StringIO(text, newline=""))
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read as a CSV ({error})") from error
+        remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "restore it"
+        raise UserError(f"{file} cannot be read as a CSV ({error}): {remedy}") from error
+    if "\0" in text:  # with UTF-16 every cell would be a word of its own
+        raise UserError(f"{file} holds NUL bytes, as UTF-16 does: save it as UTF-8, or restore it")
     header = [name.casefold() for name in rows[0][1]] if rows else []
     if len(header) < 2 or not all(header) or any(map(is_number, header)) or header.count("class") > 1:
         raise UserError(f"{file} does not begin with the names of its columns, separated by commas, one of them the class")

@@ -57,7 +57,10 @@ def read_clip(file: Path) -> np.ndarray:
     except (OSError, soundfile.SoundFileError) as error:
         fault = f"cannot be read as a clip ({getattr(error, 'error_string', error)})"
     else:
-        if content[:4] == b"RIFF" and int.from_bytes(content[4:8], "little") > len(content):
+        length = int.from_bytes(content[4:8], "little") if content[:4] == b"RIFF" else 0
+        if (
+            len(content) < length < 2**32 - 1
+        ):  # the largest number stands for an unknown length, as of what comes from a pipe
             fault = f"is cut short: {len(content):,} bytes are left of it"  # libsndfile returns them without a word
         elif rate != RATE:
             fault = f"has {rate:,} samples a second"

@@ -132,10 +132,13 @@ class Files:
 def as_rgb(image: "Image.Image") -> "Image.Image":
     """An opened image in 8-bit colours; 16-bit grey is rounded. Raises ValueError where that would lose the picture: for
     floats and 32-bit integers, whose range nobody knows, and for transparent pixels."""
-    from PIL import Image
+    from PIL import Image, TiffImagePlugin
 
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
         raise ValueError("some of its pixels are transparent: put it on a background")
+    bits = image.tag_v2.get(258) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+    if bits == (12,):  # Pillow leaves them as 0 to 4095, in the mode of 16 bits
+        raise ValueError("its pixels have 12 bits: save it with 8 or 16 bits")
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):  # which have no more bits
         return Image.fromarray(((np.asarray(image, np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):

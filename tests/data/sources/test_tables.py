@@ -535,7 +535,9 @@ def test_csv_of_the_previous_test_is_otherwise_fine(tmp_path):
     assert open_table("htru2", tmp_path).classes == ("x", "y")
 
 
-@pytest.mark.parametrize("odd", ["3,14", "1'000", "5 %", "$3", "2024-01-31", "31/1/24", "12:30", "-2,5e3"])
+@pytest.mark.parametrize(
+    "odd", ["3,14", "1'000", "5 %", "$3", "2024-01-31", "31/1/24", "12:30", "-2,5e3", "(5)", "\u22125", "0x1F"]
+)
 def test_a_number_in_another_notation_is_no_word(tmp_path, odd):
     """One-hot words of decimal commas took 3 % of test error to 50 %."""
     rows = mixed_rows()
