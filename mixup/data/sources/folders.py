@@ -34,7 +34,7 @@ from mixup.run.display import progress
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 INDEX_VERSION = 2  # of the index of shards: to be raised with any change of it
-LONGEST_LABEL = 20  # bytes of a member that are read as a class's number: what a tar file states of its lengths may be a lie
+LONGEST_LABEL = 18  # bytes of a member that are read as a class's number: what a tar file states of its lengths may be a lie
 
 
 def list_folders(info: DatasetInfo, folder: Path, test_parts: tuple[str, ...]) -> Dataset:
@@ -217,8 +217,11 @@ def index_shard(file: Path) -> tuple[list[tuple[int, str, int, int]], Counter[st
                     labels[key] = int(content.read(LONGEST_LABEL))
                 else:
                     left_out[f".{ending.lower()}" if ending else "no ending"] += 1
-            if tar.offset >= file.stat().st_size:
-                raise tarfile.ReadError("it is cut short: no block of zeros ends it")
+            # At a damaged header tarfile ends as at the last member.
+            assert tar.fileobj is not None
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError(f"at byte {tar.offset:,} neither a member begins nor zeros that end it")
     except (tarfile.TarError, OSError, ValueError) as error:
         raise UserError(f"{file} is damaged, or no WebDataset shard ({error}): fetch it again") from error
     lacking = sorted(images.keys() - labels.keys())
