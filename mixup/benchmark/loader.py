@@ -22,7 +22,7 @@ from mixup.data import Dataset, StreamedImages, dataset_info, serve, split_of
 from mixup.data.sources.storage import Files
 from mixup.plan import PlanSettings, draw_plan
 from mixup.run.compose import configuration
-from mixup.run.cores import cores
+from mixup.run.processes import cores
 from mixup.training.device import choose_device, seconds_of
 from mixup.training.distributed import Group
 from mixup.training.setup import load

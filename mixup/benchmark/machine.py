@@ -8,7 +8,7 @@ import torch
 
 from mixup.run import records
 from mixup.run.config import TrainerConfig
-from mixup.run.cores import cores
+from mixup.run.processes import cores
 from mixup.training.device import device_name, seconds_of, set_up_device
 
 SECONDS = 0.5  # of tries, at least one after the first

@@ -15,7 +15,7 @@ from mixup.benchmark.throughput import NETWORKS
 from mixup.benchmark.turns import SECONDS_A_TURN, Row, Turn, take_turns
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
-from mixup.run.cores import cores
+from mixup.run.processes import cores
 from mixup.training.device import choose_device, seconds_of
 from mixup.training.distributed import Group, broadcast, join_group, leave_group
 from mixup.training.dry_run import generated_run

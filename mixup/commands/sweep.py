@@ -16,7 +16,7 @@ from mixup.commands.overview import Overview
 from mixup.commands.train import NEED_NO_FILE, perform
 from mixup.run import records
 from mixup.run.compose import Task
-from mixup.run.cores import cores
+from mixup.run.processes import cores
 
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")

@@ -13,6 +13,7 @@ from torch import Tensor
 from mixup.data.datasets import DatasetInfo
 from mixup.data.sources.storage import Files
 from mixup.errors import UserError
+from mixup.run.records import same_data
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class Dataset:
         sources = {part: split.source for part, split in self.splits.items()}
         return None if None in sources.values() else self.digest(sources)
 
+    def fingerprints(self) -> dict[str, str | None]:
+        """Both, as records and checkpoints have them."""
+        return {"fingerprint": self.fingerprint(), "source_fingerprint": self.source_fingerprint()}
+
     def digest(self, contents: Mapping[str, Any]) -> str:
         """contents: a tensor (N, ...) for each split."""
         digest = hashlib.sha256()
@@ -107,9 +112,7 @@ class Dataset:
     def is_that_of(self, recorded: Mapping[str, Any]) -> bool:
         """Whether a record or a checkpoint with this `fingerprint` and, if it has one, `source_fingerprint` is of this data:
         of equal values, or of values that were computed from the same."""
-        source = self.source_fingerprint()
-        same_source = source is not None and source == recorded.get("source_fingerprint")
-        return same_source or self.fingerprint() == recorded["fingerprint"]
+        return same_data(self.fingerprints(), recorded)
 
 
 def identities(contents: Iterable[bytes]) -> Tensor:

@@ -23,6 +23,7 @@ from mixup.data.resident import Normalise
 from mixup.data.sources.storage import Files, as_rgb
 from mixup.errors import LocalError
 from mixup.plan import EpochPlan
+from mixup.run.processes import STOPPING
 
 PIECE = 64  # images of a task for one process: those of a large batch are decoded by all processes, not by one in seconds
 
@@ -192,12 +193,12 @@ class StreamedImages:
 
 
 def start_processes(loader: DataLoader[Decoded]) -> Iterator[Decoded]:
-    """Starts the loader's processes, which never receive SIGTERM and SIGINT, and returns its batches.
+    """Starts the loader's processes, which never receive the signals of `STOPPING`, and returns its batches.
 
     SLURM signals the whole process group. The parent stops after the current step and still needs its loader processes. The
     processes inherit the blocked signals; whoever iterates must drop the batches, since SIGTERM does not end them either.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         return iter(loader)
     finally:

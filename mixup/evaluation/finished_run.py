@@ -129,7 +129,7 @@ def open_finished_run(
     chosen = choose_device(device, Group())
     set_up_device(chosen, config.trainer)  # as in training: without it a GPU rounds otherwise than it did there
     data = like.data if like is not None and like.config.data == config.data else load(config.data, chosen)
-    if data.fingerprint() != record["data"]["fingerprint"]:
+    if not data.is_that_of(record["data"]):
         raise UserError(
             f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from mixup.errors import UserError
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import Measure
+from mixup.run import records
 from mixup.run.identity import NOT_HASHED
 
 # Settings that are no difference between two runs: what cannot change the numbers, and which draw it is.
@@ -144,8 +145,10 @@ def check_cells(cells: Sequence[Cell]) -> None:
         for before, after in zip(cell.runs, cell.runs[1:]):
             if before.seed == after.seed:
                 raise UserError(f"{before.name} and {after.name} are two runs of one seed: remove one")
-            data = [run.record["data"].get("fingerprint") for run in (before, after)]
-            if data[0] != data[1] and before.settings.get("data.seed") == after.settings.get("data.seed"):
+            same = (
+                records.same_data(before.record["data"], after.record["data"]) or "fingerprint" not in before.record["data"]
+            )
+            if not same and before.settings.get("data.seed") == after.settings.get("data.seed"):
                 raise UserError(f"{before.name} and {after.name} were trained on different data, both {cell.provenance}")
         if len(cell.first.record["label"]) < LONGEST_LABEL:
             place = (cell.first.file.parent.name, cell.provenance, cell.settings.get("scale"), label_of(cell.first))

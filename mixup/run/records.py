@@ -13,7 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,6 +93,13 @@ def agrees(record: Record, error: float, *, count: int, device: str) -> bool:
     on_cpus = device.startswith("CPU") and record["device"].startswith("CPU")
     changed = abs(record["test"]["top1_error"]["last"] - error) * count / 100
     return changed <= (0.0 if on_cpus else FLIPS * count) + 1e-6
+
+
+def same_data(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two are of the same data, by the `source_fingerprint` of each, where both have one, or by the `fingerprint` of
+    the values that were computed of it, which another version of a library may round otherwise."""
+    keys = ("source_fingerprint", "fingerprint")
+    return any(one.get(key) is not None and one.get(key) == other.get(key) for key in keys)
 
 
 # -- environment and lock -------------------------------------------------------------------------------------------------

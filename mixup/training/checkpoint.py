@@ -142,7 +142,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "predicted": progress.state.predicted,
         "seconds": progress.seconds(),
         "unreadable": unreadable,
-        "fingerprint": run.fingerprint,
+        **run.fingerprints,
         "segments": run.segments,
         **machine(run.device, run.group.world_size),
     }
@@ -156,7 +156,7 @@ def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
     state, here = None, machine(run.device, run.group.world_size)
     if run.group.is_leader:
         state = read_state(run.folder, here, environment, display.warn)
-        if state and state.get("fingerprint") != run.fingerprint:
+        if state and not records.same_data(run.fingerprints, state):
             raise UserError(
                 f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
             )

@@ -46,10 +46,10 @@ def compare_data(config: TrainConfig, folder: Path, record: records.Record) -> s
     """Compares the data here with that of a finished run. Returns words if there is none here, else nothing. Raises
     OtherDataError if it is another."""
     try:
-        fingerprint = fingerprint_here(tuple(vars(config.data).items()))
+        here = fingerprints_here(tuple(vars(config.data).items()))
     except UserError:
         return "its data does not lie here now"
-    if fingerprint != record["data"]["fingerprint"]:
+    if not records.same_data(here, record["data"]):
         raise OtherDataError(
             f"{folder} has finished, on other data than lies here now ({record['data']['provenance']}): restore that data, "
             "or remove the folder to train on this, or give a runs_dir of its own"
@@ -58,9 +58,9 @@ def compare_data(config: TrainConfig, folder: Path, record: records.Record) -> s
 
 
 @functools.cache
-def fingerprint_here(data: tuple[tuple[str, Any], ...]) -> str:
+def fingerprints_here(data: tuple[tuple[str, Any], ...]) -> dict[str, str | None]:
     """Of the data of a configuration's section. UserError where it does not lie here, instead of fetching it."""
-    return load(DataConfig(**{**dict(data), "download": False}), torch.device("cpu")).fingerprint()
+    return load(DataConfig(**{**dict(data), "download": False}), torch.device("cpu")).fingerprints()
 
 
 @contextlib.contextmanager

@@ -64,12 +64,13 @@ def results(
         "data": {
             "provenance": run.data.provenance,
             "classes": list(run.data.classes),  # in the order of the logits
-            "fingerprint": run.fingerprint,
+            **run.fingerprints,
             "train_count": len(run.train),
             "validation_count": len(run.validation) if run.validation else 0,
             "test_count": len(run.test),
             "corrupted_count": int(run.data.train.corrupted.sum()),
             "absent": dict(run.data.absent),
+            "left_out": dict(run.data.left_out),
             "unreadable": {split: len(files) for split, files in unreadable.items()},
         },
         "test": summary(lines, "test", test),

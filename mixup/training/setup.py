@@ -15,7 +15,7 @@ from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, ne
 from mixup.errors import UserError
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import DataConfig, TrainConfig
-from mixup.run.cores import cores
+from mixup.run.processes import cores
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
 from mixup.training.distributed import Group, barrier, synchronised, wrap
@@ -41,7 +41,7 @@ class Run:
     group: Group
     device: torch.device
     data: Dataset
-    fingerprint: str
+    fingerprints: dict[str, str | None]
     train: Examples
     train_eval: Examples
     train_eval_split: Split
@@ -104,7 +104,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
         group=group,
         device=device,
         data=data,
-        fingerprint=data.fingerprint(),
+        fingerprints=data.fingerprints(),
         train=train,
         train_eval=serve(train_eval, **options),
         train_eval_split=train_eval,

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
+from mixup.run.processes import STOPPING
 from mixup.training.distributed import Group, largest_of_all
 
-# Of a job manager, Ctrl-C, a closed terminal, and those that SLURM and Grid Engine send before the time is up.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 SECONDS_BETWEEN_AGREEMENTS = 0.5
 
 

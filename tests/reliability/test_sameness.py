@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mixup.run import records
-from mixup.training.folder import fingerprint_here
+from mixup.training.folder import fingerprints_here
 from tests.conftest import ROOT
 from train import main
 
@@ -31,7 +31,7 @@ def table(tmp_path) -> Path:
 def train(table, monkeypatch, capsys, tmp_path):
     def run(*overrides: str, root: Path = table.parents[1]) -> SimpleNamespace:
         """As a command of its own: with its status, and what it printed."""
-        fingerprint_here.cache_clear()
+        fingerprints_here.cache_clear()
         words = ["train.py", *RUN, "sweep.slots=1", f"data.root={root}", f"runs_dir={tmp_path / 'runs'}", *overrides]
         monkeypatch.setattr(sys, "argv", words)
         status = main()

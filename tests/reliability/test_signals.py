@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from mixup.run.compose import configuration
+from mixup.run.processes import STOPPING
 from mixup.training import train as run
-from mixup.training.signals import STOPPING
 from tests.conftest import ROOT
 from tests.reliability.test_kills import RUN, TORCHRUN, newest, wait_until, weights
 from tests.training.test_train import NORMED, SMALL, STEPS, assert_same_run
