@@ -4,6 +4,7 @@ python train.py                                         digits, in seconds, anyw
 python train.py model=wrn28 data=cifar100 mixup.alpha=1.0
 python train.py -m experiment=quickstart                a table: every cell of a grid, resumable
 torchrun --nproc-per-node=8 train.py data=cifar10 model=preact_resnet18
+python train.py --config-dir DIR experiment=mine        with DIR/experiment/mine.yaml, a file of your own
 python train.py --help                                  the groups and what they hold
 """
 

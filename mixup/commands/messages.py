@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
 from mixup.run.conversions import schema_defaults
+from mixup.run.overrides import GROUPS
 
-GROUPS = ("data", "model", "recipe", "mixup", "experiment", "scale")
 Arguments = ParamSpec("Arguments")
 
 

@@ -13,14 +13,13 @@ from typing import NoReturn
 import hydra
 from omegaconf import DictConfig
 
+from mixup.commands.arguments import request_of
 from mixup.errors import LocalError, UserError
 from mixup.run import records
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
 
-MULTIRUN = ("-m", "--multirun")
 NEED_NO_FILE = ("digits", "rings", "ring", "grid")
-SHOWS = ("-h", "--help", "-c", "--cfg", "-i", "--info", "--hydra-help", "--version", "-sc", "--shell-completion")
 
 
 def is_leader() -> bool:
@@ -59,14 +58,12 @@ def process_group() -> Iterator[None]:
 def read_tasks(arguments: Sequence[str]) -> list[Task]:
     """Every run of the command line, composed and checked; none where it only asks to be shown something."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `messages` says it in one message
-    flags = [word for word in arguments if word.startswith("-") and word not in MULTIRUN]
-    if flags:
-        if not any(flag.partition("=")[0] in SHOWS for flag in flags):
-            raise UserError(f"{' '.join(flags)}: train.py takes -m and settings, and to look at them {' '.join(SHOWS)}")
+    request = request_of(arguments)
+    if request.shown:
+        sys.argv[1:] = request.shown
         show()
         return []
-    overrides = [word for word in arguments if word not in MULTIRUN]
-    tasks = planned(overrides, multirun=len(overrides) < len(arguments))
+    tasks = planned(request.settings, multirun=request.multirun, sources=request.sources)
     if is_leader():
         for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
             print(f"warning: {doubt}", file=sys.stderr, flush=True)
@@ -92,6 +89,8 @@ def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
             return 0
         record, words = finished_before(task)
         record = record or train(task)
+    except BrokenPipeError:  # `train.py | head`
+        raise
     except (UserError, OSError) as error:
         if is_leader() or isinstance(error, LocalError):
             remedy = "" if isinstance(error, UserError) else "; repair it and start again: what is done is kept"

@@ -6,27 +6,32 @@ composes once for each combination of files that the cells choose; their other s
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError
 from mixup.run.checks import check_game, check_together
 from mixup.run.config import TrainConfig
-from mixup.run.conversions import from_omegaconf
+from mixup.run.conversions import from_omegaconf, leaves, text_settings
 from mixup.run.identity import run_dir, run_label
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from mixup.run.overrides import NOT_HYDRAS, for_shell, parsed
+from mixup.run.sources import CONFIGS, Sources, folders, opened
 
 ConfigStore.instance().store(name="schema", node=TrainConfig)
+
+
+MOST_RUNS = 10_000  # of one sweep, which is composed before the first run starts: 100 a second
 
 
 @dataclass(frozen=True)
@@ -39,59 +44,79 @@ class Task:
     place: str = ""
 
 
-def planned(overrides: Sequence[str], *, multirun: bool) -> list[Task]:
+def planned(words: Sequence[str], *, multirun: bool, sources: Sources | None = None) -> list[Task]:
     """The runs that a command line stands for. UserError for several runs where `multirun` is false."""
-    given = parsed(overrides)
-    grid = parsed(sweeper_params(given))
+    sources, given = sources or Sources(CONFIGS), parsed(words)
+    grid = parsed(sweeper_params(given, sources))
     if not multirun:
         require_one_run(given, grid)
-    cells = expanded([*grid, *given])
-    return [task_of(cell, f"[{number}/{len(cells)}] " if multirun else "") for number, cell in enumerate(cells, 1)]
+    cells = expanded([*grid, *given], sources)
+    tasks = [task_of(cell, f"[{number}/{len(cells)}] " if multirun else "", sources) for number, cell in enumerate(cells, 1)]
+    require_folders(tasks)
+    return tasks
 
 
-def configuration(overrides: Sequence[str]) -> TrainConfig:
+def configuration(words: Sequence[str]) -> TrainConfig:
     """The configuration of one run, without the grid of its experiment; for scripts and tests."""
-    return checked(parsed(overrides))
-
-
-def parsed(overrides: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(overrides))
+    return checked(parsed(words), Sources(CONFIGS))
 
 
 # -- grids ---------------------------------------------------------------------------------------------------------------
 
 
-def sweeper_params(given: Sequence[Override]) -> list[str]:
+def sweeper_params(given: Sequence[Override], sources: Sources | None = None) -> list[str]:
     """The grid of the experiment, as overrides that the command line's follow."""
-    words = [str(override.input_line) for override in given if chooses_file(override) and not override.is_sweep_override()]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        params = compose("train", words, return_hydra_config=True).hydra.sweeper.params or {}
-    return [f"{key}={value}" for key, value in params.items()]
+    sources = sources or Sources(CONFIGS)
+    files = [override for override in given if chooses_file(override, searched(given, sources))]
+    words = [str(override.input_line) for override in files if not override.is_sweep_override()]
+    hydra = composed_files(sources, *words, with_hydra=True).hydra
+    if hydra.job.chdir or hydra.runtime.choices["hydra/launcher"] != "basic":  # of a file: `parsed` has seen the words
+        raise UserError(
+            f"hydra.job.chdir and hydra/launcher have no effect here; {NOT_HYDRAS['run']}, {NOT_HYDRAS['launcher']}"
+        )
+    return [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
 
 
-def expanded(overrides: Sequence[Override]) -> list[tuple[Override, ...]]:
+def searched(given: Sequence[Override], sources: Sources) -> tuple[Path, ...]:
+    """The folders in which Hydra looks for a file."""
+    searchpath = [override.value() for override in given if override.key_or_group == "hydra.searchpath"]
+    return folders(sources, str(searchpath[-1]) if searchpath else None)
+
+
+def expanded(overrides: Sequence[Override], sources: Sources | None = None) -> list[tuple[Override, ...]]:
     """Every cell of a grid, the last key varying fastest. A later override of a key takes the place of an earlier one."""
     words: dict[str, list[str]] = {}
+    places = searched(overrides, sources or Sources(CONFIGS))
     for override in overrides:
-        words[override.get_key_element()] = values_of(override)
+        words[override.get_key_element()] = values_of(override, places)
+    if (count := math.prod(map(len, words.values()))) > MOST_RUNS:
+        raise UserError(f"a grid of {count:,} runs is too large: give fewer values, at most {MOST_RUNS:,} combinations")
     return list(itertools.product(*(parsed(values) for values in words.values())))
 
 
-def values_of(override: Override) -> list[str]:
-    """An override for each value of a sweep."""
+def values_of(override: Override, places: Sequence[Path]) -> list[str]:
+    """An override for each value of a sweep. UserError where there is none."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     value, key = override.value(), override.get_key_element()
     if isinstance(value, Glob):
-        files = sorted(file.stem for file in (CONFIGS / override.key_or_group).glob("*.yaml"))
-        return [f"{key}={name}" for name in value.filter(files)]
-    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+        names = {file.stem for place in places for file in (place / override.key_or_group).glob("*.yaml")}
+        values = [f"{key}={name}" for name in value.filter(sorted(names))]
+    elif override.is_interval_sweep():
+        raise UserError(f"{override.input_line}: an interval does not say which values to run; list them, as key=0.1,0.2")
+    else:
+        values = [f"{key}={value}" for value in itertools.islice(override.sweep_string_iterator(), MOST_RUNS + 1)]
+    if not 1 <= len(values) <= MOST_RUNS:
+        raise UserError(f"{override.input_line}: {'too many' if values else 'no'} values to run; give 1 to {MOST_RUNS:,}")
+    return values
 
 
 def require_one_run(given: Sequence[Override], grid: Sequence[Override]) -> None:
     for override in given:
         if override.is_sweep_override():
-            raise UserError(f"{override.input_line}: several values; to run each of them, add -m")
+            key, _, value = str(override.input_line).partition("=")
+            text = f"; for one text with a comma, write {for_shell(key, value)}" if key in text_settings() else ""
+            raise UserError(f"{override.input_line}: several values; to run each of them, add -m{text}")
     keys = {override.get_key_element() for override in given}
     missing = [key for override in grid if (key := override.get_key_element()) not in keys and override.is_sweep_override()]
     if missing:
@@ -101,69 +126,99 @@ def require_one_run(given: Sequence[Override], grid: Sequence[Override]) -> None
         )
 
 
+def experiment_of(overrides: Sequence[Override]) -> str:
+    return next((str(override.value()) for override in reversed(overrides) if override.key_or_group == "experiment"), "none")
+
+
+def require_folders(tasks: Sequence[Task]) -> None:
+    """UserError for two cells of a grid that are different and would have one folder."""
+    first: dict[Path, TrainConfig] = {}
+    for task in tasks:
+        before, now = leaves(first.setdefault(task.folder, task.config)), leaves(task.config)
+        keys = [key for (key, value), (_, other) in zip(before, now) if value != other]
+        if keys:
+            raise UserError(
+                f"{' and '.join(keys)}: no part of what makes a run another run, so that the cells of this grid would have "
+                "one folder; give one value"
+            )
+
+
 # -- composing -----------------------------------------------------------------------------------------------------------
 
 
-def checked(overrides: Sequence[Override]) -> TrainConfig:
-    config = from_omegaconf(composed(overrides))
+def checked(overrides: Sequence[Override], sources: Sources) -> TrainConfig:
+    config = from_omegaconf(composed(overrides, sources))
     check_together(config)
     check_game(config)
     return config
 
 
-def composed(overrides: Sequence[Override]) -> DictConfig:
+def composed(overrides: Sequence[Override], sources: Sources | None = None) -> DictConfig:
     """What Hydra's `compose` returns for these overrides, by way of a cache of the files that they choose."""
-    words = [str(override.input_line) for override in overrides]
-    values = [override for override in overrides if not chooses_file(override)]
+    sources = sources or Sources(CONFIGS)
+    words, places = [str(override.input_line) for override in overrides], searched(overrides, sources)
+    values = [override for override in overrides if not chooses_file(override, places)]
     if any(override.type is not OverrideType.CHANGE for override in values):
-        added = OmegaConf.to_container(composed_files(CONFIGS, *words), resolve=True)
-        return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), added))  # which refuses an unknown key
-    config = composed_files(CONFIGS, *(word for word, override in zip(words, overrides) if override not in values))
+        return typed(composed_files(sources, *words))
+    config = composed_files(sources, *(word for word, override in zip(words, overrides) if override not in values))
     config = copy.deepcopy(config)
     try:
         for override in values:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
     except Exception:  # Hydra says what is wrong, and where
-        return composed_files(CONFIGS, *words)
-    return config
+        return composed_files(sources, *words)
+    return config if OmegaConf.get_type(config) is TrainConfig else typed(config)
 
 
-def chooses_file(override: Override) -> bool:
-    """Whether an override changes the list of files, as `data=iris` and `mixup=erm` do and `mixup={alpha:1}` does not."""
+def typed(config: DictConfig) -> DictConfig:
+    """As the schema has it, which refuses an unknown key."""
+    values = OmegaConf.to_container(config, resolve=True)
+    return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values))
+
+
+def chooses_file(override: Override, places: Sequence[Path]) -> bool:
+    """Whether an override changes the list of files, as `data=iris` and `mixup=erm` do and `mixup={alpha:1}` does not.
+    places: the folders in which Hydra looks for files."""
     in_hydra = override.key_or_group.partition(".")[0] == "hydra"
-    is_group = override.package is not None or (CONFIGS / override.key_or_group).is_dir()
+    is_group = override.package is not None or any((place / override.key_or_group).is_dir() for place in places)
     return in_hydra or (is_group and not isinstance(override.value(), dict))
 
 
 @cache
-def composed_files(folder: Path, *overrides: str) -> DictConfig:
-    """Hydra's `compose`, of the files in `folder`. The same for many cells, hence the cache: not to be changed."""
-    with initialize_config_dir(str(folder), version_base="1.3"):
+def composed_files(sources: Sources, *words: str, with_hydra: bool = False) -> DictConfig:
+    """Hydra's `compose`. The same for many cells, hence the cache: not to be changed."""
+    with opened(sources):
         try:
-            return compose("train", list(overrides))
-        except AssertionError as error:  # OmegaConf's, of a value inside a section that is null
-            raise UserError("gan: only a GAN has these settings; add data=ring model=gan") from error
+            return compose(sources.name, list(words), return_hydra_config=with_hydra)
+        except (HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:  # neither library has a message for it
+            if any(word.lstrip("+").startswith("gan") for word in words):  # a value inside a section that is null
+                raise UserError("gan: only a GAN has these settings; add data=ring model=gan") from error
+            what = str(error).partition("\n")[0]
+            raise UserError(
+                f"{' '.join(words)}: cannot be composed ({what}); python train.py --help lists the choices"
+            ) from error
 
 
 # -- labels --------------------------------------------------------------------------------------------------------------
 
 
-def task_of(cell: Sequence[Override], place: str) -> Task:
-    config = checked(cell)
-    label = label_of(config, experiment_of(cell))
+def task_of(cell: Sequence[Override], place: str, sources: Sources) -> Task:
+    config = checked(cell, sources)
+    label = label_of(config)
     return Task(config, label, run_dir(config, label), place)
 
 
-def experiment_of(overrides: Sequence[Override]) -> str:
-    return next((str(override.value()) for override in reversed(overrides) if override.key_or_group == "experiment"), "none")
-
-
-def label_of(config: TrainConfig, experiment: str) -> str:
+def label_of(config: TrainConfig) -> str:
     """In what a run differs from what its data, network and scale stand for in its experiment, or without one.
 
-    In an experiment data and network stand in the label where they are not the experiment's own. Elsewhere the run's name
-    has both, and the label has the scale.
+    The experiment is that of the run's name. In it data and network stand in the label where they are not the experiment's
+    own. Elsewhere the run's name has both, and the label has the scale. Own files of the user's never count as usual: one
+    configuration has one label, by whichever files it came to be.
     """
+    named = config.name.removesuffix(f"-{config.scale}")
+    experiment = named if named != "none" and (CONFIGS / "experiment" / f"{named}.yaml").is_file() else "none"
     frame = (f"experiment={experiment}", f"scale={config.scale}")
     label = run_label(config, usual(*frame, f"data={config.data.name}", f"model={config.model.name}"))
     if experiment == "none":
@@ -175,4 +230,4 @@ def label_of(config: TrainConfig, experiment: str) -> str:
 
 @cache
 def usual(*choices: str) -> TrainConfig:
-    return configuration(choices)
+    return from_omegaconf(composed_files(Sources(CONFIGS), *choices))

@@ -32,16 +32,28 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @cache
-def schema_defaults(schema: type = TrainConfig, prefix: str = "") -> tuple[tuple[str, Any], ...]:
-    """Every dotted key of the schema with its default; `???` for one that the YAML files must give."""
-    types, pairs = get_type_hints(schema), []
+def schema_settings(schema: type = TrainConfig, prefix: str = "") -> tuple[tuple[str, Any, Any], ...]:
+    """Every dotted key of the schema with its type and its default; `???` for one that the YAML files must give."""
+    types, settings = get_type_hints(schema), []
     for item in dataclasses.fields(schema):
         sections = [part for part in (types[item.name], *get_args(types[item.name])) if dataclasses.is_dataclass(part)]
         if not sections or item.default is None:
-            pairs.append((prefix + item.name, item.default))
+            settings.append((prefix + item.name, types[item.name], item.default))
         for section in sections:
-            pairs += schema_defaults(cast(type, section), f"{prefix}{item.name}.")
-    return tuple(pairs)
+            settings += schema_settings(cast(type, section), f"{prefix}{item.name}.")
+    return tuple(settings)
+
+
+@cache
+def schema_defaults() -> tuple[tuple[str, Any], ...]:
+    """Every dotted key of the schema with its default."""
+    return tuple((key, default) for key, _, default in schema_settings())
+
+
+@cache
+def text_settings() -> frozenset[str]:
+    """The dotted keys whose value is text: names and paths."""
+    return frozenset(key for key, kind, _ in schema_settings() if kind in (str, str | None))
 
 
 def plain(config: TrainConfig) -> dict[str, Any]:

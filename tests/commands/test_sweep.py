@@ -99,7 +99,7 @@ def test_a_device_that_is_named_is_found_in_every_slot(started, device, threads)
 
 
 def test_two_runs_of_one_folder_are_one(started):
-    tasks = planned(["seed=0,1", "trainer.log_every_steps=5,6", "sweep.slots=4"], multirun=True)
+    tasks = planned(["seed=0,1,0,1", "sweep.slots=4"], multirun=True)
     assert len(tasks) == 4
     sweep.perform_all(tasks, dict)
     assert len(started) == 2

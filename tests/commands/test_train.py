@@ -151,7 +151,7 @@ def test_a_grid_without_m_says_so(train):
 def test_flags_that_show_something_are_hydras_and_others_are_refused(train):
     status, output, _ = train("--cfg", "job", "seed=7")
     assert (status, "seed: 7" in output) == (0, True)
-    status, _, error = train("--config-dir=elsewhere")
+    status, _, error = train("--config-dri=elsewhere")
     assert (status, len(error.splitlines())) == (2, 1)
 
 

@@ -56,9 +56,7 @@ def test_every_committed_run_has_the_label_that_its_configuration_gives_today():
     wrong = []
     for file in sorted((ROOT / "results" / "runs").glob("*/*.json")):
         record = json.loads(file.read_text())
-        words = [word.partition("=") for word in record["environment"]["command"]]
-        experiment = next((name for key, _, name in words if key == "experiment"), "figure5_gan")  # trained by a script once
-        if label_of(from_dict(record["config"]), experiment) != record["label"]:
+        if label_of(from_dict(record["config"])) != record["label"]:
             wrong.append(file.name)
     assert wrong == []
 
@@ -90,6 +88,13 @@ def test_in_an_experiment_the_label_names_the_net_and_the_data():
 
 def test_another_recipe_shows_in_the_label():
     assert "lr=0.1,milestones=100-150" in folder("recipe=cifar10").name
+
+
+def test_an_experiment_and_its_settings_spelt_out_are_one_directory():
+    chosen = folder("experiment=quickstart", "mixup=erm", "seed=1", "data.label_noise=0.5")
+    assert folder("name=quickstart", "mixup=erm", "seed=1", "data.label_noise=0.5") == chosen
+    long = folder("experiment=table1_imagenet_200", "model=resnet101", "mixup=erm", "seed=0")
+    assert long.name.startswith("model=resnet101,milestones=60-120-180,epochs=200,alpha=0.0"), "beside the 90 epochs"
 
 
 def test_a_choice_and_its_values_spelt_out_are_one_directory():
