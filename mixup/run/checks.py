@@ -2,7 +2,7 @@
 
 import re
 
-from mixup.errors import UserError
+from mixup.errors import UserError, check, holds_secret, redacted, spelled
 from mixup.run.config import POINTS, TrainConfig
 from mixup.run.conversions import leaves, schema_defaults
 
@@ -23,8 +23,8 @@ GAME_VALUES = {
 
 def check_together(config: TrainConfig) -> None:
     """UserError for two settings of a classifier that exclude each other."""
-    mixup, optim, values = config.mixup, config.optim, dict(leaves(config))
-    in_order, sgd = mixup.partner in ("flip", "roll"), optim.name == "sgd"
+    mixup, optim, trainer, values = config.mixup, config.optim, config.trainer, dict(leaves(config))
+    in_order, sgd, on_cpu = mixup.partner in ("flip", "roll"), optim.name == "sgd", trainer.device == "cpu"
     for ok, key, other, remedy in (
         (not (mixup.within_class and in_order), "mixup.within_class", "mixup.partner", "mixup.within_class=false"),
         (mixup.ways == 2 or not in_order, "mixup.ways", "mixup.partner", "mixup.ways=2"),
@@ -33,9 +33,22 @@ def check_together(config: TrainConfig) -> None:
         ((optim.momentum is not None) == sgd, "optim.momentum", "optim.name", "a number with sgd, null with adam"),
         ((optim.nesterov is not None) == sgd, "optim.nesterov", "optim.name", "true or false with sgd, null with adam"),
         (optim.warmup_lr is not None or not optim.warmup_epochs, "optim.warmup_lr", "optim.warmup_epochs", "a number"),
+        (optim.momentum or not optim.nesterov, "optim.nesterov", "optim.momentum", "optim.nesterov=false"),
+        (not (mixup.layer and trainer.compile), "mixup.layer", "trainer.compile", "trainer.compile=false"),
+        (not (mixup.layer and config.data.on_error == "skip"), "mixup.layer", "data.on_error", "data.on_error=raise"),
+        (not (trainer.capture is True and mixup.noise), "trainer.capture", "mixup.noise", "trainer.capture=auto"),
+        (not (trainer.capture is True and on_cpu), "trainer.capture", "trainer.device", "trainer.capture=auto"),
+        (
+            not (trainer.sync_batchnorm and on_cpu),
+            "trainer.sync_batchnorm",
+            "trainer.device",
+            "trainer.sync_batchnorm=false",
+        ),
+        (trainer.precision != "tf32" or not on_cpu, "trainer.precision", "trainer.device", "trainer.precision=float32"),
     ):
         if not ok:
-            raise UserError(f"{key}={values[key]} and {other}={values[other]} do not go together: use {remedy}")
+            pair = f"{key}={spelled(values[key])} and {other}={spelled(values[other])}"
+            raise UserError(f"{pair} do not go together: use {remedy}")
 
 
 def check_game(config: TrainConfig) -> None:
@@ -51,7 +64,7 @@ def check_game(config: TrainConfig) -> None:
     defaults = {**dict(schema_defaults()), **GAME_VALUES}
     for key, value in leaves(config):
         if not GAME_SETTINGS.fullmatch(key) and value != defaults[key]:
-            raise UserError(f"{key}={value} and model=gan do not go together: use {defaults[key]}")
+            raise UserError(f"{key}={spelled(value)} and model=gan do not go together: use {spelled(defaults[key])}")
     if config.gan and config.gan.game == "author" and config.mixup.alpha > 1:
         raise UserError(
             f"mixup.alpha={config.mixup.alpha} and gan.game=author do not go together: there alpha is the partner's largest "
@@ -59,13 +72,55 @@ def check_game(config: TrainConfig) -> None:
         )
 
 
+def check_values(config: TrainConfig) -> None:
+    """UserError for what no setting can be: a number too large to compute with, a text that is empty or of several lines, an
+    address where a folder is meant, or a secret."""
+    values = dict(leaves(config))
+    for key, value in values.items():
+        for part in value if isinstance(value, list) else [value]:
+            if type(part) is int:
+                most = {"trainer.batch_size": 10**7, "seed": 2**63 - 1, "data.seed": 2**63 - 1}.get(key, 2**31 - 1)
+                check(key, value, abs(part) <= most, f"at most {most}")
+            elif isinstance(part, float):
+                check(key, value, abs(part) <= 1e30, "a number up to 1e30")
+            elif isinstance(part, str):
+                ok = part.strip() != "" and not re.search(r"[\x00-\x1f\x7f]", part)
+                check(key, repr(value), ok, "a text of one line, which is not empty, or leave it out")
+    for key in ("runs_dir", "data.root"):
+        folder = values[key] or ""
+        check(key, redacted(folder), "://" not in folder, "a folder of this machine, since nothing is kept at an address")
+    for key in ("tracking.project", "tracking.entity"):
+        if holds_secret(values[key] or ""):
+            raise UserError(f"{key} holds a key or a password, and would be public: W&B takes its key from $WANDB_API_KEY")
+
+
+# What mixing has no effect on where nothing is mixed, and the value that asks for nothing.
+OF_MIXTURES = {"partner": "random", "ways": 2, "within_class": False, "fold": False, "targets": "mixed", "layer": None}
+
+
 def doubts(config: TrainConfig) -> list[str]:
-    """What a run may ask for and hardly means: settings that its few epochs leave without effect, a sentence each."""
-    epochs, optim, mixup = config.trainer.epochs, config.optim, config.mixup
+    """What a run may ask for and hardly means: settings without effect, a sentence each."""
+    epochs, optim, mixup, gan = config.trainer.epochs, config.optim, config.mixup, config.gan
+    within = f"within trainer.epochs={epochs}"
     late = [milestone for milestone in optim.milestones if milestone >= epochs]
-    found = [f"optim.milestones: the learning rate does not fall after {late}"] if late else []
+    idle = [f"mixup.{key}={spelled(value)}" for key, value in vars(mixup).items() if value != OF_MIXTURES.get(key, value)]
+    found = []
+    if late:
+        found.append(f"optim.milestones: the learning rate does not fall after {late} {within}")
     if optim.warmup_epochs > epochs:
-        found.append(f"optim.warmup_epochs={optim.warmup_epochs}: the learning rate does not reach optim.lr")
+        found.append(f"optim.warmup_epochs={optim.warmup_epochs}: the learning rate does not reach optim.lr {within}")
+    if optim.warmup_epochs and (optim.warmup_lr or 0) > optim.lr:
+        found.append(
+            f"optim.warmup_lr={optim.warmup_lr} is above optim.lr={optim.lr}: the learning rate falls in the warm-up"
+        )
     if mixup.alpha and mixup.warmup_epochs >= epochs:
-        found.append(f"mixup.warmup_epochs={mixup.warmup_epochs}: nothing is mixed")
-    return [f"{doubt} within trainer.epochs={epochs}" for doubt in found]
+        found.append(f"mixup.warmup_epochs={mixup.warmup_epochs}: nothing is mixed {within}")
+    if idle and not mixup.alpha and not gan:
+        found.append(f"{', '.join(idle)}: no effect, since mixup.alpha=0 mixes nothing")
+    if mixup.alpha and mixup.partner != "nearest" and mixup.ways > config.trainer.batch_size:
+        found.append(
+            f"mixup.ways={mixup.ways}: with trainer.batch_size={config.trainer.batch_size} examples mix with themselves"
+        )
+    if gan and max(gan.snapshots, default=0) > gan.iterations:
+        found.append(f"gan.snapshots: none after gan.iterations={gan.iterations}")
+    return found

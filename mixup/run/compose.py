@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError
-from mixup.run.checks import check_game, check_together
+from mixup.run.checks import check_game, check_together, check_values
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import from_omegaconf, leaves, text_settings
 from mixup.run.identity import run_dir, run_label
@@ -148,6 +148,7 @@ def require_folders(tasks: Sequence[Task]) -> None:
 
 def checked(overrides: Sequence[Override], sources: Sources) -> TrainConfig:
     config = from_omegaconf(composed(overrides, sources))
+    check_values(config)
     check_together(config)
     check_game(config)
     return config

@@ -40,7 +40,8 @@ class DataConfig:
         check("data.test_size", self.test_size, self.test_size is None or self.test_size >= 1, "at least 1, or null")
         check("data.validation", self.validation, 0 <= self.validation < 1, "a share in [0, 1)")
         check("data.label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a share in [0, 1]")
-        check("data.workers", self.workers, self.workers is None or self.workers >= 0, "0 or more, or null")
+        check("data.workers", self.workers, self.workers is None or 0 <= self.workers <= 1024, "0 to 1024, or null")
+        check("data.seed", self.seed, self.seed >= 0, "0 or a positive whole number")
         check_choice("data.on_error", self.on_error, ["raise", "skip"])
 
 
@@ -85,7 +86,7 @@ class MixupConfig:
         check("mixup.alpha", self.alpha, 0 <= self.alpha < math.inf, "0 for ERM, or a positive number such as 0.2 or 1")
         check_choice("mixup.lam_per", self.lam_per, ["batch", "example"])
         check("mixup.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
-        check("mixup.ways", self.ways, self.ways >= 2, "2 or more examples")
+        check("mixup.ways", self.ways, 2 <= self.ways <= 1000, "2 to 1000 examples")
         check_choice("mixup.partner", self.partner, ["random", "flip", "roll", "nearest"])
         check("mixup.neighbours", self.neighbours, self.neighbours >= 1, "at least 1")
         check_choice("mixup.targets", self.targets, ["mixed", "dominant"])
@@ -116,8 +117,9 @@ class OptimConfig:
         check("optim.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
         check("optim.warmup_lr", self.warmup_lr, 0 <= (self.warmup_lr or 0) < math.inf, "0 or a positive number")
         check("optim.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or a positive number")
-        check("optim.decay", self.decay, 0 < self.decay < math.inf, "a positive number such as 0.1")
-        check("optim.milestones", self.milestones, sorted(set(self.milestones)) == self.milestones, "rising epochs")
+        check("optim.decay", self.decay, 0 < self.decay <= 1, "a factor up to 1, such as 0.1")
+        rising = sorted(set(self.milestones)) == self.milestones and min(self.milestones, default=1) >= 1
+        check("optim.milestones", self.milestones, rising, "rising epochs, from 1")
 
 
 @dataclass
@@ -147,7 +149,7 @@ class TrainerConfig:
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
         check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
         check_choice("trainer.precision", self.precision, ["float32", "tf32", "bfloat16"])
-        check("trainer.capture", self.capture, self.capture in ("auto", True, False), "auto, true or false")
+        check("trainer.capture", self.capture, self.capture == "auto" or type(self.capture) is bool, "auto, true or false")
         check_device("trainer.device", self.device)
 
 
@@ -215,4 +217,5 @@ class TrainConfig:
         check_choice("scale", self.scale, ["paper", "cpu"])
         if self.evaluate is not None:
             check_choice("evaluate", self.evaluate, list(EVALUATIONS))
-        check("name", self.name, re.fullmatch(r"[\w.+-]+", self.name) is not None, "letters, digits, '-', '_', '.', '+'")
+        ok = re.fullmatch(r"[\w.+-]{1,100}", self.name) is not None and set(self.name) != {"."}
+        check("name", self.name, ok, "up to 100 letters, digits, '-', '_', '.', '+'")

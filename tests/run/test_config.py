@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 import yaml
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
 from mixup.data import DATASETS
@@ -13,7 +14,7 @@ from mixup.models import MODELS
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, configuration, planned
 from mixup.run.config import POINTS
-from mixup.run.conversions import from_dict, leaves, plain, schema_defaults
+from mixup.run.conversions import from_dict, leaves, plain, schema_defaults, schema_settings
 from mixup.run.identity import config_hash
 
 
@@ -73,6 +74,10 @@ def test_every_recipe_for_a_net_belongs_to_a_data_set_and_a_net():
         *("trainer.checkpoint_every_steps=0", "trainer.log_every_steps=0", "optim.name=adamm", "optim.momentum=null"),
         *("data.workers=-1", "data.on_error=ignore", "model.depth=0", "model.growth=0", "mixup.warmup_epochs=-1"),
         *("optim.warmup_epochs=-1", "optim.nesterov=null", "trainer.checkpoint_every_minutes=-5"),
+        *("optim.decay=1.5", "optim.milestones=[0]", "optim.milestones=[-1,2]", "data.seed=-1", "data.workers=5000"),
+        *("mixup.ways=1001", "trainer.capture=1", "trainer.capture=1.0", "trainer.capture=null", "name=..", "name=."),
+        *(f"name={'a' * 80}/", "runs_dir=''", "data.root=", "data.root=' '", "tracking.project=", "tracking.entity=''"),
+        *("model.arch=", "mixup.layer=", "runs_dir=s3://bucket/runs", "data.root=https://host/data", "sweep.slots=1.5"),
     ],
 )
 def test_a_value_out_of_range_names_field_value_and_remedy(override):
@@ -83,6 +88,39 @@ def test_a_value_out_of_range_names_field_value_and_remedy(override):
     assert message.startswith(key + "=")
     assert ": use " in message
     assert len(message) < 160
+
+
+KINDS = {key: kind for key, kind, _ in schema_settings()}
+NUMBERS = [key for key, kind in KINDS.items() if kind in (int, float, int | None, float | None, list[int])]
+REALS = [key for key in NUMBERS if KINDS[key] in (float, float | None)]
+
+
+def of_gan(key: str) -> list[str]:
+    return ["data=ring", "model=gan"] if key.startswith("gan.") else []
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "-1e400", "-1e31", "1e31", str(10**31), str(-(10**31))])
+def test_no_number_is_beyond_what_is_computed_with(key, value):
+    words = [f"{key}=[{value}]" if KINDS[key] == list[int] else f"{key}={value}", *of_gan(key)]
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as caught:
+        configuration(words)
+    assert key in explain(caught.value)
+
+
+@pytest.mark.parametrize("key", [key for key, kind in KINDS.items() if kind in (int, float, str, bool, list[int])])
+def test_null_is_refused_where_a_value_is_needed(key):
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as caught:
+        configuration([f"{key}=null", *of_gan(key)])
+    assert key in explain(caught.value)
+
+
+@pytest.mark.parametrize("key", [key for key, kind in KINDS.items() if kind in (int, float, bool, int | None, float | None)])
+@pytest.mark.parametrize("value", ["maybe", "[]", "{}", "''"])
+def test_another_type_is_refused(key, value):
+    with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as caught:
+        configuration([f"{key}={value}", *of_gan(key)])
+    assert key in explain(caught.value)
 
 
 def test_a_misspelt_key_inside_a_file_is_refused(tmp_path, monkeypatch):
@@ -132,12 +170,19 @@ def test_a_setting_added_later_with_a_neutral_default_keeps_old_directories():
 @pytest.mark.parametrize(
     ("overrides", "both"),
     [
-        (("mixup.within_class=true", "mixup.partner=flip"), ("mixup.within_class=True", "mixup.partner=flip")),
+        (("mixup.within_class=true", "mixup.partner=flip"), ("mixup.within_class=true", "mixup.partner=flip")),
         (("mixup.ways=3", "mixup.partner=roll"), ("mixup.ways=3", "mixup.partner=roll")),
-        (("mixup.fold=true", "mixup.ways=3"), ("mixup.fold=True", "mixup.ways=3")),
+        (("mixup.fold=true", "mixup.ways=3"), ("mixup.fold=true", "mixup.ways=3")),
         (("mixup.layer=stem", "mixup.partner=nearest"), ("mixup.layer=stem", "mixup.partner=nearest")),
         (("optim.name=adam",), ("optim.momentum=0.9", "optim.name=adam")),
-        (("optim.warmup_epochs=2",), ("optim.warmup_lr=None", "optim.warmup_epochs=2")),
+        (("optim.warmup_epochs=2",), ("optim.warmup_lr=null", "optim.warmup_epochs=2")),
+        (("optim.nesterov=true", "optim.momentum=0"), ("optim.nesterov=true", "optim.momentum=0.0")),
+        (("mixup.layer=0", "trainer.compile=true"), ("mixup.layer=0", "trainer.compile=true")),
+        (("mixup.layer=0", "data.on_error=skip"), ("mixup.layer=0", "data.on_error=skip")),
+        (("trainer.capture=true", "mixup.noise=0.1"), ("trainer.capture=true", "mixup.noise=0.1")),
+        (("trainer.capture=true", "trainer.device=cpu"), ("trainer.capture=true", "trainer.device=cpu")),
+        (("trainer.sync_batchnorm=true", "trainer.device=cpu"), ("trainer.sync_batchnorm=true", "trainer.device=cpu")),
+        (("trainer.precision=tf32", "trainer.device=cpu"), ("trainer.precision=tf32", "trainer.device=cpu")),
     ],
 )
 def test_settings_that_exclude_each_other_are_both_named(overrides, both):
@@ -159,3 +204,17 @@ def test_settings_without_effect_in_few_epochs_are_remarked_on_and_trained():
     assert late == "optim.milestones: the learning rate does not fall after [20] within trainer.epochs=3"
     assert "does not reach optim.lr" in rise
     assert "nothing is mixed" in unmixed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "doubt"),
+    [
+        (("mixup=erm", "mixup.layer=0", "mixup.fold=true"), "mixup.fold=true, mixup.layer=0: no effect"),
+        (("optim.warmup_epochs=2", "optim.warmup_lr=0.5"), "the learning rate falls in the warm-up"),
+        (("mixup.ways=9", "trainer.batch_size=8"), "examples mix with themselves"),
+        (("data=ring", "model=gan", "gan.iterations=500"), "gan.snapshots: none after gan.iterations=500"),
+    ],
+)
+def test_settings_without_effect_are_remarked_on(overrides, doubt):
+    (found,) = doubts(configuration(overrides))
+    assert doubt in found

@@ -169,9 +169,8 @@ def test_partners_of_a_layer_stay_in_each_ranks_share():
     ],
 )
 def test_what_cannot_be_is_refused_with_the_remedy_and_leaves_nothing(tmp_path, overrides, message):
-    config = configuration([*SMALL, *overrides])
     with pytest.raises(UserError, match=message):
-        run.train(config, tmp_path / "run", "run")
+        run.train(configuration([*SMALL, *overrides]), tmp_path / "run", "run")
     assert not (tmp_path / "run").exists()
 
 
