@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from mixup.commands.process import prepare_process
 from mixup.errors import UserError
 from mixup.figures.quickstart import write_quickstart
 
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="as runs_dir of the sweep (default runs)")
     parser.add_argument("--out", type=Path, default=ROOT / "results", help="where the table and the picture go")

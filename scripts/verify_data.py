@@ -20,12 +20,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mixup.commands.process import prepare_process
 from mixup.data import DATASETS, data_root, dataset_info
 from mixup.data.verification import Finding, verify
 from mixup.errors import UserError
 
 
 def main() -> int:
+    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"some of {', '.join(DATASETS)} (default all)")
     parser.add_argument("--root", metavar="DIR", help="the data root (default $MIXUP_DATA, else ~/.cache/mixup-data)")

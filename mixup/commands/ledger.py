@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.commands.messages import explain
+from mixup.commands.process import prepare_process
 from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
@@ -32,6 +33,7 @@ Options = argparse.Namespace
 
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit status: 0 done, 1 refused or out of date, 2 a mistake in the request."""
+    prepare_process()
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)

@@ -9,7 +9,8 @@ from typing import ParamSpec
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from mixup.errors import UserError, suggestion
+from mixup.commands.process import prepare_process
+from mixup.errors import LocalError, UserError, redacted, suggestion
 from mixup.run.conversions import schema_defaults
 from mixup.run.overrides import GROUPS
 
@@ -23,6 +24,7 @@ def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, i
     def decorate(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
         @functools.wraps(main)
         def guarded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+            prepare_process()
             try:
                 return main(*args, **kwargs)
             except BrokenPipeError:  # `train.py --help | head`
@@ -32,11 +34,11 @@ def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, i
                 print(stopped, file=sys.stderr)
                 return 130
             except (UserError, HydraException, OmegaConfBaseException) as error:  # some of Hydra's are OSErrors, too
-                message = explain(error)
+                message, is_local = explain(error), isinstance(error, LocalError)
             except OSError as error:
-                message = f"{error}: {remedy}"
-            if os.environ.get("RANK", "0") == "0":
-                print(message, file=sys.stderr)
+                message, is_local = f"{error}: {remedy}", False
+            if os.environ.get("RANK", "0") == "0" or is_local:
+                print(redacted(message), file=sys.stderr)
             return 2
 
         return guarded

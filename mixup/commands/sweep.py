@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixup.commands.overview import Overview
+from mixup.commands.process import steady_output
 from mixup.commands.train import NEED_NO_FILE, perform
 from mixup.run import records
 from mixup.run.compose import Task
@@ -211,6 +212,7 @@ def environment(device: str | None, slots: int) -> dict[str, str]:
 
 def work(connection: Connection, train: Train, parent: int) -> None:
     """Trains each run that comes, its output in `output.log` of its folder, until the connection is closed."""
+    steady_output()
     os.setsid()  # Ctrl-C is for the sweep, which ends its processes itself
     end_with_parent(parent)
     with contextlib.suppress(EOFError):

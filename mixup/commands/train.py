@@ -14,7 +14,8 @@ import hydra
 from omegaconf import DictConfig
 
 from mixup.commands.arguments import request_of
-from mixup.errors import LocalError, UserError
+from mixup.commands.process import check_ranks
+from mixup.errors import LocalError, UserError, redacted
 from mixup.run import records
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
@@ -58,6 +59,7 @@ def process_group() -> Iterator[None]:
 def read_tasks(arguments: Sequence[str]) -> list[Task]:
     """Every run of the command line, composed and checked; none where it only asks to be shown something."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `messages` says it in one message
+    check_ranks()
     request = request_of(arguments)
     if request.shown:
         sys.argv[1:] = request.shown
@@ -94,7 +96,7 @@ def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
     except (UserError, OSError) as error:
         if is_leader() or isinstance(error, LocalError):
             remedy = "" if isinstance(error, UserError) else "; repair it and start again: what is done is kept"
-            print(f"{error}{remedy}", file=sys.stderr, flush=True)
+            print(redacted(f"{error}{remedy}"), file=sys.stderr, flush=True)
         status = error.status if isinstance(error, UserError) else UserError.status
         if in_group():
             abandon_group(status)
@@ -103,8 +105,9 @@ def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
         if in_group() or not task.place or not task.folder.exists():
             raise
         file = task.folder / "traceback.txt"
-        file.write_text(traceback.format_exc())
-        print(f"{type(error).__name__}: {error} (a fault of this program: see {file})", file=sys.stderr, flush=True)
+        file.write_text(redacted(traceback.format_exc()))
+        words = redacted(f"{type(error).__name__}: {error}")
+        print(f"{words} (a fault of this program: see {file})", file=sys.stderr, flush=True)
         return 1
     if is_leader():
         print(f"already finished: {outcome(record)}; {words}" if words else outcome(record), flush=True)

@@ -1,6 +1,7 @@
 """Checks of several settings together, for configurations that are composed; records are read without them."""
 
 import re
+from pathlib import Path
 
 from mixup.errors import UserError, check, holds_secret, redacted, spelled
 from mixup.run.config import POINTS, TrainConfig
@@ -89,6 +90,10 @@ def check_values(config: TrainConfig) -> None:
     for key in ("runs_dir", "data.root"):
         folder = values[key] or ""
         check(key, redacted(folder), "://" not in folder, "a folder of this machine, since nothing is kept at an address")
+        try:
+            Path(folder).expanduser()
+        except RuntimeError as error:
+            raise UserError(f"{key}={folder}: there is no such home; use a folder's full path") from error
     for key in ("tracking.project", "tracking.entity"):
         if holds_secret(values[key] or ""):
             raise UserError(f"{key} holds a key or a password, and would be public: W&B takes its key from $WANDB_API_KEY")

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mixup.errors import UserError
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import leaves, schema_defaults
 
@@ -46,10 +45,5 @@ def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
 
 
 def run_dir(config: TrainConfig, label: str) -> Path:
-    """`<runs_dir>/<name>/<label>-<hash8>`: the same for every process and every restart of one configuration. UserError for
-    the home of nobody, as in `~nobody/runs`."""
-    try:
-        runs = Path(config.runs_dir).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"runs_dir={config.runs_dir}: there is no such home; use a folder's full path") from error
-    return runs / config.name / f"{label}-{config_hash(config)}"
+    """`<runs_dir>/<name>/<label>-<hash8>`: the same for every process and every restart of one configuration."""
+    return Path(config.runs_dir).expanduser() / config.name / f"{label}-{config_hash(config)}"
