@@ -19,6 +19,7 @@ from mixup.errors import LocalError, UserError, redacted
 from mixup.run import records
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
+from mixup.run.tracking import give_each_run_its_own
 
 NEED_NO_FILE = ("digits", "rings", "ring", "grid")
 
@@ -66,11 +67,13 @@ def read_tasks(arguments: Sequence[str]) -> list[Task]:
         show()
         return []
     tasks = planned(request.settings, multirun=request.multirun, sources=request.sources)
-    if is_leader():
-        for doubt in dict.fromkeys(doubt for task in tasks for doubt in doubts(task.config)):
-            print(f"warning: {doubt}", file=sys.stderr, flush=True)
-        if tasks and not any(task.config.dry_run for task in tasks) and (note := records.doubt_of_provenance()):
-            print(f"note: {note}", file=sys.stderr, flush=True)
+    found = [doubt for task in tasks for doubt in doubts(task.config)] + [give_each_run_its_own(len(tasks)) or ""]
+    if not request.multirun and tasks[0].config.evaluate:
+        found.append(f"evaluate={tasks[0].config.evaluate}: sweeps (-m) are measured; for this run there is eval.py")
+    for doubt in dict.fromkeys(filter(None, found)) if is_leader() else ():
+        print(f"warning: {doubt}", file=sys.stderr, flush=True)
+    if is_leader() and not tasks[0].config.dry_run and (note := records.doubt_of_provenance()):
+        print(f"note: {note}", file=sys.stderr, flush=True)
     return tasks
 
 

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mixup.errors import redacted
+from mixup.run.config import TrackingConfig
 from mixup.run.files import write_json
 from mixup.run.records import read_record
 
@@ -29,10 +31,28 @@ LAST_SECONDS = 600.0  # for sending the rest after the run has ended
 
 
 def resolve_mode(mode: str) -> str:
-    """`auto` is $WANDB_MODE where set, else online with $WANDB_API_KEY in the environment, else offline."""
+    """`auto` is disabled with $WANDB_DISABLED, else $WANDB_MODE where set, else online with $WANDB_API_KEY in the environment,
+    else offline."""
     if mode != "auto":
         return mode
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "t", "yes", "on", "1"):
+        return "disabled"
     return os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+
+
+def resolve_place(project: str, entity: str | None) -> dict[str, str | None]:
+    """Project and entity: $WANDB_PROJECT and $WANDB_ENTITY where the configuration has its defaults."""
+    if project == TrackingConfig.project:
+        project = os.environ.get("WANDB_PROJECT") or project
+    return {"project": project, "entity": entity or os.environ.get("WANDB_ENTITY") or None}
+
+
+def give_each_run_its_own(runs: int) -> str | None:
+    """Forgets, in the environment, what names one run of W&B, where there are more; returns what to say of it."""
+    names = [name for name in ("WANDB_RUN_ID", "WANDB_NAME") if os.environ.get(name)] if runs > 1 else []
+    for name in names:
+        del os.environ[name]
+    return f"{' and '.join(names)}: of one run, and these are {runs}; each has its own" if names else None
 
 
 class Mirror:
@@ -46,7 +66,7 @@ class Mirror:
         if mode == "disabled":
             return
         try:
-            write_address(run_dir, mode=mode, project=project, entity=entity)
+            write_address(run_dir, mode=mode, **resolve_place(project, entity))
             self.child = start_child(run_dir)
         except OSError as error:
             self.give_up(str(error))
@@ -84,6 +104,7 @@ def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd=Path(__file__).resolve().parents[2],  # so that it finds this package, and W&B its commit
+            env={**os.environ, "WANDB_DIR": os.path.abspath(os.environ.get("WANDB_DIR") or run_dir)},
             start_new_session=True,  # Ctrl-C is for the run; the child still sends what there is
         )
 
@@ -107,8 +128,10 @@ def read_address(run_dir: Path) -> dict[str, Any]:
 
 
 def write_address(run_dir: Path, **values: str | None) -> None:
-    """Updates wandb.json. The first call makes the run's id, which is never changed, so that a restart continues the run."""
-    write_json(run_dir / "wandb.json", {"id": secrets.token_hex(4), **read_address(run_dir), **values})
+    """Updates wandb.json. The first call makes the run's id, or takes $WANDB_RUN_ID, as W&B's sweeps give one. It is never
+    changed, so that a restart continues the run."""
+    first = os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
+    write_json(run_dir / "wandb.json", {"id": first, **read_address(run_dir), **values})
 
 
 # -- the child process ---------------------------------------------------------------------------------------------------
@@ -120,11 +143,12 @@ def mirror(run_dir: Path, run_ended: threading.Event) -> str:
     import yaml
 
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
-    address = read_address(run_dir)
+    address, folder = read_address(run_dir), Path(os.environ.get("WANDB_DIR") or run_dir)
+    folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
-        dir=run_dir,
-        name=run_dir.name[:128],  # W&B takes no more
-        group=config["name"],
+        dir=folder,
+        name=os.environ.get("WANDB_NAME") or run_dir.name[:128],  # W&B takes no more
+        group=os.environ.get("WANDB_RUN_GROUP") or config["name"],
         config=config,
         resume="allow",
         settings=wandb.Settings(console="off", silent=True),
@@ -187,7 +211,7 @@ def prepare_sending(run_dir: Path) -> None:
     if not (run_dir / "metrics.jsonl").exists():
         raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
     settings = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
-    write_address(run_dir, mode=resolve_mode("auto"), project=settings["project"], entity=settings["entity"])
+    write_address(run_dir, mode=resolve_mode("auto"), **resolve_place(settings["project"], settings["entity"]))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -206,7 +230,7 @@ def main(arguments: Sequence[str]) -> int:
             threading.Thread(target=await_end, args=(run_ended, options.follow), daemon=True).start()
         print(mirror(options.run_dir, run_ended), flush=True)
     except Exception as error:  # the run quotes this line in its warning
-        print(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}", file=sys.stderr, flush=True)
+        print(redacted(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}"), file=sys.stderr, flush=True)
         return 1
     return 0
 

@@ -193,6 +193,9 @@ def test_metrics_are_grouped_by_split(key: str, chart: str) -> None:
         ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "offline"),
         ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "disabled"),
         ("auto", {"WANDB_MODE": "online"}, "online"),
+        ("auto", {"WANDB_API_KEY": KEY, "WANDB_DISABLED": "true"}, "disabled"),
+        ("auto", {"WANDB_DISABLED": ""}, "offline"),
+        ("online", {"WANDB_DISABLED": "true"}, "online"),
         ("offline", {"WANDB_API_KEY": KEY, "WANDB_MODE": "online"}, "offline"),
         ("disabled", {"WANDB_API_KEY": KEY}, "disabled"),
         ("online", {}, "online"),
@@ -204,6 +207,24 @@ def test_auto_follows_the_environment_and_a_stated_mode_does_not(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert tracking.resolve_mode(asked) == mode
+
+
+def test_the_environment_names_project_and_entity_where_the_configuration_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracking.resolve_place("mixup", None) == {"project": "mixup", "entity": None}
+    monkeypatch.setenv("WANDB_PROJECT", "theirs")
+    monkeypatch.setenv("WANDB_ENTITY", "team")
+    assert tracking.resolve_place("mixup", None) == {"project": "theirs", "entity": "team"}
+    assert tracking.resolve_place("ours", "us") == {"project": "ours", "entity": "us"}
+
+
+def test_an_id_of_one_run_is_not_that_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "abc")
+    assert tracking.give_each_run_its_own(1) is None
+    assert os.environ["WANDB_RUN_ID"] == "abc"
+    said = tracking.give_each_run_its_own(4)
+    assert said == "WANDB_RUN_ID: of one run, and these are 4; each has its own"
+    assert "WANDB_RUN_ID" not in os.environ
+    assert tracking.give_each_run_its_own(4) is None
 
 
 @pytest.mark.parametrize("content", [None, "", "{", '{"id": "ab', "[]", "null", b"\xff"])
@@ -303,6 +324,25 @@ def test_curves_of_a_gan_run_over_its_iterations(run_dir: Path, stand_in: StandI
     assert [call["step"] for call in stand_in.calls("log")] == [5, 10, 15, 20]
 
 
+def test_the_environment_names_the_run_its_group_and_its_folder(
+    run_dir: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"ID": "abc", "GROUP": "night"}
+    for name, value in {
+        "WANDB_NAME": "first",
+        "WANDB_DIR": "w",
+        **{f"WANDB_RUN_{key}": names[key] for key in names},
+    }.items():
+        monkeypatch.setenv(name, value)
+    start_mirror(run_dir, unexpected).close(PATIENCE)
+    (call,) = stand_in.calls("init")
+    assert [call[key] for key in ("id", "group", "name", "dir")] == ["abc", "night", "first", str(tmp_path / "w")]
+    monkeypatch.setenv("WANDB_RUN_ID", "other")
+    start_mirror(run_dir, unexpected).close(PATIENCE)
+    assert [call["id"] for call in stand_in.calls("init")] == ["abc", "abc"], "a restart continues the run"
+
+
 def test_a_run_without_a_record_ends_as_failed(run_dir: Path, stand_in: StandIn) -> None:
     start_mirror(run_dir, unexpected).close(PATIENCE)
     assert [call["exit_code"] for call in stand_in.calls("finish")] == [1]
@@ -347,6 +387,10 @@ def test_disabled_starts_and_writes_nothing(run_dir: Path) -> None:
         ('raise ImportError("No module named wandb")', "ImportError: No module named wandb"),
         ('def init(**values): raise RuntimeError("no key\\nuse wandb login")', "RuntimeError: no key use wandb login"),
         ('def log(self, *a, **o): raise OSError("full")\nRun.log = log', "OSError: full"),
+        ('def init(**values): sys.exit("no terminal")', "no terminal"),
+        ("def init(**values): sys.exit(0)", "its process ended with status 0"),
+        ("def init(**values): raise KeyboardInterrupt", "its process ended with status -2"),
+        (f'def init(**values): raise OSError("https://me:secret@host {KEY}")', "OSError: https://***@host"),
         ('def init(**values): os.kill(os.getpid(), 9)', "its process ended with status -9"),
     ],
 )  # fmt: skip
@@ -382,7 +426,12 @@ def test_exit_handlers_of_a_failed_wandb_do_not_hang(run_dir: Path, stand_in: St
 
 @pytest.mark.parametrize(
     "broken",
-    ["def init(**values): hang()", "Run.finish = lambda self, **o: hang()", "Run.log = lambda self, *a, **o: hang()"],
+    [
+        "def init(**values): hang()",
+        "Run.finish = lambda self, **o: hang()",
+        "Run.log = lambda self, *a, **o: hang()",
+        "hang()",
+    ],
 )
 def test_a_wandb_that_hangs_delays_by_the_bounded_wait_and_dies_later(
     broken: str, run_dir: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
