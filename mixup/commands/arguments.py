@@ -14,13 +14,13 @@ from mixup.run.sources import Sources, sources_of
 class Request:
     """What a command line asks for: a run, or a sweep, of settings.
 
-    shown: instead of that, the words by which Hydra itself shows something, such as --help; it takes settings before flags.
+    shows: instead of that, the flags by which Hydra itself shows something, such as --help.
     """
 
     settings: list[str]
     sources: Sources
     multirun: bool
-    shown: list[str]
+    shows: list[str]
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,8 +65,8 @@ def request_of(arguments: Sequence[str]) -> Request:
         raise UserError("-m and -r run something, and --cfg, --info and --help show something: give one of them")
     if (options.package or options.resolve) and not options.cfg:
         raise UserError("--package and --resolve choose what --cfg shows: add --cfg job")
-    shown = [*settings, *(word for word in arguments if word not in settings)] if shows else []
-    return Request(settings, sources_of(options.config_dir, options.config_name), options.multirun, shown)
+    flags = [word for word in arguments if word not in settings] if shows else []
+    return Request(settings, sources_of(options.config_dir, options.config_name), options.multirun, flags)
 
 
 def unknown(flag: str) -> str:

@@ -1,8 +1,10 @@
 """What `eval.py` does: measures finished runs, prints the numbers and draws their pictures."""
 
+import os
 from pathlib import Path
 
 from mixup.commands.messages import one_message
+from mixup.errors import UserError, check
 from mixup.evaluation.measurements import Values, finished_record, read_measurement, run_name
 from mixup.evaluation.settings import eval_config
 
@@ -15,13 +17,22 @@ def evaluate(arguments: list[str], *, usage: str) -> int:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(usage.strip(), flush=True)
         return 0 if arguments else 2
-    settings = eval_config(arguments)
+    settings = eval_config([expanded(word) for word in arguments])
+    check("pairs", settings.pairs, settings.pairs <= 10**9, "at most a billion")
     from mixup.evaluation.printed import report
 
     agrees = report(settings)
     for picture in draw_measurements(Path(settings.run), Path(settings.against) if settings.against else None):
         print(f"written: {picture}", flush=True)
     return 0 if agrees else 1
+
+
+def expanded(word: str) -> str:
+    """A setting with the home for `~`, which shells leave alone behind an equals sign. UserError for a flag."""
+    key, equals, value = word.partition("=")
+    if word.startswith("-"):
+        raise UserError(f"{word}: write key=value, without hyphens, as {key.lstrip('-')}={value or 'VALUE'}")
+    return f"{key}{equals}{os.path.expanduser(value)}"
 
 
 def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:

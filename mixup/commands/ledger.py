@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mixup.commands.messages import explain
 from mixup.commands.process import prepare_process
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
-    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+    except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
         print(explain(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -8,6 +8,7 @@ from typing import ParamSpec
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mixup.commands.process import prepare_process
 from mixup.errors import LocalError, UserError, redacted, suggestion
@@ -33,7 +34,12 @@ def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, i
             except KeyboardInterrupt:
                 print(stopped, file=sys.stderr)
                 return 130
-            except (UserError, HydraException, OmegaConfBaseException) as error:  # some of Hydra's are OSErrors, too
+            except (
+                UserError,
+                HydraException,
+                OmegaConfBaseException,
+                YAMLError,
+            ) as error:  # some of Hydra's are OSErrors, too
                 message, is_local = explain(error), isinstance(error, LocalError)
             except OSError as error:
                 message, is_local = f"{error}: {remedy}", False
@@ -50,6 +56,10 @@ def explain(error: BaseException) -> str:
     """One short message with the nearest right name or the range, for an error of ours, of Hydra's or of OmegaConf's."""
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, YAMLError):
+        mark = getattr(error, "problem_mark", None)
+        where = f"{mark.name}, line {mark.line + 1}" if mark else getattr(error, "name", "a file")
+        return f"{where}: no YAML ({getattr(error, 'problem', None) or getattr(error, 'reason', error)})"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         others = suggestion(name, error.options) or f"; there are {', '.join(error.options)}"
@@ -63,6 +73,12 @@ def explain(error: BaseException) -> str:
     where = "".join(line.partition(":")[0] + ": " for line in str(error).splitlines()[:1] if line.startswith("In '"))
     key, what = cause.full_key or "", str(cause).splitlines()[0]
     keys = [name for name, _ in schema_defaults()]
+    if "missing mandatory value" in what:
+        return f"{key}: no value; give one, as {key}=VALUE; a first file of your own begins with defaults: [train, _self_]"
+    if "not in" in what and key in GROUPS:
+        return f"{where}write '# @package _global_' into the first line of this file, and below it key: value"
+    if "not in" in what and key in keys:
+        return f"{where}{key}: a first file of your own begins with defaults: [train, _self_]"
     if "not in" in what:
         return f"{where}{key}: no such setting{suggestion(key, [*keys, *GROUPS])}"
     return f"{where}{key}: {what[0].lower()}{what[1:]}"

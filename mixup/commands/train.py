@@ -19,6 +19,7 @@ from mixup.errors import LocalError, UserError, redacted
 from mixup.run import records
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
+from mixup.run.overrides import parsed
 from mixup.run.tracking import give_each_run_its_own
 
 NEED_NO_FILE = ("digits", "rings", "ring", "grid")
@@ -62,8 +63,8 @@ def read_tasks(arguments: Sequence[str]) -> list[Task]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `messages` says it in one message
     check_ranks()
     request = request_of(arguments)
-    if request.shown:
-        sys.argv[1:] = request.shown
+    if request.shows:
+        sys.argv[1:] = [*(str(override.input_line) for override in parsed(request.settings)), *request.shows]
         show()
         return []
     tasks = planned(request.settings, multirun=request.multirun, sources=request.sources)

@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from mixup.errors import UserError
 from mixup.run.checks import check_game, check_together, check_values
@@ -67,7 +68,8 @@ def configuration(words: Sequence[str]) -> TrainConfig:
 def sweeper_params(given: Sequence[Override], sources: Sources | None = None) -> list[str]:
     """The grid of the experiment, as overrides that the command line's follow."""
     sources = sources or Sources(CONFIGS)
-    files = [override for override in given if chooses_file(override, searched(given, sources))]
+    places = searched(given, sources)
+    files = [override for override in given if chooses_file(override, places)]
     words = [str(override.input_line) for override in files if not override.is_sweep_override()]
     hydra = composed_files(sources, *words, with_hydra=True).hydra
     if hydra.job.chdir or hydra.runtime.choices["hydra/launcher"] != "basic":  # of a file: `parsed` has seen the words
@@ -191,7 +193,7 @@ def composed_files(sources: Sources, *words: str, with_hydra: bool = False) -> D
     with opened(sources):
         try:
             return compose(sources.name, list(words), return_hydra_config=with_hydra)
-        except (HydraException, OmegaConfBaseException):
+        except (HydraException, OmegaConfBaseException, YAMLError):
             raise
         except Exception as error:  # neither library has a message for it
             if any(word.lstrip("+").startswith("gan") for word in words):  # a value inside a section that is null

@@ -77,7 +77,10 @@ def folders(sources: Sources, searchpath: str | None = None) -> tuple[Path, ...]
     """
     found = [folder for folder in (sources.configs, sources.folder) if folder is not None]
     first = next(file for folder in found if (file := folder / f"{sources.name}.yaml").is_file())
-    places = OmegaConf.create(searchpath) if searchpath else OmegaConf.select(OmegaConf.load(first), "hydra.searchpath")
+    values = OmegaConf.load(first)
+    if not OmegaConf.is_dict(values):
+        raise UserError(f"{first}: this file is a list; write key: value, below 'defaults: [train, _self_]'")
+    places = OmegaConf.create(searchpath) if searchpath else OmegaConf.select(values, "hydra.searchpath")
     for place in map(str, places or ()):
         scheme, _, path = place.rpartition("://")
         folder = Path(path) if scheme in ("", "file") else package_folder(path)

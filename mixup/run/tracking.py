@@ -31,8 +31,7 @@ LAST_SECONDS = 600.0  # for sending the rest after the run has ended
 
 
 def resolve_mode(mode: str) -> str:
-    """`auto` is disabled with $WANDB_DISABLED, else $WANDB_MODE where set, else online with $WANDB_API_KEY in the environment,
-    else offline."""
+    """`auto` is disabled with $WANDB_DISABLED, else $WANDB_MODE where set, else online with $WANDB_API_KEY, else offline."""
     if mode != "auto":
         return mode
     if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "t", "yes", "on", "1"):
