@@ -217,3 +217,15 @@ def test_a_text_is_redacted_where_it_holds_a_secret(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert redacted(f"at https://me:{PASSWORD}@host:80/x with {KEY}") == "at https://***@host:80/x with ***"
     assert redacted("wandb_v1_abcdefghijklmnopqrstuvwxyz, me@host, a://b/c@d") == "***, me@host, a://b/c@d"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_secrets_of_the_environment_stand_in_no_file_of_a_run(train, tmp_path, mode):
+    secrets = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://me:{PASSWORD}@127.0.0.1:9", "HOME": str(tmp_path)}
+    done = train(*SMALL, **secrets, WANDB_MODE=mode, https_proxy=f"http://me:{PASSWORD}@127.0.0.1:9")
+    assert (done.returncode, records(tmp_path)) == (0, 1)
+    texts = {str(file): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert any("wandb" in name for name in texts) == (mode == "offline")
+    texts["output"] = (done.stdout + done.stderr).encode()
+    assert [name for name, text in texts.items() if KEY.encode() in text or PASSWORD.encode() in text] == []
