@@ -9,11 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from mixup.commands.messages import explain
+from mixup.commands.messages import REFUSALS, explain
 from mixup.commands.process import prepare_process
 from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, recipes
 from mixup.errors import UserError
@@ -38,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.verb(options)
-    except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
+    except (*REFUSALS, OSError) as error:
         print(explain(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:

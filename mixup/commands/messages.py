@@ -16,6 +16,7 @@ from mixup.run.conversions import schema_defaults
 from mixup.run.overrides import GROUPS
 
 Arguments = ParamSpec("Arguments")
+REFUSALS = (UserError, HydraException, OmegaConfBaseException, YAMLError)
 
 
 def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
@@ -34,12 +35,7 @@ def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, i
             except KeyboardInterrupt:
                 print(stopped, file=sys.stderr)
                 return 130
-            except (
-                UserError,
-                HydraException,
-                OmegaConfBaseException,
-                YAMLError,
-            ) as error:  # some of Hydra's are OSErrors, too
+            except REFUSALS as error:  # some of Hydra's are OSErrors, too
                 message, is_local = explain(error), isinstance(error, LocalError)
             except OSError as error:
                 message, is_local = f"{error}: {remedy}", False
