@@ -204,10 +204,10 @@ def train(monkeypatch, capsys, tmp_path):
         ("recipe=digits", "recipe=gan"),
         ("data.label_noise=0.5", "use 0.0"),
         ("mixup=timm", "use random"),
-        ("mixup.layer=first", "use None"),
+        ("mixup.layer=first", "use null"),
         ("optim.milestones=[3]", "use []"),
         ("trainer.epochs=2", "use 1"),
-        ("dry_run=true", "use False"),
+        ("dry_run=true", "use false"),
     ],
 )
 def test_a_mistake_ends_in_one_short_message_with_the_remedy(train, tmp_path, mistake, remedy):
