@@ -1,5 +1,6 @@
 """Checks of several settings together, for configurations that are composed; records are read without them."""
 
+import math
 import re
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def check_together(config: TrainConfig) -> None:
         ((optim.momentum is not None) == sgd, "optim.momentum", "optim.name", "a number with sgd, null with adam"),
         ((optim.nesterov is not None) == sgd, "optim.nesterov", "optim.name", "true or false with sgd, null with adam"),
         (optim.warmup_lr is not None or not optim.warmup_epochs, "optim.warmup_lr", "optim.warmup_epochs", "a number"),
+        (len(optim.milestones) * math.log10(optim.decay) <= 38, "optim.decay", "optim.milestones", "a decay below 1"),
         (optim.momentum or not optim.nesterov, "optim.nesterov", "optim.momentum", "optim.nesterov=false"),
         (not (mixup.layer and trainer.compile), "mixup.layer", "trainer.compile", "trainer.compile=false"),
         (not (mixup.layer and config.data.on_error == "skip"), "mixup.layer", "data.on_error", "data.on_error=raise"),
@@ -83,7 +85,7 @@ def check_values(config: TrainConfig) -> None:
                 most = {"trainer.batch_size": 10**7, "seed": 2**63 - 1, "data.seed": 2**63 - 1}.get(key, 2**31 - 1)
                 check(key, value, abs(part) <= most, f"at most {most}")
             elif isinstance(part, float):
-                check(key, value, abs(part) <= 1e30, "a number up to 1e30")
+                check(key, value, abs(part) <= 1e38, "a number up to 1e38")
             elif isinstance(part, str):
                 ok = part.strip() != "" and not re.search(r"[\x00-\x1f\x7f]", part)
                 check(key, repr(value), ok, "a text of one line, which is not empty, or leave it out")
@@ -112,6 +114,8 @@ def doubts(config: TrainConfig) -> list[str]:
     found = []
     if late:
         found.append(f"optim.milestones: the learning rate does not fall after {late} {within}")
+    if optim.decay > 1 and optim.milestones:
+        found.append(f"optim.decay={optim.decay}: the learning rate rises at optim.milestones")
     if optim.warmup_epochs > epochs:
         found.append(f"optim.warmup_epochs={optim.warmup_epochs}: the learning rate does not reach optim.lr {within}")
     if optim.warmup_epochs and (optim.warmup_lr or 0) > optim.lr:

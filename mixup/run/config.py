@@ -117,7 +117,7 @@ class OptimConfig:
         check("optim.warmup_epochs", self.warmup_epochs, self.warmup_epochs >= 0, "0 or a number of epochs")
         check("optim.warmup_lr", self.warmup_lr, 0 <= (self.warmup_lr or 0) < math.inf, "0 or a positive number")
         check("optim.weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "0 or a positive number")
-        check("optim.decay", self.decay, 0 < self.decay <= 1, "a factor up to 1, such as 0.1")
+        check("optim.decay", self.decay, 0 < self.decay < math.inf, "a positive number such as 0.1")
         rising = sorted(set(self.milestones)) == self.milestones and min(self.milestones, default=1) >= 1
         check("optim.milestones", self.milestones, rising, "rising epochs, from 1")
 
