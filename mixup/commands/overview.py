@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mixup.commands.train import outcome
+from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.compose import Task
 
@@ -66,7 +67,10 @@ class Overview:
 
 def done(folder: Path, key: str) -> float:
     """How far a run has come, from the last line of its metrics with this key: `epoch`, or of a GAN `step`."""
-    return next((line[key] for line in reversed(records.read_metrics(folder)) if key in line), 0.0)
+    try:
+        return next((line[key] for line in reversed(records.read_metrics(folder)) if key in line), 0.0)
+    except UserError:  # damaged metrics are the run's own affair
+        return 0.0
 
 
 def failure(task: Task, status: int) -> str:

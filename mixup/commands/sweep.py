@@ -17,7 +17,7 @@ from mixup.commands.process import steady_output
 from mixup.commands.train import NEED_NO_FILE, perform
 from mixup.run import records
 from mixup.run.compose import Task
-from mixup.run.processes import cores
+from mixup.run.processes import STOPPING, cores
 
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")
@@ -66,7 +66,11 @@ def gpus() -> list[str]:
 
 
 class Interrupted(Exception):
-    """The sweep received SIGTERM."""
+    """The sweep received a signal of `STOPPING`, but for Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.signal = number
 
 
 @dataclass
@@ -110,9 +114,9 @@ class Sweep:
                         if any(part in ready for part in slot.signs):
                             self.close(slot, display)
                     display.look([slot.task for slot in self.slots if slot.task])
-            except Interrupted:
-                print("stopped by SIGTERM; the same command resumes from the last checkpoints", file=sys.stderr)
-                raise SystemExit(128 + signal.SIGTERM) from None
+            except Interrupted as stop:
+                print(f"stopped by {stop}; the same command resumes from the last checkpoints", file=sys.stderr)
+                raise SystemExit(128 + stop.signal) from None
             finally:
                 self.end()
         return self.statuses
@@ -171,17 +175,22 @@ def has_started(task: Task) -> bool:
 
 @contextlib.contextmanager
 def stopping_signals() -> Iterator[None]:
-    """Inside, SIGTERM raises Interrupted."""
+    """Inside, every signal of `STOPPING` but Ctrl-C, which Python raises by itself, raises Interrupted once."""
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends this process at once, and so each that trains
-        raise Interrupted
+        for one in before:  # a second one ends this process at once, and so each that trains
+            signal.signal(one, signal.SIG_DFL)
+        raise Interrupted(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in STOPPING if number != signal.SIGINT}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # -- in the process of a slot --------------------------------------------------------------------------------------------

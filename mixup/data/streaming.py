@@ -26,6 +26,7 @@ from mixup.plan import EpochPlan
 from mixup.run.processes import STOPPING
 
 PIECE = 64  # images of a task for one process: those of a large batch are decoded by all processes, not by one in seconds
+SILENT_SECONDS = 600  # of the loader, before the run gives up
 
 
 class Task(NamedTuple):
@@ -147,7 +148,7 @@ class StreamedImages:
         """For each task in turn its readable images, (K, H, W, C) uint8 on the device, and their places in it, (K,) int64.
 
         Decoded ahead by the loader's processes. Raises LocalError at an unreadable file, unless `on_error` is `skip`, and if
-        a loader process was killed.
+        a loader process was killed or hangs.
         """
         from PIL import Image
 
@@ -161,6 +162,7 @@ class StreamedImages:
             # Two batches: what is ready when a step ends is all that the next one does not wait for.
             prefetch_factor=max(2, math.ceil(2 * len(pieces[0]) / workers)) if workers else None,
             pin_memory=self.labels.device.type == "cuda",
+            timeout=SILENT_SECONDS if workers else 0,
             generator=torch.Generator(),  # without it the loader would draw from torch's global generator
         )
         try:
@@ -172,6 +174,11 @@ class StreamedImages:
                     yield self.joined(parts)
                     parts, length = [], next(lengths, 0)
         except RuntimeError as error:
+            if "timed out" in str(error):
+                raise LocalError(
+                    f"no image came in {SILENT_SECONDS / 60:.0f} minutes: their disk or share does not answer; start "
+                    "again when it does, and the run resumes"
+                ) from error
             if "DataLoader worker" not in str(error):
                 raise
             raise LocalError(

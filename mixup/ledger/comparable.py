@@ -12,7 +12,7 @@ from mixup.ledger.paper import Experiment, Row, mismatches
 # How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
 COMPUTING = (
     *("data.on_error", "data.resident", "trainer.precision", "trainer.deterministic", "trainer.compile"),
-    *("trainer.channels_last", "trainer.eval_batch_size", "trainer.clean_slice"),
+    *("trainer.channels_last", "trainer.eval_batch_size", "trainer.train_eval_size"),
 )
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {

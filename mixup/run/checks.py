@@ -11,7 +11,7 @@ from mixup.run.conversions import leaves, schema_defaults
 # What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
 GAME_SETTINGS = re.compile(
     r"name|seed|runs_dir|scale|gan\..*|tracking\..*|sweep\..*|data\.(name|root|download)|model\.(name|width|depth)|mixup\.(alpha|lam_per)|"
-    r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|clean_slice|"
+    r"optim\.(lr|decay)|trainer\.(batch_size|eval_batch_size|device|precision|channels_last|log_every_steps|train_eval_size|"
     r"checkpoint_every_minutes|deterministic)"
 )
 GAME_VALUES = {

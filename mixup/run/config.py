@@ -15,6 +15,7 @@ from mixup.errors import check, check_choice, check_device
 
 EVALUATIONS = ("attacks", "between", "card", "surface")
 GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
+OLD_NAMES = {"trainer.train_eval_size": "trainer.clean_slice"}  # of settings, in hashes and in files of earlier versions
 POINTS = ("ring", "grid")  # data sets of figure 5
 
 
@@ -139,7 +140,7 @@ class TrainerConfig:
     log_every_steps: int = MISSING
     checkpoint_every_minutes: float = MISSING
     checkpoint_every_steps: int | None = None
-    clean_slice: int = MISSING
+    train_eval_size: int = MISSING
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
@@ -147,7 +148,7 @@ class TrainerConfig:
         minutes, every = self.checkpoint_every_minutes, self.checkpoint_every_steps
         check("trainer.checkpoint_every_minutes", minutes, 0 <= minutes < math.inf, "0 for every epoch, or some minutes")
         check("trainer.checkpoint_every_steps", every, every is None or every >= 1, "at least 1, or null")
-        check("trainer.clean_slice", self.clean_slice, self.clean_slice >= 0, "0 or a number of examples")
+        check("trainer.train_eval_size", self.train_eval_size, self.train_eval_size >= 0, "0 or a number of examples")
         check_choice("trainer.precision", self.precision, ["float32", "tf32", "bfloat16"])
         check("trainer.capture", self.capture, self.capture == "auto" or type(self.capture) is bool, "auto, true or false")
         check_device("trainer.device", self.device)

@@ -1,5 +1,6 @@
 """A configuration as what Hydra composes, as nested plain values, and as dotted keys."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from mixup.run.config import TrainConfig
+from mixup.run.config import OLD_NAMES, TrainConfig
 
 
 def from_omegaconf(config: DictConfig) -> TrainConfig:
@@ -18,6 +19,11 @@ def from_omegaconf(config: DictConfig) -> TrainConfig:
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """The inverse of `dataclasses.asdict`, for the `config.yaml` of a run. Raises an error of OmegaConf's for an unknown key
     or a wrong type, and UserError for a value out of range."""
+    values = copy.deepcopy(values)
+    for new, old in OLD_NAMES.items():
+        section, _, name = old.partition(".")
+        if isinstance(values.get(section), dict) and name in values[section]:
+            values[section][new.partition(".")[2]] = values[section].pop(name)
     return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
 
 

@@ -55,7 +55,7 @@ class Display:
 
     def epoch(self, line: dict[str, Any]) -> None:
         """After every epoch; `line` as in metrics.jsonl."""
-        names = {"train": "clean_top1_error", "validation": "validation_top1_error", "test": "test_top1_error"}
+        names = {"train_eval": "train_eval_top1_error", "validation": "validation_top1_error", "test": "test_top1_error"}
         errors = "".join(f"{name} error {line[key]:5.2f} %  " for name, key in names.items() if key in line)
         text = (
             f"epoch {line['epoch']:>3}/{self.epochs}  lr {line['learning_rate']:<7.4g} loss {line['train_loss']:.4f}  "

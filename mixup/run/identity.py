@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mixup.run.config import TrainConfig
+from mixup.run.config import OLD_NAMES, TrainConfig
 from mixup.run.conversions import leaves, schema_defaults
 
 # What cannot change the numbers, and so is no part of a run's identity.
@@ -22,7 +22,8 @@ def identity(config: TrainConfig) -> dict[str, Any]:
     """What can change the numbers. Keys at the schema's default are left out, so that a key added later, with a default
     that changes nothing, leaves the directories of earlier runs as they are."""
     defaults = dict(schema_defaults())
-    return {key: value for key, value in leaves(config) if key not in NOT_HASHED and value != defaults[key]}
+    different = {key: value for key, value in leaves(config) if key not in NOT_HASHED and value != defaults[key]}
+    return {OLD_NAMES.get(key, key): value for key, value in different.items()}
 
 
 def config_hash(config: TrainConfig) -> str:

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mixup.errors import UserError
+from mixup.errors import UserError, redacted
 from mixup.run.files import write_atomic, write_json
 
 Record = dict[str, Any]
@@ -115,13 +115,14 @@ def environment() -> dict[str, Any]:
             packages[name] = "absent"
     commit, dirty = commit_here()
     script = Path(sys.argv[0]).resolve()
+    name = str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name
     return {
         "commit": commit,
         "dirty": dirty,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
-        "command": [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *sys.argv[1:]],
+        "command": [name, *map(redacted, sys.argv[1:])],
     }
 
 

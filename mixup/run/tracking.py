@@ -191,8 +191,8 @@ def send_new_lines(run: Any, file: Path, position: int) -> int:
 
 def chart_name(key: str) -> str:
     """`train_loss` as `train/loss`: the part before the slash is a group of charts."""
-    split, _, rest = key.partition("_")
-    return f"{split}/{rest}" if split in ("train", "clean", "test", "validation") else key
+    splits = ("train_eval", "train", "test", "validation")
+    return next((f"{split}/{key.removeprefix(f'{split}_')}" for split in splits if key.startswith(f"{split}_")), key)
 
 
 def await_end(run_ended: threading.Event, last_seconds: float) -> None:

@@ -83,7 +83,7 @@ def example_counts(config: TrainConfig, info: DatasetInfo) -> tuple[int, int]:
     rest = info.train_count - held_out
     train = min(config.data.train_size or rest, rest)
     test = min(config.data.test_size or info.test_count, info.test_count)
-    return train, test + info.validation_count + held_out + min(config.trainer.clean_slice, train)
+    return train, test + info.validation_count + held_out + min(config.trainer.train_eval_size, train)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -89,7 +89,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
     plan = plan_settings(config, data.info, labels, shards=shards, neighbours=neighbours)
     require_values_for_batchnorm(config, data.info, plan, group)
-    rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.clean_slice]
+    rows = generator(config.data.seed, "clean_slice").permutation(len(data.train))[: trainer.train_eval_size]
     train_eval = data.train.select(np.sort(rows))
     options: dict[str, Any] = {"workers": loader_workers(config), "on_error": config.data.on_error}
     torch.manual_seed(stream_seed(config.seed, "init"))

@@ -175,9 +175,9 @@ def epoch_line(
     run: Run, rate: float, train_means: dict[str, float], progress: Progress, after_batch: Callable[[], None]
 ) -> dict[str, Any]:
     """The line of metrics.jsonl that closes an epoch: `epoch` counts epochs done, `step` optimizer steps done; means of
-    training, and of the evaluation of each split, whose name is their prefix (`clean` is the slice `Run.train_eval`)."""
+    training, and of the evaluation of each split, whose name is their prefix (`train_eval`: of `Run.train_eval`)."""
     broadcast_buffers(run.group, run.model)
-    splits = {"clean": run.train_eval, "test": run.test, "validation": run.validation}
+    splits = {"train_eval": run.train_eval, "test": run.test, "validation": run.validation}
     present = {name: split for name, split in splits.items() if split is not None and len(split)}
     evaluated = {name: run.evaluate(split, after_batch=after_batch)[0] for name, split in present.items()}
     seconds = progress.seconds()

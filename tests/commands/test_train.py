@@ -27,7 +27,7 @@ def train(monkeypatch, capsys, tmp_path):
     return run
 
 
-SMALL = ("data.train_size=60", "trainer.epochs=2", "trainer.batch_size=32", "trainer.clean_slice=20")
+SMALL = ("data.train_size=60", "trainer.epochs=2", "trainer.batch_size=32", "trainer.train_eval_size=20")
 ONE_BY_ONE = "sweep.slots=1"  # in this process, which has imported torch already
 
 

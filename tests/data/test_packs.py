@@ -65,7 +65,7 @@ def test_a_short_run_learns_and_eval_agrees(run, command, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     (directory,) = tmp_path.glob("*/*")
     epochs = [line for line in records.read_metrics(directory) if "epoch" in line]
-    assert epochs[-1]["clean_nll"] < 0.9 * epochs[0]["clean_nll"] or epochs[-1]["clean_nll"] < 0.5
+    assert epochs[-1]["train_eval_nll"] < 0.9 * epochs[0]["train_eval_nll"] or epochs[-1]["train_eval_nll"] < 0.5
     record = records.read_record(directory)
     assert record["test"]["top1_error"]["last"] < limit
     few = ("examples=20", "pairs=4")  # the test error is of all examples, whatever the card is of

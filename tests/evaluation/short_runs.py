@@ -11,7 +11,7 @@ from mixup.run.compose import configuration
 from mixup.run.identity import run_dir
 from mixup.training import train as run
 
-TRAINED = ("trainer.epochs=6", "data.test_size=200", "trainer.clean_slice=0", "tracking.wandb=disabled")
+TRAINED = ("trainer.epochs=6", "data.test_size=200", "trainer.train_eval_size=0", "tracking.wandb=disabled")
 
 
 def train(folder: Path, *overrides: str) -> Path:

@@ -26,7 +26,7 @@ THREE_WAYS = ("mixup.ways=3", "mixup.lam_per=example", "mixup.label_smoothing=0.
 
 def run_of(*overrides: str, examples: int = 1300) -> Run:
     """A run on generated examples; 1300 are ten batches of 128 and one of 20."""
-    config = configuration([*overrides, "trainer.clean_slice=100"])
+    config = configuration([*overrides, "trainer.train_eval_size=100"])
     info = dataset_info(config.data.name)
     return run_on(
         Dataset(info, generated(info, examples), None, generated(info, 50), "generated", ()), config, Path(), Group()

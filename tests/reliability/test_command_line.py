@@ -10,7 +10,7 @@ from mixup.run.compose import planned
 from mixup.run.sources import CONFIGS, Sources, sources_of
 
 OTHER = "defaults: [train, _self_]\noptim: {lr: 0.02}\n"
-SMALL = ("data.train_size=60", "trainer.epochs=1", "trainer.clean_slice=20", "sweep.slots=1", "optim.milestones=[]")
+SMALL = ("data.train_size=60", "trainer.epochs=1", "trainer.train_eval_size=20", "sweep.slots=1", "optim.milestones=[]")
 
 
 def one_message(error: str, length: int = 330) -> bool:

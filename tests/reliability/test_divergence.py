@@ -21,7 +21,13 @@ from mixup.training import train as run
 from tests.reliability.faulty_train import spoil
 from tests.reliability.test_kills import TORCHRUN
 
-SMALL = ("data.train_size=60", "trainer.batch_size=32", "trainer.clean_slice=20", "trainer.epochs=2", "optim.milestones=[]")
+SMALL = (
+    "data.train_size=60",
+    "trainer.batch_size=32",
+    "trainer.train_eval_size=20",
+    "trainer.epochs=2",
+    "optim.milestones=[]",
+)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mixup.commands.process import check_ranks, prepare_process
 from mixup.errors import UserError, redacted
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("data.train_size=60", "trainer.epochs=1", "trainer.clean_slice=20", "optim.milestones=[]")
+SMALL = ("data.train_size=60", "trainer.epochs=1", "trainer.train_eval_size=20", "optim.milestones=[]")
 SWEEP = ("-m", "seed=0,1", "sweep.slots=1", *SMALL)
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 Train = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,7 +11,7 @@ from mixup.run.compose import CONFIGS
 
 # What a training of one step may be asked for: mostly right, and small.
 ONE_STEP = [
-    *("trainer.epochs=1", "data.train_size=30", "data.test_size=30", "trainer.batch_size=30", "trainer.clean_slice=9"),
+    *("trainer.epochs=1", "data.train_size=30", "data.test_size=30", "trainer.batch_size=30", "trainer.train_eval_size=9"),
     *("optim.milestones=[]", "sweep.slots=1", "runs_dir=runs"),
 ]
 SMALL = {
@@ -49,7 +49,7 @@ SMALL = {
     "trainer.log_every_steps": ["1"],
     "trainer.checkpoint_every_steps": ["1", "2147483647"],
     "trainer.checkpoint_every_minutes": ["0", "1e30"],
-    "trainer.clean_slice": ["0", "2147483647"],
+    "trainer.train_eval_size": ["0", "2147483647"],
     "data.validation": ["0.2", "0.001", "0.99"],
     "data.label_noise": ["0.5", "1"],
     "data.train_size": ["1", "2", "null", "10000"],

@@ -17,7 +17,7 @@ def test_fifty_kills(command, tmp_path):
             "data.test_size=100",
             "trainer.batch_size=16",
             "trainer.epochs=60",
-            "trainer.clean_slice=50",
+            "trainer.train_eval_size=50",
         ),
         *("mixup.lam_per=example", "trainer.checkpoint_every_minutes=0", "trainer.checkpoint_every_steps=3"),
     )

@@ -13,7 +13,7 @@ RUN = (
     *("model=preact_resnet18", "model.width=16", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
     *(
         "trainer.batch_size=32",
-        "trainer.clean_slice=50",
+        "trainer.train_eval_size=50",
         "trainer.checkpoint_every_minutes=0",
         "trainer.checkpoint_every_steps=4",
     ),

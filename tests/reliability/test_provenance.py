@@ -13,7 +13,13 @@ from mixup.run.compose import Task, planned
 from mixup.training import train as run
 from mixup.training.checkpoint import load_newest, save
 
-SMALL = ("data.train_size=60", "trainer.batch_size=32", "trainer.clean_slice=20", "trainer.epochs=2", "optim.milestones=[]")
+SMALL = (
+    "data.train_size=60",
+    "trainer.batch_size=32",
+    "trainer.train_eval_size=20",
+    "trainer.epochs=2",
+    "optim.milestones=[]",
+)
 
 
 class Repository:

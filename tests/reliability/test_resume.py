@@ -26,7 +26,7 @@ __all__ = ["root"]  # a fixture
 
 STEPS, EPOCHS = 3, 2
 COMMON = (
-    *(f"trainer.epochs={EPOCHS}", "trainer.batch_size=16", "trainer.eval_batch_size=20", "trainer.clean_slice=10"),
+    *(f"trainer.epochs={EPOCHS}", "trainer.batch_size=16", "trainer.eval_batch_size=20", "trainer.train_eval_size=10"),
     *("optim.milestones=[1]", "trainer.checkpoint_every_minutes=0", "tracking.wandb=disabled"),
 )
 DIGITS = ("data.train_size=40", "data.test_size=40")

@@ -10,7 +10,7 @@ import pytest
 RUNS = 200
 SWEEP = (
     *("-m", f"seed=range({RUNS})", "data.train_size=60", "data.test_size=100", "trainer.batch_size=32", "trainer.epochs=1"),
-    *("optim.milestones=[]", "trainer.clean_slice=20"),
+    *("optim.milestones=[]", "trainer.train_eval_size=20"),
 )
 
 

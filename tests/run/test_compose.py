@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("experiment=table5_ablation", "scale=cpu", "seed=0"),
         ("experiment=figure4_speech", "scale=cpu", "seed=0"),
         ("experiment=figure5_gan", "scale=cpu", "seed=0", "data=ring"),
-        ("experiment=table4_uci", "data=iris", "seed=0,1", "++trainer.clean_slice=7"),
+        ("experiment=table4_uci", "data=iris", "seed=0,1", "++trainer.train_eval_size=7"),
     ],
 )
 def test_cells_composed_from_shared_files_are_those_that_hydra_composes_one_by_one(overrides):

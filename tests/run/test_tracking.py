@@ -172,7 +172,7 @@ def unexpected(text: str) -> None:
         ("train_loss", "train/loss"),
         ("train_excess_loss", "train/excess_loss"),
         ("train_step_loss", "train/step_loss"),
-        ("clean_top1_error", "clean/top1_error"),
+        ("train_eval_top1_error", "train_eval/top1_error"),
         ("test_top1_error", "test/top1_error"),
         ("validation_nll", "validation/nll"),
         ("learning_rate", "learning_rate"),
@@ -682,7 +682,9 @@ def test_an_offline_run_holds_the_numbers_of_the_metrics_file(tmp_path: Path, mo
     (file,) = offline_files(folder)
     lines = epochs_on_disk(folder)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
-    assert all({"train_loss", "train_excess_loss", "clean_top1_error", "test_top1_error"} <= line.keys() for line in lines)
+    assert all(
+        {"train_loss", "train_excess_loss", "train_eval_top1_error", "test_top1_error"} <= line.keys() for line in lines
+    )
     assert_same_epochs(epochs_at_wandb(file), lines)
     records = list(read_back(file))
     (begun,) = [record.run for record in records if record.HasField("run") and record.run.start_time.seconds]

@@ -62,7 +62,7 @@ def test_what_a_static_graph_might_upset_trains_on_two_processes(command, tmp_pa
     assert all(np.isfinite(line["train_loss"]) for line in records.read_metrics(file.parent) if "epoch" in line)
 
 
-SMALL = ("data.train_size=101", "trainer.epochs=3", "trainer.batch_size=32", "trainer.clean_slice=20")
+SMALL = ("data.train_size=101", "trainer.epochs=3", "trainer.batch_size=32", "trainer.train_eval_size=20")
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ SMALL = (
         "data.train_size=90",
         "trainer.epochs=3",
         "trainer.batch_size=32",
-        "trainer.clean_slice=30",
+        "trainer.train_eval_size=30",
         "tracking.wandb=disabled",
     ),
     *("trainer.log_every_steps=2", "optim.milestones=[2]"),
@@ -96,7 +96,7 @@ def test_metrics_hold_the_floor_and_both_accuracies_under_mixup(finished):
         assert line["train_entropy_floor"] > 0
         assert line["train_excess_loss"] == pytest.approx(line["train_loss"] - line["train_entropy_floor"])
         assert 0 <= line["train_lam_error"] <= 100
-        assert line["clean_count"] == 30
+        assert line["train_eval_count"] == 30
     steps = [line["step"] for line in records.read_metrics(finished) if "train_step_loss" in line]
     assert steps == [2, 4, 8], "every second step, but 6, which ends an epoch"
     rates = {line["epoch"]: line["learning_rate"] for line in records.read_metrics(finished) if "epoch" in line}
@@ -289,8 +289,8 @@ def test_a_run_finished_by_another_process_meanwhile_is_left_alone(finished):
     assert {file.name: file.read_bytes() for file in finished.iterdir() if file.name != "lock"} == before
 
 
-def test_without_a_clean_slice_the_run_goes_on(tmp_path):
-    record = run.train(settings("trainer.clean_slice=0", "trainer.epochs=1"), tmp_path / "run", "")
+def test_without_a_train_eval_size_the_run_goes_on(tmp_path):
+    record = run.train(settings("trainer.train_eval_size=0", "trainer.epochs=1"), tmp_path / "run", "")
     assert record["epochs"] == 1
 
 
