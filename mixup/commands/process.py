@@ -37,9 +37,9 @@ class Output(io.FileIO):
     def write(self, content: Any) -> int:
         try:
             return super().write(content)
-        except BrokenPipeError:  # `train.py | head`
-            raise
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and self.fileno() == 1:  # `train.py | head`
+                raise
             if not self.failed:
                 self.failed = True
                 with contextlib.suppress(OSError):

@@ -134,8 +134,11 @@ def test_other_ranks_leave_the_measuring_to_the_first(monkeypatch, tmp_path):
     monkeypatch.setattr("mixup.commands.train.summarise", lambda tasks: 0)
     monkeypatch.setattr(train_script, "perform_all", lambda tasks, train: [0 for _ in tasks])
     monkeypatch.chdir(tmp_path)
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     for rank in ("0", "1"):
         monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
         monkeypatch.setattr(sys, "argv", ["train.py", "-m", "sweep.slots=1", "seed=0,1"])
         assert train_script.main() == 0
     assert len(measured) == 1

@@ -42,8 +42,9 @@ def started(*prefix: str, runs_dir: Path, **options: object) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
-    train(tmp_path_factory.mktemp("runs") / "run")
-    return next(tmp_path_factory.getbasetemp().glob("runs*/run"))
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train(folder)
+    return folder
 
 
 def test_a_limit_of_a_files_size(tmp_path, undisturbed):
