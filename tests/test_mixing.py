@@ -106,6 +106,14 @@ def test_the_floor_is_the_least_loss_and_is_reached(lam):
 def test_the_floor_is_zero_where_both_labels_agree():
     mixed = pair(torch.tensor([[3, 3], [3, 4]]), torch.tensor([0.5, 0.5]))
     assert mixed.entropy(10).tolist() == pytest.approx([0.0, 0.6931472])
+    assert target_entropy(mixed.targets, mixed.weights, 10).tolist() == mixed.entropy(10).tolist(), "unless smoothed"
+
+
+def test_the_floor_of_one_class_is_not_below_zero_where_the_weights_round_to_more_than_one():
+    weights = mixture_weights(torch.rand(10_000, 3, generator=torch.Generator().manual_seed(0)))
+    floor = target_entropy(torch.full((10_000, 4), 3), weights, 10)
+    assert (weights.sum(1) > 1).any()
+    assert ((floor >= 0) & (floor < 1e-6)).all()
 
 
 def test_the_two_accuracies_by_hand():
@@ -188,7 +196,9 @@ def test_mixtures_of_more_than_two_are_weighted_sums(ways):
 
 def test_the_dominant_example_takes_the_whole_target():
     weights = torch.tensor([[0.3, 0.7], [0.6, 0.4], [0.5, 0.5]])
-    assert dominant_weights(weights).tolist() == [[0, 1], [1, 0], [1, 0]]
+    dominant = dominant_weights(weights)
+    assert (dominant.tolist(), dominant.dtype) == ([[0, 1], [1, 0], [1, 0]], torch.float32)
+    assert dominant_weights(weights[1:]).tolist() == [[1, 0], [1, 0]], "no batch leaves out a column"
 
 
 def test_a_layer_is_mixed_as_its_output_would_be_by_hand_and_is_let_alone_afterwards():
@@ -207,6 +217,13 @@ def test_a_layer_is_mixed_as_its_output_would_be_by_hand_and_is_let_alone_afterw
     with pytest.raises(RuntimeError), mixed_at(model[1], rows, lam):
         raise RuntimeError
     assert torch.equal(model(inputs), second(hidden)), "also after an error"
+
+
+def test_a_layers_mixtures_of_three_are_weighted_sums():
+    layer, inputs, rows = torch.nn.Identity(), torch.eye(3), torch.tensor([[1, 2], [2, 0], [0, 1]])
+    with mixed_at(layer, rows, torch.tensor([[0.5, 0.25]] * 3)):  # weights 0.5, 0.5 * 0.25 and 0.5 * 0.75
+        mixed = layer(inputs)
+    assert mixed.tolist() == [[0.5, 0.125, 0.375], [0.375, 0.5, 0.125], [0.125, 0.375, 0.5]]
 
 
 def test_a_layer_in_bfloat16_is_mixed_in_float32():

@@ -1,5 +1,6 @@
 """Claims of the epoch plan: a function of seed and epoch, separate streams, and the law of lambda."""
 
+import hashlib
 from dataclasses import fields
 
 import numpy as np
@@ -103,6 +104,7 @@ def test_crops_cover_every_offset_and_flips_half():
     plain = plan(crop_padding=0, flip=False)
     assert not plain.crop.any()
     assert not plain.flip.any()
+    assert (plain.flip.dtype, plain.crop_seed) == (torch.bool, None)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 101, 300])
@@ -129,6 +131,27 @@ def test_streams_at_neighbouring_positions_are_unrelated():
     assert len(set(seeds)) == len(seeds)
     a, b = (generator(0, "lam", epoch).random(5000) for epoch in (0, 1))
     assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
+
+
+def named_stream(name: str) -> np.random.Generator:
+    """The stream of seed 0 in epoch 3: half of the first 8 bytes of a SHA-256, as a number."""
+    return np.random.default_rng(int(hashlib.sha256(f"0/{name}/3".encode()).hexdigest()[:16], 16) // 2)
+
+
+def test_each_quantity_has_the_stream_of_its_name_so_that_a_recorded_run_is_drawn_again():
+    drawn = plan(n=130, epoch=3, resized_crop=True)
+    order, partner = named_stream("order").permutation(130), named_stream("partner")
+    assert drawn.order.tolist() == order.tolist()
+    parts = [partner.permutation(np.arange(first, min(first + 64, 130))) for first in (0, 64, 128)]
+    assert drawn.partner[:, 0].tolist() == np.concatenate(parts).tolist(), "a permutation of each batch, one after the other"
+    assert drawn.lam[::64, 0].tolist() == named_stream("lam").beta(1.0, 1.0, 3).astype(np.float32).tolist()
+    assert drawn.crop.tolist() == named_stream("crop").integers(0, 9, (130, 2)).tolist()
+    assert drawn.flip.tolist() == (named_stream("flip").random(130) < 0.5).tolist()
+    assert drawn.crop_seed.tolist() == named_stream("resized_crop").integers(2**63, size=130).tolist()
+    neighbours = np.stack([np.roll(np.arange(130), shift) for shift in (1, 2, 3)], 1)
+    near = plan(n=130, epoch=3, partner="nearest", neighbours=neighbours)
+    examples = neighbours[order, (named_stream("partner").random(130) * 3).astype(int)]
+    assert near.order[near.partner[:, 0]].tolist() == examples.tolist()
 
 
 # -- section 3.8, and other systems --------------------------------------------------------------------------------------
@@ -173,6 +196,16 @@ def test_partners_in_a_fixed_order():
     assert torch.equal(x[plan(n=3, batch_size=3, partner="roll").partner[:, 0]], x.roll(1))
 
 
+@pytest.mark.parametrize("partner", ["random", "flip", "roll"])
+@pytest.mark.parametrize("shards", [2, 3])
+def test_partners_stay_in_their_shard_of_every_batch_and_meet_all_of_it(shards, partner):
+    drawn = plan(n=150, shards=shards, partner=partner)
+    for step in range(drawn.num_steps):
+        for rank in range(shards):
+            part = drawn.positions(step, rank=rank, world_size=shards)
+            assert sorted(drawn.partner[part, 0].tolist()) == list(range(part.start, part.stop))
+
+
 def test_partners_of_the_same_class_permute_each_class_of_each_batch():
     classes = np.random.default_rng(0).integers(0, 4, 300)
     drawn = plan(classes=classes)
@@ -194,6 +227,7 @@ def test_near_partners_are_uniform_among_the_neighbours_wherever_they_are_visite
         for position, example in enumerate(drawn.order.tolist()):
             met[example].append(int(drawn.order[drawn.partner[position, 0]]))
     assert [sorted(set(examples)) for examples in met] == [[1, 2], [0], [2], [0, 1]]
+    assert plan(n=4, batch_size=2, partner="nearest", neighbours=neighbours, ways=3).partner.shape == (4, 2)
     for examples in (met[0], met[3]):
         counts = np.unique(examples, return_counts=True)[1]
         assert stats.chisquare(counts).pvalue > 1e-3
