@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import top_k_accuracy_score
 
 from mixup.training.engine import means_of
-from mixup.training.metrics import float64_sums, negative_log_likelihood, topk_errors
+from mixup.training.metrics import float64_sums, negative_log_likelihood, sums_by_batch, topk_errors
 
 
 def random_logits(n: int = 1_000, classes: int = 10) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,6 +47,21 @@ def test_tie_for_the_first_place_goes_to_the_lower_class():
     logits = torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]])
     assert topk_errors(logits, torch.tensor([1, 0]), 1).tolist() == [0, 0]
     assert topk_errors(logits, torch.tensor([2, 2]), 1).tolist() == [1, 1]
+    assert topk_errors(torch.zeros(10, 10), torch.arange(10), 1).tolist() == [0] + [1] * 9
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_logit_that_is_not_a_number_is_an_error_of_its_example_alone(k):
+    logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, math.nan, 1.0], [math.nan] * 3])
+    assert topk_errors(logits, torch.zeros(3, dtype=torch.int64), k).tolist() == [0, 1, 1]
+
+
+def test_sums_by_batch_are_of_each_batch_and_of_each_row():
+    values = torch.tensor([[1.0, 2, 3, 4, 5], [10, 20, 30, 40, 50]])
+    assert sums_by_batch(values[0], 2).tolist() == [3, 7, 5]
+    assert sums_by_batch(values, 2).tolist() == [[3, 7, 5], [30, 70, 50]]
+    assert sums_by_batch(values, 5).tolist() == [[15], [150]]
+    assert sums_by_batch(torch.tensor([2.0**24, 1.0]), 2).tolist() == [2**24 + 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
