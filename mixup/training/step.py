@@ -228,7 +228,4 @@ def mixed_layer(
     """The context in which the output of a layer is mixed, with partners inside this rank's contiguous positions."""
     if layer is None:
         return contextlib.nullcontext()
-    # The partner of a dummy example is another rank's: the clamp makes the dummy its own partner.
-    partners = rows_of_partners(epoch, positions)
-    partners = partners.clamp(0, len(partners) - 1)
-    return mixing.mixed_at(layer, partners, epoch.lam[positions])
+    return mixing.mixed_at(layer, rows_of_partners(epoch, positions), epoch.lam[positions])
