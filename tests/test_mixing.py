@@ -82,6 +82,7 @@ def test_loss_is_dense_soft_label_cross_entropy(seed):
     logits, mixed = batch(torch.rand(32, generator=torch.Generator().manual_seed(seed)), seed=seed)
     expected = F.cross_entropy(logits.double(), dense(mixed, 10), reduction="none")
     assert torch.allclose(mixed.cross_entropy(logits).double(), expected, rtol=0, atol=1e-6 * expected.max().item())
+    assert torch.equal(mixed_cross_entropy(logits, mixed.targets, mixed.weights), mixed.cross_entropy(logits))
     ours = torch.autograd.grad(mixed.cross_entropy(logits).mean(), logits)[0]
     theirs = torch.autograd.grad(F.cross_entropy(logits, dense(mixed, 10).float()), logits)[0]
     assert torch.allclose(ours, theirs, rtol=0, atol=1e-7)

@@ -105,6 +105,8 @@ def test_crops_cover_every_offset_and_flips_half():
     assert not plain.crop.any()
     assert not plain.flip.any()
     assert (plain.flip.dtype, plain.crop_seed) == (torch.bool, None)
+    unsaid = tensors(draw_plan(PlanSettings(seed=0, n=300, batch_size=64, alpha=1.0, lam_per="batch"), 0))
+    assert all(torch.equal(tensor, unsaid[name]) for name, tensor in tensors(plain).items()), "nor unless it is asked for"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 101, 300])
