@@ -163,7 +163,8 @@ def test_examples_from_a_loader_are_mixed_and_where_a_layer_is_mixed_they_are_le
     drawn, model = plan(16), Record()
     own, partner = torch.randn(2, 8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     batch = Batch(0, slice(4, 12), 16, examples=[own, partner])
-    step_once(model, images(16), drawn, batch)
+    state = step_once(model, images(16), drawn, batch)
+    assert (state.predicted >= 0).nonzero()[:, 0].tolist() == list(range(4, 12)), "these and no others are counted"
     lam = drawn.lam[4:12].view(-1, 1, 1, 1)
     assert torch.allclose(model.inputs, lam * own + (1 - lam) * partner, atol=1e-6)
     step_once(model, images(16), drawn, batch, layer=nn.Identity())
