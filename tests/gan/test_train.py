@@ -178,6 +178,7 @@ def train(monkeypatch, capsys, tmp_path):
     """`train.py ARGUMENTS` in this process: status, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("MIXUP_COMMIT", "a" * 40)  # without which uncommitted changes are noted
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
