@@ -19,12 +19,13 @@ def from_omegaconf(config: DictConfig) -> TrainConfig:
 def from_dict(values: dict[str, Any]) -> TrainConfig:
     """The inverse of `dataclasses.asdict`, for the `config.yaml` of a run. Raises an error of OmegaConf's for an unknown key
     or a wrong type, and UserError for a value out of range."""
-    values = copy.deepcopy(values)
+    given = copy.deepcopy(values)
     for new, old in OLD_NAMES.items():
-        section, _, name = old.partition(".")
-        if isinstance(values.get(section), dict) and name in values[section]:
-            values[section][new.partition(".")[2]] = values[section].pop(name)
-    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), values)))
+        key, _, name = old.partition(".")
+        section = given.get(key) if isinstance(given, dict) else None
+        if isinstance(section, dict) and name in section:
+            section[new.partition(".")[2]] = section.pop(name)
+    return from_omegaconf(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(TrainConfig), given)))
 
 
 def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
