@@ -16,7 +16,6 @@ from mixup.benchmark.processes import processes
 from mixup.benchmark.throughput import NETWORKS, ON_A_CPU, share_of_peak, throughput
 from mixup.benchmark.turns import Row
 from mixup.commands.messages import one_message
-from mixup.commands.process import prepare_process
 from mixup.errors import check_choice
 from mixup.pages.build import render
 from mixup.run.compose import configuration
@@ -33,7 +32,6 @@ Options = argparse.Namespace
 @one_message(stopped="stopped; what was measured is kept", remedy="repair it and start again")
 def main(arguments: Sequence[str], description: str) -> int:
     """Returns the exit status: 0 done, 2 a mistake in the request."""
-    prepare_process()
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=[*BENCHMARKS, "page"])
     parser.add_argument("overrides", nargs="*", help="settings of train.yaml")

@@ -17,7 +17,7 @@ from mixup.commands.process import steady_output
 from mixup.commands.train import NEED_NO_FILE, perform
 from mixup.run import records
 from mixup.run.compose import Task
-from mixup.run.processes import STOPPING, cores
+from mixup.run.processes import STOPPING, cores, handling
 
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")
@@ -178,19 +178,14 @@ def stopping_signals() -> Iterator[None]:
     """Inside, every signal of `STOPPING` but Ctrl-C, which Python raises by itself, raises Interrupted once."""
 
     def stop(number: int, frame: object) -> None:
-        for one in before:  # a second one ends this process at once, and so each that trains
-            signal.signal(one, signal.SIG_DFL)
+        for one in others:  # a second one ends this process at once, and so each that trains
+            if signal.getsignal(one) is stop:
+                signal.signal(one, signal.SIG_DFL)
         raise Interrupted(number)
 
-    before = {number: signal.getsignal(number) for number in STOPPING if number != signal.SIGINT}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, stop)
-    try:
+    others = [number for number in STOPPING if number != signal.SIGINT]
+    with handling(others, stop):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # -- in the process of a slot --------------------------------------------------------------------------------------------

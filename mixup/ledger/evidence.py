@@ -125,11 +125,12 @@ def faults(run: Evidence, *, allow_dirty: bool = False) -> list[str]:
         reasons = [f"it is no record of ours, or one that lacks something ({error!r})"]
     if not run.untouched:
         reasons.append("its digest is not that of its content: it was edited after it was collected")
-    commits = {(segment["environment"] or {}).get("commit") for segment in run.record.get("segments", [])}
+    starts = run.record.get("segments", [run.record])  # of a run, each with what it ran in; earlier records have one
+    environments = [start["environment"] or {"commit": None, "dirty": None} for start in starts]
+    commits = {environment["commit"] for environment in environments}
     if not reasons and len(commits) > 1:
         names = ", ".join(sorted((commit or "unknown")[:7] for commit in commits))
         reasons.append(f"several commits trained it, one after the other ({names}): run it again with one of them")
-    environments = [segment["environment"] for segment in run.record.get("segments", [])] or [run.record["environment"]]
     if not reasons and any(environment["dirty"] is not False for environment in environments) and not allow_dirty:
         reasons.append(
             "it ran from a tree with uncommitted changes (or outside git), so its commit does not say what ran: commit and "

@@ -37,6 +37,7 @@ def check_together(config: TrainConfig) -> None:
         (optim.warmup_lr is not None or not optim.warmup_epochs, "optim.warmup_lr", "optim.warmup_epochs", "a number"),
         (len(optim.milestones) * math.log10(optim.decay) <= 38, "optim.decay", "optim.milestones", "a decay below 1"),
         (optim.momentum or not optim.nesterov, "optim.nesterov", "optim.momentum", "optim.nesterov=false"),
+        # a compiled network's layers cannot be reached, and a partner that is left out is missing from its batch
         (not (mixup.layer and trainer.compile), "mixup.layer", "trainer.compile", "trainer.compile=false"),
         (not (mixup.layer and config.data.on_error == "skip"), "mixup.layer", "data.on_error", "data.on_error=raise"),
         (not (trainer.capture is True and mixup.noise), "trainer.capture", "mixup.noise", "trainer.capture=auto"),

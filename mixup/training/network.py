@@ -67,10 +67,6 @@ def layer_named(name: str, model: nn.Module, config: TrainConfig, info: DatasetI
     if name not in modules:
         few = ", ".join(key for key in modules if key.count(".") < 2)
         raise UserError(f"mixup.layer={name}: no such module{suggestion(name, modules)}; {config.model.name} has {few}, ...")
-    if config.trainer.compile:
-        raise UserError("mixup.layer and trainer.compile=true: a compiled network's layers cannot be reached; use false")
-    if config.data.on_error == "skip":
-        raise UserError("mixup.layer and data.on_error=skip: partners may be missing from a batch; use data.on_error=raise")
     if config.model.memory_efficient:
         raise UserError("mixup.layer and model.memory_efficient=true: what is computed again would not be mixed; use false")
     outputs = outputs_of(name, config, info)

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from mixup.run.processes import STOPPING
+from mixup.run.processes import STOPPING, handling
 from mixup.training.distributed import Group, largest_of_all
 
 SECONDS_BETWEEN_AGREEMENTS = 0.5
@@ -68,14 +69,7 @@ class Signals:
 
 @contextlib.contextmanager
 def received_signals(group: Group) -> Iterator[Signals]:
-    """Inside the context signals are received; those that are ignored, as SIGHUP under nohup, stay so."""
-    signals, previous = Signals(group), {}
-    with contextlib.suppress(ValueError):  # only the main thread receives signals
-        for number in STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                previous[number] = signal.signal(number, signals.receive)
-    try:
+    """Inside the context signals are received, in the main thread; a run in another receives none."""
+    signals, in_main = Signals(group), threading.current_thread() is threading.main_thread()
+    with handling(STOPPING if in_main else (), signals.receive):
         yield signals
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
