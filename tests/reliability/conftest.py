@@ -1,4 +1,4 @@
-"""Fixtures: `train.py` in this process, and a folder of a user's own configuration files."""
+"""Fixtures: a small run, `train.py` in this process, and a folder of a user's own configuration files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 import train as train_script
+from mixup.run.compose import Task, planned
 
+SMALL = (
+    "data.train_size=60",
+    "trainer.batch_size=32",
+    "trainer.train_eval_size=20",
+    "trainer.epochs=2",
+    "optim.milestones=[]",
+)
 MINE = """# @package _global_
 name: mine
 trainer: {epochs: 1}
@@ -54,3 +62,9 @@ def own(tmp_path) -> Path:
         file.write_text(text)
     (folder / "searched.yaml").write_text(f"{OTHER}hydra: {{searchpath: ['file://{folder}']}}\n")
     return folder
+
+
+@pytest.fixture
+def task(tmp_path) -> Task:
+    """A run of two epochs on a few digits."""
+    return planned([*SMALL, "tracking.wandb=disabled", f"runs_dir={tmp_path}"], multirun=False)[0]

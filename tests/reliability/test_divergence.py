@@ -15,24 +15,11 @@ from mixup.ledger.evidence import read_run
 from mixup.ledger.metrics import LAST
 from mixup.pages.texts import measured
 from mixup.run import records
-from mixup.run.compose import planned
 from mixup.training import capture
 from mixup.training import train as run
+from tests.reliability.conftest import SMALL
 from tests.reliability.faulty_train import spoil
 from tests.reliability.test_kills import TORCHRUN
-
-SMALL = (
-    "data.train_size=60",
-    "trainer.batch_size=32",
-    "trainer.train_eval_size=20",
-    "trainer.epochs=2",
-    "optim.milestones=[]",
-)
-
-
-@pytest.fixture
-def task(tmp_path):
-    return planned([*SMALL, "tracking.wandb=disabled", f"runs_dir={tmp_path}"], multirun=False)[0]
 
 
 @pytest.fixture(params=[float("inf"), float("nan")], ids=str)

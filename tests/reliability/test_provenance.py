@@ -9,17 +9,9 @@ import pytest
 from mixup.ledger.collect import contents
 from mixup.ledger.evidence import faults, parsed
 from mixup.run import records
-from mixup.run.compose import Task, planned
+from mixup.run.compose import Task
 from mixup.training import train as run
 from mixup.training.checkpoint import load_newest, save
-
-SMALL = (
-    "data.train_size=60",
-    "trainer.batch_size=32",
-    "trainer.train_eval_size=20",
-    "trainer.epochs=2",
-    "optim.milestones=[]",
-)
 
 
 class Repository:
@@ -34,11 +26,6 @@ class Repository:
 @pytest.fixture
 def repository(monkeypatch) -> Repository:
     return Repository(monkeypatch)
-
-
-@pytest.fixture
-def task(tmp_path) -> Task:
-    return planned([*SMALL, "tracking.wandb=disabled", f"runs_dir={tmp_path}"], multirun=False)[0]
 
 
 def train(task: Task) -> records.Record:
