@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
+from pathlib import Path
+from unittest.mock import Mock, patch
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from mixup import mixing
+from mixup.commands.train import finished_before
+from mixup.run.compose import Task, configuration
 from mixup.training.distributed import all_gather, broadcast, broadcast_buffers, join_group, leave_group
 from mixup.training.engine import evaluate, start_epoch
+from mixup.training.setup import assemble
 from tests.training.test_step import images, means_of, mixed, network, plan, train
 
 CPU = torch.device("cpu")
@@ -100,6 +107,28 @@ def buffers_agree(group) -> None:
     assert broadcast(group, group.rank) == 0
 
 
+def streamed_files_are_listed_by_the_leader_alone(group, root: Path) -> None:
+    settings = (f"data.root={root}", "data=tiny_imagenet", "data.resident=false", "data.workers=0", "trainer.device=cpu")
+    with patch("os.scandir", Mock(side_effect=os.scandir)) as scandir:
+        run = assemble(configuration(settings), root / "run", group)
+    assert all_gather(group, scandir.called) == [rank == 0 for rank in range(group.world_size)]
+    assert (len(run.train), len(run.test)) == (4, 2)
+    ((_, pixels),) = run.train.in_order([slice(0, 4)])
+    assert all(torch.equal(pixels, others) for others in all_gather(group, pixels))
+    assert len({str(others) for others in all_gather(group, run.fingerprints)}) == 1
+
+
+def the_leader_alone_says_whether_a_run_has_finished(group, folder: Path) -> None:
+    """Another machine's file system may show a record later, or never."""
+    environment = {"commit": None, "dirty": False}
+    record = {"data": {"provenance": "digits"}, "device": "a CPU", "environment": environment}
+    for finished in (True, False):
+        with patch("mixup.run.records.read_record", Mock(return_value=record if finished else None)) as read:
+            found, _ = finished_before(Task(configuration(()), "", folder))
+        assert read.called == group.is_leader
+        assert all_gather(group, found is not None) == [finished] * group.world_size
+
+
 def main() -> None:
     torch.set_num_threads(1)
     group = join_group("cpu")
@@ -109,6 +138,9 @@ def main() -> None:
         training_equals_one_process(group, n)
         gradients_are_one_process_to_rounding(group, n)
     buffers_agree(group)
+    root = Path(sys.argv[1])
+    streamed_files_are_listed_by_the_leader_alone(group, root)
+    the_leader_alone_says_whether_a_run_has_finished(group, root / "run")
     if group.is_leader:
         print(f"all claims hold on {group.world_size} ranks")
     leave_group()

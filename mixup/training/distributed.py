@@ -76,12 +76,12 @@ def largest_of_all(values: Tensor) -> Any:
     return dist.all_reduce(values, dist.ReduceOp.MAX, group=exchanges[0], async_op=True)
 
 
-def broadcast(group: Group, value: Any) -> Any:
-    """Rank 0's value on every rank; any picklable value."""
+def broadcast(group: Group, value: Any, *, preparing: bool = False) -> Any:
+    """Rank 0's value on every rank; any picklable value. preparing: as for `barrier`."""
     if group.world_size == 1:
         return value
     box = [value]
-    dist.broadcast_object_list(box, src=0)
+    dist.broadcast_object_list(box, src=0, group=preparations[-1] if preparing else None)
     return box[0]
 
 

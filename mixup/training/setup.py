@@ -18,7 +18,7 @@ from mixup.run.config import DataConfig, TrainConfig
 from mixup.run.processes import cores
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
-from mixup.training.distributed import Group, barrier, synchronised, wrap
+from mixup.training.distributed import Group, barrier, broadcast, synchronised, wrap
 from mixup.training.engine import evaluate
 from mixup.training.network import autocast, build, channels_last, layer_named, place, require_values_for_batchnorm
 from mixup.training.schedules import build_optimizer
@@ -71,9 +71,13 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
     device = choose_device(config.trainer.device, group)
     require_precision(config.trainer, device)
+    data = load(config.data, device) if group.is_leader else None
+    # What is streamed has been listed for all: a million files, listed by every process of a job, bring a file server down.
+    is_listed = data is not None and not isinstance(data.train.inputs, Tensor)
+    data = broadcast(group, data if is_listed else None, preparing=True) or data
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
         barrier(group, preparing=True)
-    data = load(config.data, device)
+    data = data or load(config.data, device)
     neighbours = nearest_neighbours(config, data, device)
     if group.local_rank == 0:
         barrier(group, preparing=True)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mixup.run import records
 
@@ -23,8 +24,14 @@ def torchrun(command, processes: int, *arguments: str, **environ: str):
 
 
 @pytest.mark.parametrize("processes", [2, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 4))])
-def test_ranks_together_do_what_one_process_does(command, processes):
-    done = torchrun(command, processes, "tests/ranks.py", PYTHONPATH=".")
+def test_ranks_together_do_what_one_process_does(command, processes, tmp_path):
+    for part, count in (("train", 2), ("val", 1)):
+        for label in ("n01", "n02"):
+            folder = tmp_path / "tiny_imagenet" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (64, 64), (number, 40 * number, 90)).save(folder / f"{number}.png")
+    done = torchrun(command, processes, "tests/ranks.py", str(tmp_path), PYTHONPATH=".")
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"all claims hold on {processes} ranks" in done.stdout
 
