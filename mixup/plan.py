@@ -37,7 +37,8 @@ def generator(seed: int, stream: str, *position: int) -> np.random.Generator:
 class PlanSettings:
     """What stays the same over the epochs of a run.
 
-    n: training examples. alpha: 0 gives lambda = 1, which is ERM and changes nothing else. lam_per: `batch` or `example`.
+    n: training examples. shuffle: whether each epoch has another order; else it is theirs. alpha: 0 gives lambda = 1, which
+    is ERM and changes nothing else. lam_per: `batch` or `example`.
     warmup_epochs: first epochs at alpha = 0. ways: k, examples in a mixture. partner: `random`, `flip`, `roll` or `nearest`.
     classes: (n,) int64 by example, if partners must have the example's own class, else None. neighbours: (n, K) int, the
     nearest examples of each, padded with -1; for `nearest`. crop_padding: pixels. shards: parts of a batch that are mixed
@@ -49,6 +50,7 @@ class PlanSettings:
     batch_size: int
     alpha: float
     lam_per: str
+    shuffle: bool = True
     warmup_epochs: int = 0
     ways: int = 2
     fold: bool = False
@@ -125,7 +127,7 @@ def draw_plan(settings: PlanSettings, epoch: int) -> EpochPlan:
     def stream(name: str) -> np.random.Generator:
         return generator(settings.seed, name, epoch)
 
-    order = stream("order").permutation(n)
+    order = stream("order").permutation(n) if settings.shuffle else np.arange(n)
     if settings.partner == "nearest":
         assert settings.neighbours is not None
         partner = draw_neighbour(stream("partner"), order, settings.neighbours, ways)

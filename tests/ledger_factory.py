@@ -17,7 +17,7 @@ from mixup.run.config import TrainConfig
 from mixup.run.conversions import plain
 from mixup.run.identity import config_hash, run_label
 
-OFFICIAL = {"cifar10": "CIFAR-10 (official archive)", "iris": "UCI Iris (scikit-learn)", "imagenet": "ImageNet"}
+OFFICIAL = {"cifar10": "CIFAR-10", "iris_uci": "UCI Iris", "imagenet": "ImageNet"}
 TESTED = 10_000  # examples, so that an error of two decimals is a whole number of them
 
 composed = cache(lambda overrides: configuration(list(overrides)))

@@ -61,7 +61,7 @@ def everything() -> Path:
     noisy = ("scale=cpu", "data.label_noise=0.2,0.5", "experiment/table2=erm,[erm,dropout_0.5],mixup_8,mixup_32")
     make_runs(folder, "experiment=table2_label_noise", *noisy, seeds=3)
     make_runs(folder, "experiment=alpha_sweep", "scale=cpu", "mixup.alpha=0,0.2,1")
-    make_runs(folder, "experiment=table4_uci", "data=iris")
+    make_runs(folder, "experiment=table4_uci", "data=iris_uci")
     make_games(folder, "scale=cpu", "seed=0,1", "data=ring", "experiment/figure5=erm,paper")
     return folder
 

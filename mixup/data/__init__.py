@@ -16,7 +16,7 @@ from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.data.sources.imagenet import IMAGENET, imagenet_data
 from mixup.data.sources.speech import SPEECH, speech_data
 from mixup.data.sources.storage import data_root
-from mixup.data.sources.tables import table_data
+from mixup.data.sources.tables import TABLES, USUAL, Preparation, table_data
 from mixup.data.sources.toys import digits, rings
 from mixup.data.streaming import StreamedImages
 from mixup.errors import UserError
@@ -40,15 +40,20 @@ def open_dataset(
     validation: float,
     label_noise: float,
     stream: Streams,
+    preparation: Preparation = USUAL,
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Dataset:
     """A dataset with its held-out split, subsets and label noise, in that order.
 
     stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
-    resident: whether images in folders are kept in memory; None goes by size. device: where spectrograms are computed.
+    preparation: of a table. resident: whether images in folders are kept in memory; None goes by size. device: where
+    spectrograms are computed.
     """
-    data = official_splits(name, data_root(root), download=download, stream=stream, resident=resident, device=device)
+    where = data_root(root)
+    data = official_splits(
+        name, where, download=download, stream=stream, preparation=preparation, resident=resident, device=device
+    )
     for remark in data.remarks if os.environ.get("RANK", "0") == "0" else ():
         print(remark, flush=True)
     if validation:
@@ -72,22 +77,29 @@ def official_splits(
     *,
     download: bool,
     stream: Streams,
+    preparation: Preparation = USUAL,
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Dataset:
     """The complete dataset, from files below the root or from scikit-learn."""
     info = dataset_info(name)
+    if preparation != USUAL and name not in TABLES:
+        raise UserError(
+            f"data.scaling, data.train_share and data.split are of tables, and data={name} is none: leave them out"
+        )
     if name in IMAGENET:
         return imagenet_data(name, root=root, resident=resident)
     if resident is False:
         raise UserError(f"data.resident=false: {name} is always kept in memory; leave data.resident at null")
+    if name in TABLES:
+        return table_data(name, root=root, download=download, split=stream("split"), preparation=preparation)
     if name in CIFAR:
         return cifar_data(name, info, root=root, download=download)
     if name in SPEECH:
         return speech_data(name, root=root, download=download, device=device or torch.device("cpu"))
     if name == "rings":
         return rings(stream("rings"))
-    return digits() if name == "digits" else table_data(name, root=root, download=download, split=stream("split"))
+    return digits()
 
 
 def serve(

@@ -59,7 +59,9 @@ DATASETS: dict[str, DatasetInfo] = {
     "arrhythmia": table(452, 279, 13),
     "htru2": table(17_898, 8, 2),
     "iris": table(150, 4, 3),
+    "iris_uci": table(150, 4, 3),
     "phishing": table(1353, 9, 3),
+    "phishing_websites": table(11_055, 30, 2),
     "wine": table(178, 13, 3),
     "breast_cancer": table(569, 30, 2),
 }

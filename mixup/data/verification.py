@@ -26,7 +26,7 @@ from mixup.data.sources.imagenet import TEST_PARTS as IMAGENET_TEST_PARTS
 from mixup.data.sources.spectrograms import read_clip
 from mixup.data.sources.speech import SPEECH, check_archive, list_clips, locate_clips
 from mixup.data.sources.storage import remark_left_out
-from mixup.data.sources.tables import REMOTE, obtain_csv
+from mixup.data.sources.uci import REMOTE, obtain_csv
 from mixup.errors import UserError
 from mixup.plan import generator
 from mixup.run.display import progress

@@ -16,11 +16,11 @@ COMPUTING = (
 )
 # The provenance that a record has of the paper's own data.
 PAPERS_DATA = {
-    "CIFAR-10": r"CIFAR-10 \(official (archive|images)\)",
-    "CIFAR-100": r"CIFAR-100 \(official (archive|images)\)",
+    "CIFAR-10": "CIFAR-10",
+    "CIFAR-100": "CIFAR-100",
     "ImageNet-2012": "ImageNet",
     "Speech Commands v0.01": r"Speech Commands v0\.01",
-    **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI (?!.* instead of ).*"),
+    **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI [\w ]*"),
 }
 
 Recipes = Callable[[str, str], Settings | None]

@@ -31,6 +31,9 @@ class DataConfig:
     validation: float = 0.0  # share of the training set held out, class-balanced, never trained on
     label_noise: float = 0.0  # share of training labels replaced by a uniform draw over all classes (section 3.4)
     augment: bool = True  # crops and flips, where the data set has them
+    scaling: str = "standardised"  # of a table's numbers, by its training part: or min-max, to 0 and 1, or raw (section 3.6)
+    train_share: float = 0.5  # of a table's rows; the rest is to test on
+    split: str = "random"  # which of a table's rows train: drawn from `seed`, or the first ones of the file (file_order)
     seed: int = 0
     resident: bool | None = None  # images in folders: decoded into memory, or streamed; null goes by their size
     workers: int | None = None  # processes that decode streamed images; null: one a core, shared by this machine's ranks
@@ -43,6 +46,9 @@ class DataConfig:
         check("data.label_noise", self.label_noise, 0 <= self.label_noise <= 1, "a share in [0, 1]")
         check("data.workers", self.workers, self.workers is None or 0 <= self.workers <= 1024, "0 to 1024, or null")
         check("data.seed", self.seed, self.seed >= 0, "0 or a positive whole number")
+        check("data.train_share", self.train_share, 0 < self.train_share < 1, "a share between 0 and 1")
+        check_choice("data.scaling", self.scaling, ["standardised", "min-max", "raw"])
+        check_choice("data.split", self.split, ["random", "file_order"])
         check_choice("data.on_error", self.on_error, ["raise", "skip"])
 
 
@@ -57,11 +63,14 @@ class ModelConfig:
     growth: int | None = None
     dropout: float | None = None
     memory_efficient: bool | None = None
+    init: str | None = None  # of an mlp's weights: null as torch draws them, or glorot, with biases of zero
 
     def __post_init__(self) -> None:
         for name in ("depth", "width", "growth"):
             value = getattr(self, name)
             check(f"model.{name}", value, value is None or value >= 1, "at least 1")
+        if self.init is not None:
+            check_choice("model.init", self.init, ["glorot"])
         check("model.dropout", self.dropout, self.dropout is None or 0 <= self.dropout < 1, "a probability in [0, 1)")
 
 
@@ -129,6 +138,7 @@ class TrainerConfig:
 
     epochs: int = MISSING
     batch_size: int = MISSING  # of one optimizer step, over all processes together
+    shuffle: bool = True  # every epoch anew; false: examples in their order, the same batches every epoch
     eval_batch_size: int = MISSING
     device: str = MISSING
     precision: str = MISSING

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
+from mixup.data.sources.tables import Preparation
 from mixup.errors import UserError
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
 from mixup.run.config import DataConfig, TrainConfig
@@ -132,6 +133,7 @@ def load(data: DataConfig, device: torch.device) -> Dataset:
     """
     names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
     options: dict[str, Any] = {name: getattr(data, name) for name in names}
+    options["preparation"] = Preparation(scaling=data.scaling, train_share=data.train_share, split=data.split)
     dataset = open_dataset(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
     if data.on_error == "skip" and isinstance(dataset.train.inputs, Tensor):
         raise UserError(
@@ -160,6 +162,7 @@ def plan_settings(
         seed=config.seed,
         n=len(labels),
         batch_size=config.trainer.batch_size,
+        shuffle=config.trainer.shuffle,
         partner="random" if mixup.partner == "nearest" and neighbours is None else mixup.partner,
         classes=labels if mixup.within_class else None,
         neighbours=neighbours,

@@ -186,7 +186,7 @@ def test_seeds_from_a_spread(command):
 
 
 def test_seeds_from_evidence(tmp_path, command):
-    for scale, provenance in (("paper", "CIFAR-10 (official archive)"), ("cpu", "CIFAR-10 (JPEG copy)")):
+    for scale, provenance in (("paper", "CIFAR-10"), ("cpu", "CIFAR-10 (JPEG copy)")):
         figure3 = ("experiment=figure3_cifar10", f"scale={scale}")
         commit_cell(tmp_path, *figure3, "mixup=erm", errors=[5.5, 5.6, 5.7], provenance=provenance)
         commit_cell(tmp_path, *figure3, "mixup=mixup", errors=[4.0, 4.5, 4.1], provenance=provenance)

@@ -29,7 +29,7 @@ RUNS = {
     "table1_imagenet_200": (3 * 2, 2 * 3),
     "table2_label_noise": (3 * 22 * 3, 5 * 3),
     "table3_adversarial": (2 * 2, 2 * 3),
-    "table4_uci": (6 * 2 * 10, 3 * 2 * 10),
+    "table4_uci": (8 * 2 * 10, 3 * 2 * 10),
     "table5_ablation": (2 * 22 * 3, 22 * 2),
 }
 SCALES = ("paper", "cpu")
@@ -70,7 +70,7 @@ def tasks_of(name: str, scale: str) -> list[Task]:
 
 def test_every_experiment_is_known_here_and_has_a_small_form():
     files = {path.stem for path in CONFIGS.glob("experiment/*.yaml")}
-    assert files == {*RUNS, "none", "quickstart"}
+    assert files == {*RUNS, "none", "quickstart", "table4_setup"}
     assert {path.stem for path in CONFIGS.glob("scale/experiment/*.yaml")} == {f"cpu_{name}" for name in RUNS}
 
 
@@ -147,6 +147,15 @@ def test_every_cell_of_table_5_is_a_row_of_it():
     rows = PAPER["table5_ablation"].rows
     for task in tasks_of("table5_ablation", "paper"):
         assert sum(not mismatches(dict(leaves(task.config)), row.settings) for row in rows) == 1, task.label
+
+
+def test_every_set_up_of_table_4_is_tried_once():
+    erm, mixed = (command.split() for command in re.findall(r"train\.py -m (.*)", header("table4_setup", "paper")))
+    assert (len(overrides_of(*erm)), len(overrides_of(*mixed))) == (6 * 3 * 7 * 2 * 2 * 2 * 5, 6 * 3 * 7 * 4 * 5)
+    tasks = planned([*erm, "seed=3", "data=abalone"], multirun=True)
+    tasks += planned([*mixed, "seed=3", "data=abalone"], multirun=True)
+    assert len({task.folder for task in tasks}) == len(tasks)
+    assert {(task.config.seed, task.config.data.seed, task.config.name) for task in tasks} == {(3, 3, "table4_setup")}
 
 
 def test_table_4_draws_a_split_for_each_seed():

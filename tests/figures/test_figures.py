@@ -242,7 +242,7 @@ def test_scales_and_provenances_never_share_a_panel(tmp_path, paper):
     made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm", "scale=cpu")
     official = made_up.make_runs(tmp_path / "other", "experiment=figure3_cifar10", "model=preact_resnet18", "mixup=erm")
     record = json.loads(official[0].read_text())
-    record["data"]["provenance"] = "CIFAR-10 (official archive)"
+    record["data"]["provenance"] = "CIFAR-10"
     (tmp_path / "figure3_cifar10" / "other.json").write_text(json.dumps(record))
     shutil.copy(official[0].with_suffix(".csv"), tmp_path / "figure3_cifar10" / "other.csv")
     panels = [(sheet.scale, cells) for sheet in sheets(read_evidence(tmp_path), paper) for cells in sheet.panels.values()]
@@ -250,7 +250,7 @@ def test_scales_and_provenances_never_share_a_panel(tmp_path, paper):
     assert {(scale, cells[0].provenance, net(cells[0].settings)) for scale, cells in panels} == {
         ("cpu", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18 of width 16"),
         ("paper", "CIFAR-10 (JPEG copy)", "PreAct ResNet-18"),
-        ("paper", "CIFAR-10 (official archive)", "PreAct ResNet-18"),
+        ("paper", "CIFAR-10", "PreAct ResNet-18"),
     }
 
 

@@ -30,7 +30,7 @@ def test_runs_at_another_scale_have_entries_of_their_own_which_no_rule_judges():
     assert len(of_groups(found)) == 2 * 2  # cells times measures
     mixup, erm = of_group(found, "mixup"), of_group(found, "erm")
     assert (mixup.verdict.word, mixup.verdict.n) == ("not comparable", 3)
-    assert mixup.verdict.reason == mixup.group.title == "CIFAR-10 (official archive), cpu scale"
+    assert mixup.verdict.reason == mixup.group.title == "CIFAR-10, cpu scale"
     assert (mixup.experiment, mixup.row.id, mixup.paper) == ("figure3_cifar10", "mixup", value(4.2))
     assert mixup.ours == {0: 4.1, 1: 4.2, 2: 4.35}
     assert mixup.baseline is erm.cell
@@ -71,7 +71,7 @@ def test_plain_mixup_of_a_net_that_the_paper_has_not_is_taken_by_what_all_its_cl
 
 def test_a_cell_on_other_data_says_which_data_the_papers_number_is_of():
     cifar100 = "data=cifar100", "scale=cpu"
-    found = of_groups(ledger(runs("mixup", [30.0], *cifar100, provenance="CIFAR-100 (official archive)"), table()))
+    found = of_groups(ledger(runs("mixup", [30.0], *cifar100, provenance="CIFAR-100"), table()))
     assert [(one.row.id, one.paper.value, one.remark) for one in found if one.measure == MEDIAN] == [
         ("mixup", 4.2, " on CIFAR-10")
     ]
@@ -90,7 +90,7 @@ def test_a_claim_about_two_cells_of_which_neither_is_erm_is_looked_for_where_bot
     assert found[0].difference.differences == pytest.approx([-0.3, -0.3, -0.35])
     assert found[0].verdict is None
     assert [cell.settings["mixup.alpha"] for cell in found[0].cells] == [8.0, 1.0]
-    assert found[0].group.title == "CIFAR-10 (official archive), cpu scale"
+    assert found[0].group.title == "CIFAR-10, cpu scale"
     without = [one for one in apart(*claims, **errors).claims if one.group]
     assert [(one.rows[0].id, one.rows[1].id) for one in without] == [("strong", "mixup")]
 

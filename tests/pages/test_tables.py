@@ -156,15 +156,15 @@ def test_a_value_over_epochs_and_a_range(tmp_path):
     ("overrides", "changed", "title"),
     [
         ((), JPEG, "CIFAR-10 (JPEG copy)"),
-        (("model.width=32",), {}, "CIFAR-10 (official archive), another recipe"),  # nothing in paper.yaml has the width
-        (("optim.milestones=[50,75]",), {}, "CIFAR-10 (official archive), another recipe"),
-        (("data.train_size=1000",), {}, "CIFAR-10 (official archive), another recipe"),
-        (("scale=cpu",), {}, "CIFAR-10 (official archive), cpu scale"),
+        (("model.width=32",), {}, "CIFAR-10, another recipe"),  # nothing in paper.yaml has the width
+        (("optim.milestones=[50,75]",), {}, "CIFAR-10, another recipe"),
+        (("data.train_size=1000",), {}, "CIFAR-10, another recipe"),
+        (("scale=cpu",), {}, "CIFAR-10, cpu scale"),
         (("scale=cpu",), JPEG, "CIFAR-10 (JPEG copy), cpu scale"),
         (
             (),
-            {"data": {"provenance": "CIFAR-10 (official archive)", "absent": {"test": 3}, "unreadable": {}}},
-            "CIFAR-10 (official archive), files missing",
+            {"data": {"provenance": "CIFAR-10", "absent": {"test": 3}, "unreadable": {}}},
+            "CIFAR-10, files missing",
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_adversarial_errors_of_both_boxes(tmp_path):
 
 
 def test_seeds_that_draw_their_own_split_are_pairs(tmp_path):
-    uci = ("experiment=table4_uci", "data=iris")
+    uci = ("experiment=table4_uci", "data=iris_uci")
     commit_cell(tmp_path, *uci, "mixup=erm", errors=[20.0, 22.0, 24.0])
     commit_cell(tmp_path, *uci, "mixup=mixup", errors=[17.0, 19.5, 20.0])
     runs = read_evidence(tmp_path / "results" / "runs")

