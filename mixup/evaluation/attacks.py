@@ -154,7 +154,7 @@ def measure_attacks(
             replaced = f"errors on {earlier['examples']:,} examples: replaced by these, on {count:,}"
             print(f"{target.folder / 'attacks.json'} held {replaced}")
         ordered = sorted({place(result): result for result in results}.values(), key=place)
-        for doubt in doubts(ordered):
+        for doubt in doubts(ordered, count):
             print(f"note on {target.name}, {count:,} examples: {doubt}", flush=True)
         contents.append(write_measurement(target.folder, "attacks.json", {"examples": count, "results": ordered}))
     return contents

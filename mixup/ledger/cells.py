@@ -218,6 +218,21 @@ def values(cell: Cell | None, measure: Measure) -> dict[int, float]:
     return cell.values(measure) if cell else {}
 
 
+def overlap(*cells: Cell | None) -> float:
+    """Test rows / training rows, where each run of these cells has divided the same rows anew (table 4), else 0."""
+    runs = [run for cell in cells if cell for run in cell.runs]
+    if len(runs) < 2 or not all(draws_its_data(run) and run.settings["model.name"] == "mlp" for run in runs):
+        return 0.0
+    data = runs[0].record["data"]
+    return 0.0 if runs[0].settings["data.name"] == "rings" else data["test_count"] / data["train_count"]
+
+
+def distinct(runs: Iterable[Evidence]) -> int:
+    """How many runs there are; one that stands under two experiments, or at two scales that are the same, counts once."""
+    contents = ([run.seed, run.record["test"], {**counted(run.settings), "scale": None}] for run in runs)
+    return len({json.dumps(content, sort_keys=True) for content in contents})
+
+
 def uncropped(all_settings: Iterable[Settings]) -> list[str]:
     """A remark, if none of these runs crops and flips its images although its data set does so by default."""
     plain = all(settings["data.name"] in CROPPED and not settings["data.augment"] for settings in all_settings)

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mixup.ledger.cells import NOT_COUNTED, Cell, Settings, is_method, is_mixup
+from mixup.ledger.cells import NOT_COUNTED, Settings, is_method
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import Measure
-from mixup.ledger.paper import Experiment, Row, mismatches
+from mixup.ledger.paper import Claim, Experiment, Row, mismatches
 
 # How a machine computes: runs of one cell share it, but it does not set a run apart from the recipe.
 COMPUTING = (
@@ -94,19 +94,13 @@ def remark(ours: Settings, row: Row) -> str:
     return on + (f" at dropout {dropout:g}" if dropout != ours["model.dropout"] else "")
 
 
-def claimed_sign(cell: Cell, row: Row | None, measure: Measure, paper: Experiment) -> int:
-    """-1 where the paper claims a lower number than ERM's for this cell, 1 for a higher one, 0 where it claims neither.
-
-    Plain mixup of a net or data set that the paper has not is taken by what it claims of all that it has."""
-    rows = {row.id: row for row in paper.rows}
-    signs = set()
-    for claim in paper.claims:
-        if not (claim.better and claim.worse) or claim.measure != measure:
+def claim_against_erm(row: Row | None, measure: Measure, paper: Experiment) -> tuple[Claim, int] | None:
+    """What the paper claims of a row and its ERM row, and -1 where that is a lower number than ERM's, 1 for a higher one."""
+    for claim in paper.claims if row else ():
+        if claim.measure != measure or not (claim.better and claim.worse):
             continue
-        better, worse = rows[claim.better], rows[claim.worse]
+        better, worse = paper.row(claim.better), paper.row(claim.worse)
         for side, other, sign in ((better, worse, -1), (worse, better, 1)):
-            if row is not None and side is row and other is erm_row(row, paper.rows):
-                return sign
-            if row is None and is_mixup(cell.settings) and (side.method, other.method) == ("mixup", "erm"):
-                signs.add(sign)
-    return signs.pop() if len(signs) == 1 else 0
+            if side is row and other is erm_row(row, paper.rows):
+                return claim, sign
+    return None

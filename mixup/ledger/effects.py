@@ -1,6 +1,5 @@
 """The claims of the paper as differences: what ours are, with intervals, and whether they are clear."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +7,7 @@ from mixup.ledger.entries import Group, Ledger
 from mixup.ledger.inference import FEWEST_SEEDS, Interval
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
+from mixup.ledger.paper import Claim, Experiment
 
 Clarity = Literal["clearly as claimed", "clearly opposite", "cannot tell"]
 CLARITIES: tuple[Clarity, ...] = ("clearly as claimed", "clearly opposite", "cannot tell")
@@ -17,8 +17,8 @@ CLARITIES: tuple[Clarity, ...] = ("clearly as claimed", "clearly opposite", "can
 class Effect:
     """One claim, "a is better than b", as a - b in the unit of the measure, turned so that below 0 is as claimed.
 
-    claim: in the paper's words. what: a and b, as `mixup, alpha 8, against ERM`. paper: the paper's own difference; None where
-    it prints none. ours: over pairs of seeds. group: of runs that are not comparable with the paper's."""
+    what: a and b, or a alone where b is its ERM. paper: the difference of the printed numbers; None where there are none.
+    ours: over pairs of seeds. group: of runs that are not comparable with the paper's."""
 
     experiment: str
     claim: str
@@ -30,9 +30,59 @@ class Effect:
 
     @property
     def clarity(self) -> Clarity:
-        """By the 95 % interval, of three seeds or more."""
-        if self.ours.n >= FEWEST_SEEDS and self.ours.high is not None and self.ours.high < 0:
-            return "clearly as claimed"
-        if self.ours.n >= FEWEST_SEEDS and self.ours.low is not None and self.ours.low > 0:
-            return "clearly opposite"
-        return "cannot tell"
+        return clarity_of(self.ours)
+
+
+def clarity_of(ours: Interval) -> Clarity:
+    """By the 95 % interval, of three seeds or more, of what is below 0 if it is as claimed."""
+    if ours.n >= FEWEST_SEEDS and ours.high is not None and ours.high < 0:
+        return "clearly as claimed"
+    if ours.n >= FEWEST_SEEDS and ours.low is not None and ours.low > 0:
+        return "clearly opposite"
+    return "cannot tell"
+
+
+def effects(ledger: Ledger) -> list[Effect]:
+    """What runs say of claims between two rows, in percent or not: first runs of the paper's own recipe and data."""
+    found: list[Effect] = []
+    others: list[Effect] = []
+    for claim in ledger.claims:
+        paper, ours = ledger.papers[claim.experiment], claim.difference.interval
+        if ours is None:
+            continue
+        if claim.group:
+            lower, higher = (claim.group.names[cell.first.name] for cell in claim.cells)
+        else:
+            lower, higher = (row_name(row, paper.rows) for row in claim.rows)
+        effect = Effect(
+            claim.experiment,
+            claim.claim.text,
+            f"{lower}, against {higher}",
+            claim.measure,
+            printed_difference(claim.claim, paper),
+            ours,
+            claim.group,
+        )
+        (others if claim.group else found).append(effect)
+    for entry in ledger.entries:
+        if entry.claim and entry.direction and entry.direction.interval and entry.group and entry.cell and entry.baseline:
+            effect = Effect(
+                entry.experiment,
+                entry.claim.text,
+                entry.group.names[entry.cell.first.name],
+                entry.measure,
+                printed_difference(entry.claim, ledger.papers[entry.experiment]),
+                entry.direction.interval,
+                entry.group,
+            )
+            others.append(effect)
+    return found + others
+
+
+def printed_difference(claim: Claim, paper: Experiment) -> float | None:
+    """The better row's printed number minus the worse one's; None where one is a range."""
+    if claim.better is None or claim.worse is None:
+        return None
+    values = [paper.row(id).value(claim.measure.metric, claim.measure.statistic) for id in (claim.better, claim.worse)]
+    better, worse = (value.value if value else None for value in values)
+    return None if better is None or worse is None else better - worse

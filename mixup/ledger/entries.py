@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from mixup.ledger.cells import Cell
+from mixup.ledger.cells import Cell, distinct
 from mixup.ledger.inference import Paired, Verdict, Word
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Claim, Experiment, Row, Value
 
-WORDS: tuple[Word, ...] = ("reproduced", "direction holds", "not reproduced", "undecided", "too few seeds", "not run")
-UNJUDGED: tuple[Word, ...] = ("too few seeds", "not run", "not comparable")
+JUDGED: tuple[Word, ...] = ("reproduced", "direction holds", "not reproduced", "undecided")
+WORDS: tuple[Word, ...] = (*JUDGED, "recipe not stated", "too few seeds", "not run")
 MOST_MEASURES = 5  # that a line of a table has room for
 
 
@@ -50,8 +50,8 @@ class Group:
 @dataclass(frozen=True)
 class Entry:
     """A number of the paper, of ours, or both. ours: by seed. difference: ours minus the baseline's. group: None for the
-    paper's numbers. remark: how the paper's row differs from the cell. direction: the cell that the paper claims to be lower
-    minus the higher one."""
+    paper's numbers. remark: how the paper's row differs from the cell. claim: what the paper claims of this row and ERM's.
+    direction: the cell that the claim says is lower, minus the higher one."""
 
     experiment: str
     measure: Measure
@@ -64,6 +64,7 @@ class Entry:
     group: Group | None = None
     remark: str = ""
     baseline: Cell | None = None
+    claim: Claim | None = None
     direction: Paired | None = None
 
 
@@ -112,7 +113,12 @@ class Ledger:
 
     @property
     def judged(self) -> int:
-        return sum(count for word, count in self.counts.items() if word not in UNJUDGED)
+        return sum(self.counts[word] for word in JUDGED)
+
+    @property
+    def sources(self) -> Counter[str]:
+        """How many of the paper's numbers are seen in a source, digitised from a curve, or from memory."""
+        return Counter(source_of(entry) for entry in self.numbers)
 
     @property
     def groups(self) -> list[Group]:
@@ -124,16 +130,22 @@ class Ledger:
 
     @property
     def not_comparable(self) -> int:
-        """Runs that cannot stand beside the numbers of their experiment of the paper."""
-        return sum(len(cell.runs) for group in self.groups if group.experiment in self.papers for cell in group.cells)
-
-    @property
-    def directions(self) -> list[bool]:
-        """Whether each direction that the paper claims is seen in runs that are not comparable."""
-        pairs = [entry.direction for entry in self.entries] + [claim.difference for claim in self.claims if claim.group]
-        return [one.interval.mean < 0 for one in pairs if one and one.interval]
+        """Different runs that cannot stand beside the numbers of their experiment of the paper."""
+        groups = [group for group in self.groups if group.experiment in self.papers]
+        return distinct(run for group in groups for cell in group.cells for run in cell.runs)
 
     def with_runs(self) -> Ledger:
         """The ledger without the paper's numbers and claims for which there are no runs."""
         entries = tuple(entry for entry in self.entries if entry.ours or entry.group)
         return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.difference.seeds))
+
+
+def source_of(entry: Entry) -> str:
+    """Where a number of the paper was read."""
+    assert entry.row is not None
+    assert entry.paper is not None
+    if not entry.paper.verified:
+        return "from memory"
+    if not entry.row.settings_verified:
+        return "seen, with settings from memory"
+    return "digitised from curves" if entry.paper.tags == ["FIG"] else "seen in a source"

@@ -4,7 +4,8 @@ Errors are in percent, lower is better, and a difference a - b below 0 says that
 and errors are taken as normal over them. Runs of one seed share initialisation, order and crops: differences are of pairs.
 
 Cell: our mean against the number that the paper prints, m = `margin(number)`. The interval is the 90 % one, which lies
-inside the margin exactly where two one-sided t tests at 5 % both say so (TOST, Schuirmann 1987).
+inside the margin exactly where two one-sided t tests at 5 % both say so (TOST, Schuirmann 1987). The paper's number may be
+of one run, which scatters: only outside the 95 % prediction interval of one run, mean ± t s sqrt(1 + 1/n), do ours differ.
 
 | verdict         | the first row that applies                                                               |
 |-----------------|------------------------------------------------------------------------------------------|
@@ -12,7 +13,9 @@ inside the margin exactly where two one-sided t tests at 5 % both say so (TOST, 
 | too few seeds   | fewer than 3: one has no spread, and two agree by chance                                 |
 | undecided       | no spread at all: coarse counting, or a seed without effect                              |
 | reproduced      | the interval lies inside number - m ... number + m                                       |
-| not reproduced  | the interval lies outside, on either side: a lower error is not the paper's either       |
+| not reproduced  | the interval lies outside, on either side, and the number outside the prediction         |
+|                 | interval: a lower error is not the paper's either                                        |
+| undecided       | the interval lies outside, but one run scatters as far as the number                     |
 | undecided       | the interval crosses an edge: more seeds would tell                                      |
 
 Claim: "a has a lower error than b", over the seeds that both have. Lower is proven where the 95 % t interval of the
@@ -36,7 +39,11 @@ Row: one word for a cell and those claims that name it as the better one.
 | direction holds | there are claims and all of them hold, whatever the number                               |
 | the cell's      | otherwise                                                                                |
 
-Runs at another scale, on other data or by another recipe than the paper's are "not comparable" and judged by no rule.
+Runs at another scale, on other data or by another recipe than the paper's are "not comparable" and judged by no rule. Nor
+are numbers of a "recipe not stated": what decides them is our choice.
+
+Where each seed draws another split of the same rows (table 4), differences of seeds are not independent. Their interval then
+has the corrected variance s^2 (1/n + test rows / training rows) of Nadeau and Bengio (2003), and they have no sign test.
 
 Each rule that says more than "undecided" is wrong in at most 5 % of cases, the paper's number taken as exact. Tables make no
 correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its verdict.
@@ -58,7 +65,8 @@ LEAST_MARGIN = 0.3  # percentage points; `margin` says why
 RELATIVE_MARGIN = 0.02
 ROUNDING = 1e-9  # percentage points: differences of floats that should be equal differ by less
 
-Word = Literal["reproduced", "direction holds", "not reproduced", "undecided", "too few seeds", "not run", "not comparable"]
+Judged = Literal["reproduced", "direction holds", "not reproduced", "undecided"]
+Word = Judged | Literal["recipe not stated", "too few seeds", "not run", "not comparable"]
 
 
 @dataclass(frozen=True)
@@ -103,29 +111,38 @@ class Verdict:
     reason: str
 
     def __str__(self) -> str:
-        return self.word if self.word in ("not run", "not comparable") else f"{self.word} (n={self.n})"
+        return self.word if self.word in ("not run", "not comparable", "recipe not stated") else f"{self.word} (n={self.n})"
 
 
 # -- estimates and tests -------------------------------------------------------------------------------------------------
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """The mean with its two-sided t interval. Raises ValueError for no values, or one that is not finite."""
+def interval(values: Sequence[float], level: float = 0.95, *, overlap: float = 0.0) -> Interval:
+    """The mean with its two-sided t interval. Raises ValueError for no values, or one that is not finite.
+
+    overlap: test rows / training rows, where the values are of overlapping splits of the same rows; see the head."""
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0 or not np.isfinite(data).all():
         raise ValueError(f"values={list(values)}: give at least one, all of them finite")
     n, mean = len(data), float(data.mean())
     if np.ptp(data) < ROUNDING:
         return Interval(mean, None, None, n, level)
-    low, high = stats.ttest_1samp(data, 0.0).confidence_interval(level)
-    return Interval(mean, float(low), float(high), n, level)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * data.std(ddof=1) * math.sqrt(1 / n + overlap))
+    return Interval(mean, mean - half, mean + half, n, level)
 
 
-def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95) -> Paired:
-    """a - b over the seeds that both have."""
+def prediction(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Where one more run is expected, from two runs or more: mean ± t s sqrt(1 + 1/n)."""
+    return interval(values, level, overlap=1.0)
+
+
+def paired_difference(
+    a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95, *, overlap: float = 0.0
+) -> Paired:
+    """a - b over the seeds that both have. overlap: as for `interval`."""
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = tuple(a[seed] - b[seed] for seed in seeds)
-    return Paired(seeds, differences, interval(differences, level) if seeds else None)
+    return Paired(seeds, differences, interval(differences, level, overlap=overlap) if seeds else None)
 
 
 def sign_test(differences: Sequence[float]) -> SignTest:
@@ -162,19 +179,28 @@ def cell_verdict(values: Sequence[float], number: float, level: float = 0.95) ->
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} of at least {FEWEST_SEEDS}")
     half = margin(number)
-    return range_verdict(values, number - half, number + half, f"{number:g} ± {half:.2f}", level)
+    return range_verdict(values, (number, number), half, f"{number:g} ± {half:.2f}", level)
 
 
-def range_verdict(values: Sequence[float], low: float, high: float, text: str, level: float = 0.95) -> Verdict:
-    """Two one-sided t tests, each at 1 - level, that the mean lies between low and high. text: the range, to be printed."""
-    ours = interval(values, 2 * level - 1)
+def range_verdict(
+    values: Sequence[float], printed: tuple[float, float], margin: float, text: str, level: float = 0.95
+) -> Verdict:
+    """Two one-sided t tests, each at 1 - level, that the mean is as printed, from low to high, but for the margin.
+    text: that range, in words."""
+    ours, one_run = interval(values, 2 * level - 1), prediction(values, level)
+    low, high = printed[0] - margin, printed[1] + margin
     if ours.low is None or ours.high is None:
         return Verdict("undecided", ours.n, f"all seeds have {ours}: no spread to judge by")
     reason = f"{100 * ours.level:.0f} % interval {ours}"
     if low < ours.low and ours.high < high:
         return Verdict("reproduced", ours.n, f"{reason} inside {text}")
     if ours.high < low or high < ours.low:
-        return Verdict("not reproduced", ours.n, f"{reason} {'below' if ours.high < low else 'above'} {text}")
+        assert one_run.low is not None
+        assert one_run.high is not None
+        reason = f"{reason} {'below' if ours.high < low else 'above'} {text}"
+        scatter = f"where one run is expected in [{one_run.low:.2f}, {one_run.high:.2f}]"
+        apart = one_run.high < printed[0] or printed[1] < one_run.low
+        return Verdict("not reproduced" if apart else "undecided", ours.n, f"{reason}, {scatter}")
     return Verdict("undecided", ours.n, f"{reason} across an edge of {text}")
 
 

@@ -22,7 +22,17 @@ STATISTIC = r"last|best|last10_median|epoch_\d+|epochs_\d+_\d+"
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
 FIGURE2 = PAPER.parent / "paper" / "figure2.csv"
 COLUMNS = {"miss": "miss_pct", "gradient_norm": "gradnorm"}  # of figure2.csv, with _erm and _mixup
-INHERITED = ("data", "model", "settings", "recipe", "metric", "statistic", "unit", "decimals")  # from the experiment
+INHERITED = (
+    "data",
+    "model",
+    "settings",
+    "settings_source",
+    "recipe",
+    "metric",
+    "statistic",
+    "unit",
+    "decimals",
+)  # from the experiment
 
 Settings = dict[str, Any]
 """Dotted keys of our configuration (mixup/run/config.py) with their values."""
@@ -81,8 +91,8 @@ class Value(Sourced):
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """The numbers of one data set, net and method. settings: configuration keys that identify the row's runs. recipe: more
-    keys that a comparable run has. settings_source: the tag of settings that the paper does not state. quoted: the paper
-    quotes the numbers from others."""
+    keys that a comparable run has. settings_source: the tag of settings that the paper does not state; INF alone says that
+    they decide the number and are our choice. quoted: the paper quotes the numbers from others."""
 
     id: str
     data: str
@@ -113,6 +123,11 @@ class Row:
     @property
     def settings_verified(self) -> bool:
         return self.settings_source is None or Sourced(source=self.settings_source).verified
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the paper states what decides the row's numbers."""
+        return self.settings_source != "INF"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +167,7 @@ class Experiment:
     data: str | None = None
     model: str | None = None
     settings: Settings = field(default_factory=dict)
+    settings_source: str | None = None
     recipe: Settings = field(default_factory=dict)
     metric: str | None = None
     unit: str = "%"

@@ -4,8 +4,19 @@ from collections.abc import Mapping, Sequence
 
 from mixup.errors import UserError
 from mixup.ledger import inference
-from mixup.ledger.cells import RUNS_OF, Cell, baseline_of, cells_of, difference, experiment_of, is_erm, runs_of, values
-from mixup.ledger.comparable import Recipes, claimed_sign, erm_row, why_not_comparable
+from mixup.ledger.cells import (
+    RUNS_OF,
+    Cell,
+    baseline_of,
+    cells_of,
+    difference,
+    experiment_of,
+    is_erm,
+    overlap,
+    runs_of,
+    values,
+)
+from mixup.ledger.comparable import Recipes, claim_against_erm, erm_row, why_not_comparable
 from mixup.ledger.entries import ClaimEntry, Entry, Group, Ledger
 from mixup.ledger.evidence import Evidence, faults
 from mixup.ledger.groups import groups_of
@@ -63,13 +74,22 @@ def number_entry(
     baseline, ours = cells.get(erm.id) if erm else None, values(cell, measure)
     of_row = [claim.verdict for claim in claims if claim.rows[0] is row and claim.measure == measure and claim.verdict]
     verdict = inference.row_verdict(number_verdict(list(ours.values()), value), of_row)
+    if ours and not row.is_stated:
+        verdict = not_stated(len(ours))
     difference = difference_of(cell, baseline, measure)
     return Entry(paper.name, measure, row, value, cell, ours, difference, verdict, baseline=baseline)
 
 
+def not_stated(n: int, seen: str = "") -> Verdict:
+    """For rows whose numbers are decided by what the paper does not state. seen: what is seen under our choices."""
+    return Verdict(
+        "recipe not stated", n, f"under our choices {seen}" if seen else "no judgement: ours is one choice of many"
+    )
+
+
 def difference_of(a: Cell | None, b: Cell | None, measure: Measure) -> Paired | None:
     """None where the cells have no seed in common."""
-    pairs = paired_difference(values(a, measure), values(b, measure))
+    pairs = paired_difference(values(a, measure), values(b, measure), overlap=overlap(a, b))
     return pairs if pairs.seeds else None
 
 
@@ -81,9 +101,9 @@ def number_verdict(ours: Sequence[float], value: Value) -> Verdict:
         return inference.cell_verdict(ours, 0.0)
     if value.bounds is None:
         return Verdict("undecided", len(ours), "no margin is set for this unit, so that claims alone judge it")
-    middle, half = sum(value.bounds) / 2, (value.bounds[1] - value.bounds[0]) / 2
-    half = max(half, inference.margin(middle))
-    return inference.range_verdict(ours, middle - half, middle + half, str(value))
+    low, high = value.bounds
+    half = max(0.0, inference.margin((low + high) / 2) - (high - low) / 2)
+    return inference.range_verdict(ours, (low, high), half, str(value))
 
 
 def claim_entries(paper: Experiment, cells: Mapping[str, Cell], group: Group | None = None) -> list[ClaimEntry]:
@@ -97,9 +117,13 @@ def claim_entries(paper: Experiment, cells: Mapping[str, Cell], group: Group | N
         pair = (cells[claim.better], cells[claim.worse]) if group else ()
         if group and measure in group.compared and is_baseline(pair, group.cells):
             continue
-        a, b = (values(cells.get(row.id), measure) for row in rows)
-        verdict = None if group else inference.claim_verdict(a, b)
-        entries.append(ClaimEntry(paper.name, claim, measure, rows, paired_difference(a, b), verdict, group, pair))
+        a, b = (cells.get(row.id) for row in rows)
+        ours = values(a, measure), values(b, measure)
+        difference = paired_difference(*ours, overlap=overlap(a, b))
+        verdict = None if group else inference.claim_verdict(*ours)
+        if verdict and difference.seeds and not all(row.is_stated for row in rows):
+            verdict = not_stated(len(difference.seeds), f"the difference is {difference.interval}")
+        entries.append(ClaimEntry(paper.name, claim, measure, rows, difference, verdict, group, pair))
     return entries
 
 
@@ -120,15 +144,17 @@ def group_entries(group: Group, paper: Experiment | None) -> list[Entry]:
 def group_entry(cell: Cell, measure: Measure, group: Group, paper: Experiment | None) -> Entry:
     (row, remark), ours = group.row(cell), cell.values(measure)
     baseline = baseline_of(cell, group.cells) if measure in group.compared else None
-    difference, direction = difference_of(cell, baseline, measure), None
-    if paper and difference and baseline and is_erm(baseline.settings):
-        sign = claimed_sign(cell, row, measure, paper)
+    difference, claim, direction = difference_of(cell, baseline, measure), None, None
+    found = claim_against_erm(row, measure, paper) if paper else None
+    if found and difference and baseline and is_erm(baseline.settings):
+        claim, sign = found
         lower, higher = (cell, baseline) if sign < 0 else (baseline, cell)
-        direction = difference_of(lower, higher, measure) if sign else None
+        direction = difference_of(lower, higher, measure)
     printed = row.value(measure.metric, measure.statistic) if row else None
     verdict = Verdict("not comparable", len(ours), group.title)
     numbers = (measure, row, printed, cell, ours, difference, verdict)
-    return Entry(group.experiment, *numbers, group=group, remark=remark, baseline=baseline, direction=direction)
+    compared = (baseline, claim, direction)
+    return Entry(group.experiment, *numbers, group, remark, *compared)
 
 
 def sole_cells(group: Group) -> dict[str, Cell]:

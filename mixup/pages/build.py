@@ -64,7 +64,9 @@ def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any]:
     """What contradicts how attacks work, run by run, and the fewest examples that a run was attacked with."""
     attacked = [run for cell in cells for run in cell.runs if "attacks" in run.evaluations]
     measured = {run.record["label"]: run.evaluations["attacks"] for run in attacked}
-    phrases = [(label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"])]
+    phrases = [
+        (label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"], attacks["examples"])
+    ]
     return {"phrases": phrases, "examples": min((attacks["examples"] for attacks in measured.values()), default=0)}
 
 

@@ -74,13 +74,46 @@ def test_the_sign_test_by_hand(differences, p, lower, n):
 def test_the_tests_of_a_range_by_hand():
     """Two values, mean 2, standard error 1, one degree of freedom: the 90 % interval is 2 ± tan(0.45 pi), 6.314."""
     half = math.tan(0.45 * math.pi)
-    found = statistics.range_verdict([1.0, 3.0], 2.0 - half - 0.001, 2.0 + half + 0.001, "a range")
+    found = statistics.range_verdict([1.0, 3.0], (2.0, 2.0), half + 0.001, "a range")
     assert (found.word, found.n, found.reason) == ("reproduced", 2, "90 % interval 2.00 [-4.31, 8.31] inside a range")
     for low, high in ((2.0 - half + 0.001, 20.0), (-20.0, 2.0 + half - 0.001)):
-        assert statistics.range_verdict([1.0, 3.0], low, high, "a range").word == "undecided"
-    assert statistics.range_verdict([1.0, 3.0], 19.0, 21.0, "19 to 21").reason.endswith("below 19 to 21")
-    assert statistics.range_verdict([1.0, 3.0], -21.0, -19.0, "-21 to -19").word == "not reproduced"
-    assert "no spread" in statistics.range_verdict([1.0, 1.0, 1.0], 0.7, 1.3, "a range").reason
+        assert statistics.range_verdict([1.0, 3.0], (low, high), 0.0, "a range").word == "undecided"
+    assert (
+        "below 29 to 31, where one run is expected" in statistics.range_verdict([1.0, 3.0], (30, 30), 1, "29 to 31").reason
+    )
+    assert statistics.range_verdict([1.0, 3.0], (-30.0, -30.0), 1.0, "-31 to -29").word == "not reproduced"
+    assert "no spread" in statistics.range_verdict([1.0, 1.0, 1.0], (1.0, 1.0), 0.3, "a range").reason
+
+
+def test_a_number_within_the_scatter_of_one_run_is_not_called_not_reproduced():
+    """By hand: mean 10, standard deviation 1, n = 4; t(0.975, 3) = 3.182, so one run lies within 10 ± 3.558."""
+    values = [10 + sign * math.sqrt(0.75) for sign in (1, 1, -1, -1)]
+    one_run = statistics.prediction(values)
+    assert one_run.high - 10 == pytest.approx(3.1824463 * math.sqrt(1.25), abs=1e-6)
+    for number, word in ((13.5, "undecided"), (13.6, "not reproduced"), (6.5, "undecided"), (6.4, "not reproduced")):
+        assert cell_verdict(values, number).word == word
+
+
+@pytest.mark.parametrize(("mean", "std"), [(4.2, 0.15), (25.6, 0.3), (44.6, 1.0), (21.3, 4.0)])
+@pytest.mark.parametrize("n", [3, 10])
+def test_an_exact_repetition_is_hardly_ever_called_not_reproduced(mean, std, n):
+    """The paper's number is one run of the same distribution, printed with one decimal."""
+    source, repeats = np.random.default_rng(3), 1000
+    wrong = sum(
+        cell_verdict(list(source.normal(mean, std, n)), round(source.normal(mean, std), 1)).word == "not reproduced"
+        for _ in range(repeats)
+    )
+    assert wrong / repeats < 0.05 + 3 * math.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_overlapping_splits_have_the_wider_interval_of_nadeau_and_bengio():
+    values = [1.0, 2.0, 0.0, 3.0, 1.5]
+    plain, corrected = statistics.interval(values), statistics.interval(values, overlap=1.0)
+    ratio = math.sqrt((1 / 5 + 1) / (1 / 5))
+    assert corrected.high - corrected.mean == pytest.approx(ratio * (plain.high - plain.mean))
+    erm, mixup = seeds(5.0, 5.2, 5.5), seeds(5.1, 5.0, 5.0)
+    found = statistics.paired_difference(mixup, erm, overlap=0.5)
+    assert found.interval == statistics.interval(found.differences, overlap=0.5)
 
 
 def test_the_interval_lies_inside_exactly_where_both_tests_are_significant():
@@ -89,7 +122,7 @@ def test_the_interval_lies_inside_exactly_where_both_tests_are_significant():
     for _ in range(300):
         values = source.normal(4.2, 0.15, source.integers(2, 8))
         low = 3.9 + source.uniform(-0.5, 0.5)
-        found = statistics.range_verdict(list(values), low, low + 0.6, "a range")
+        found = statistics.range_verdict(list(values), (low + 0.3, low + 0.3), 0.3, "a range")
         tests = [(low, "greater"), (low + 0.6, "less")]
         both = max(stats.ttest_1samp(values, edge, alternative=side).pvalue for edge, side in tests) < 0.05
         assert (found.word == "reproduced") == both
@@ -148,7 +181,8 @@ def test_how_a_verdict_is_printed():
     assert str(cell_verdict([3.7, 4.2, 4.7], 4.2)) == "undecided (n=3)"
     assert str(cell_verdict([4.2], 4.2)) == "too few seeds (n=1)"
     assert str(cell_verdict([], 4.2)) == "not run"
-    assert cell_verdict([4.9, 5.0, 5.1], 4.2).reason == "90 % interval 5.00 [4.83, 5.17] above 4.2 ± 0.30"
+    scatter = "where one run is expected in [4.50, 5.50]"
+    assert cell_verdict([4.9, 5.0, 5.1], 4.2).reason == f"90 % interval 5.00 [4.83, 5.17] above 4.2 ± 0.30, {scatter}"
 
 
 # -- verdicts: claims ----------------------------------------------------------------------------------------------------
@@ -231,7 +265,7 @@ def test_a_row_that_holds_in_direction_alone_says_so_of_its_number():
     mixup, erm = seeds(3.3, 3.2, 3.4), seeds(4.0, 4.0, 4.1)
     found = row_verdict(cell_verdict(list(mixup.values()), 2.7), [claim_verdict(mixup, erm)])
     assert str(found) == "direction holds (n=3)"
-    assert found.reason.endswith("3 of 3 below 0; the number: 90 % interval 3.30 [3.13, 3.47] above 2.7 ± 0.30")
+    assert "3 of 3 below 0; the number: 90 % interval 3.30 [3.13, 3.47] above 2.7 ± 0.30, where one run" in found.reason
 
 
 # -- planning ------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from mixup.ledger.verdicts import build, checked, number_verdict
         ([4.2, 4.25], value(4.2), "too few seeds", "2 of at least 3"),
         ([], value(4.2), "not run", "no run has finished"),
         ([7.7, 7.8, 7.9], value(None, bounds=[7.5, 8.5]), "reproduced", "inside 7.5 to 8.5"),
-        ([8.7, 8.8, 8.9], value(None, bounds=[7.5, 8.5]), "not reproduced", "above 7.5 to 8.5"),
+        ([9.1, 9.2, 9.3], value(None, bounds=[7.5, 8.5]), "not reproduced", "above 7.5 to 8.5"),
+        ([8.7, 8.8, 8.9], value(None, bounds=[7.5, 8.5]), "undecided", "where one run is expected in [8.30, 9.30]"),
         ([6.1, 6.11, 6.12], value(None, bounds=[6.0, 10.0]), "reproduced", "inside"),  # 2 from the middle, its margin 0.3
         ([9.9, 9.91, 9.92], value(None, bounds=[6.0, 10.0]), "reproduced", "inside"),
         ([4.45, 4.46, 4.47], value(None, bounds=[4.1, 4.3]), "reproduced", "inside"),  # at least 0.3 around 4.2
