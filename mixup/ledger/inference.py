@@ -86,11 +86,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """a - b for each common seed, rising. interval: None where there is no common seed."""
+    """a - b for each common seed, rising. interval: None where there is no common seed. overlap: as for `interval`; unless it
+    is 0, the differences are not independent, as the sign test takes them."""
 
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
     interval: Interval | None
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def paired_difference(
     """a - b over the seeds that both have. overlap: as for `interval`."""
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = tuple(a[seed] - b[seed] for seed in seeds)
-    return Paired(seeds, differences, interval(differences, level, overlap=overlap) if seeds else None)
+    return Paired(seeds, differences, interval(differences, level, overlap=overlap) if seeds else None, overlap)
 
 
 def sign_test(differences: Sequence[float]) -> SignTest:

@@ -75,16 +75,14 @@ def number_entry(
     of_row = [claim.verdict for claim in claims if claim.rows[0] is row and claim.measure == measure and claim.verdict]
     verdict = inference.row_verdict(number_verdict(list(ours.values()), value), of_row)
     if ours and not row.is_stated:
-        verdict = not_stated(len(ours))
+        verdict = not_stated(len(ours), f"one run is expected in {inference.prediction(list(ours.values()))}")
     difference = difference_of(cell, baseline, measure)
     return Entry(paper.name, measure, row, value, cell, ours, difference, verdict, baseline=baseline)
 
 
-def not_stated(n: int, seen: str = "") -> Verdict:
-    """For rows whose numbers are decided by what the paper does not state. seen: what is seen under our choices."""
-    return Verdict(
-        "recipe not stated", n, f"under our choices {seen}" if seen else "no judgement: ours is one choice of many"
-    )
+def not_stated(n: int, seen: str) -> Verdict:
+    """For rows whose numbers are decided by what the paper does not state. seen: under our choices."""
+    return Verdict("recipe not stated", n, f"under our choices {seen}")
 
 
 def difference_of(a: Cell | None, b: Cell | None, measure: Measure) -> Paired | None:

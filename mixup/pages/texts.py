@@ -45,14 +45,14 @@ def paired(pairs: Paired | None, decimals: int = 2) -> str:
 
 def each_seed(pairs: Paired | None, sign: int = 1, decimals: int = 2) -> str:
     """`-1.20 -0.90 -1.51`, by rising seed. From six seeds on, where the sign test can be clear, `9 of 10 lower, p 0.011`:
-    exact, one-sided, that differences are below 0, or above with sign -1."""
+    exact, one-sided, that differences are below 0, or above with sign -1; without p where they are not independent."""
     if pairs is None or not pairs.seeds:
         return MISSING
     if len(pairs.seeds) < FEWEST_FOR_P:
         return " ".join(f"{value:+.{decimals}f}" for value in pairs.differences)
     signs = sign_test([sign * value for value in pairs.differences])
-    p = f"{signs.p:.3f}" if signs.p >= 0.0005 else "<0.001"
-    return f"{signs.lower} of {signs.n} {'lower' if sign > 0 else 'higher'}, p {p}"
+    p = f", p {signs.p:.3f}" if signs.p >= 0.0005 else ", p <0.001"
+    return f"{signs.lower} of {signs.n} {'lower' if sign > 0 else 'higher'}{'' if pairs.overlap else p}"
 
 
 def clarity(pairs: Paired | None) -> str:
