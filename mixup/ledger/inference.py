@@ -86,8 +86,8 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """a - b for each common seed, rising. interval: None where there is no common seed. overlap: as for `interval`; unless it
-    is 0, the differences are not independent, as the sign test takes them."""
+    """a - b for each common seed, rising. interval: None where there is no common seed. overlap: as for `interval`; unless
+    it is 0, the differences are not independent, as the sign test takes them."""
 
     seeds: tuple[int, ...]
     differences: tuple[float, ...]
