@@ -1,7 +1,10 @@
 """Writes what is generated from the evidence: `results/*.md`, the README's block, and `results/report.html`."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from mixup.errors import UserError
 from mixup.evaluation.doubts import doubts
 from mixup.ledger.cells import Cell, experiment_of
 from mixup.ledger.comparable import Recipes
-from mixup.ledger.entries import WORDS, Ledger
+from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
 from mixup.ledger.paper import PAPER, read_paper
@@ -25,6 +28,7 @@ from mixup.run.files import write_atomic
 
 MADE = "<!-- Made by scripts/ledger.py from results/paper.yaml and results/runs: do not edit. -->"
 SOURCES = "Where the numbers come from"  # the title of a page's last part
+FOREST = "forest"  # the experiment of the picture of all effects
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 Address = Callable[[Any], str]
@@ -46,7 +50,7 @@ def environment(format: str) -> Environment:
     templates.filters |= {"markdown_table": markdown_table}
     templates.globals |= {"texts": texts, "table_rows": table_rows, "anchor": anchor, "summary": summary}
     templates.globals |= {"row_name": row_name, "row_parts": row_parts, "ROW_PARTS": ROW_PARTS}
-    templates.globals |= {"verdict_words": WORDS, "missing": MISSING}
+    templates.globals |= {"missing": MISSING}
     return templates
 
 
@@ -70,22 +74,46 @@ def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any]:
     return {"phrases": phrases, "examples": min((attacks["examples"] for attacks in measured.values()), default=0)}
 
 
-def pages(ledger: Ledger) -> dict[str, str]:
+@dataclass(frozen=True)
+class DrawnFigure:
+    """A file of `results/figures`. name: without its ending. description: its title, which is its caption."""
+
+    name: str
+    description: str
+
+    @property
+    def experiment(self) -> str:
+        return self.name.partition("-")[0]
+
+
+def drawn_figures(results: Path) -> list[DrawnFigure]:
+    """Those that `scripts/ledger.py figures` has drawn, by name."""
+    texts = {file.stem: file.read_text() for file in sorted(results.glob("figures/*.svg"))}
+    titles = {name: re.search(r"<title>(.*?)</title>", text, re.DOTALL) for name, text in texts.items()}
+    return [DrawnFigure(name, unescape(title[1])) for name, title in titles.items() if title]
+
+
+def pages(ledger: Ledger, figures: Sequence[DrawnFigure] = ()) -> dict[str, str]:
     """The content of each Markdown file below `results`, by name."""
-    files = {}
+    files, by_experiment = {}, defaultdict[str, list[DrawnFigure]](list)
+    for figure in figures:
+        by_experiment[figure.experiment].append(figure)
     for name in ledger.experiments:
         if (part := ledger.of(name)).entries:
             record = "runs/{0.file.parent.name}/{0.file.name}".format
-            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record)
-    return {**files, "README.md": render("index.j2", "markdown", ledger=ledger, page="{}.md".format)}
+            drawn = {"pictures": by_experiment[name]}
+            files[f"{name}.md"] = page(part, name, "markdown", address="{}.md".format, record=record, **drawn)
+    index = render("index.j2", "markdown", ledger=ledger, page="{}.md".format, pictures=by_experiment[FOREST])
+    return {**files, "README.md": index}
 
 
-def with_block(readme: str, ledger: Ledger) -> str:
+def with_block(readme: str, ledger: Ledger, figures: Sequence[DrawnFigure] = ()) -> str:
     """The README with its block written anew. UserError where the markers are not there, once each and in order."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
         raise UserError(f"README.md: put the lines {BEGIN} and {END} where the table of results belongs, once each")
     before, _, rest = readme.partition(BEGIN)
-    block = render("readme.j2", "markdown", ledger=ledger, page="results/{}.md".format)
+    forest = [figure for figure in figures if figure.experiment == FOREST]
+    block = render("readme.j2", "markdown", ledger=ledger, pictures=forest)
     return f"{before}{BEGIN}\n{block}\n{END}{rest.partition(END)[2]}"
 
 
@@ -93,10 +121,11 @@ def write_tables(*, runs: Path, results: Path, check: bool, allow_dirty: bool, r
     """Writes `results/*.md` and the block of the README beside `results`. check: writes nothing; 1 where files would change.
     UserError for evidence that cannot be believed."""
     ledger = build(read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty), recipes)
-    files = {results / name: text for name, text in pages(ledger).items()}
+    figures = drawn_figures(results)
+    files = {results / name: text for name, text in pages(ledger, figures).items()}
     readme = results.resolve().parent / "README.md"
     if readme.exists():
-        files[readme] = with_block(readme.read_text(), ledger)
+        files[readme] = with_block(readme.read_text(), ledger, figures)
     changed = [file for file, text in files.items() if not file.exists() or file.read_text() != text]
     removed = [file for file in sorted(results.glob("*.md")) if file not in files and file.read_text().startswith(MADE)]
     for file in [*changed, *removed]:
@@ -140,7 +169,8 @@ def report(ledger: Ledger, evidence: Sequence[Evidence], pictures: Sequence[Any]
             html = page(ledger.of(name), name, "html", address="#{}".format, record=lambda run: f"#{anchor(run)}", **more)
             section = {"name": name, "title": titles[name], "short": short(name, titles), "count": len(runs)}
             sections.append({**section, "html": Markup(html)})
-    index = Markup(render("index.j2", "html", ledger=ledger, page="#{}".format))
+    forest = [picture for picture in pictures if picture.experiment == FOREST]
+    index = Markup(render("index.j2", "html", ledger=ledger, page="#{}".format, pictures=forest))
     data = Markup(runs_json(evidence, differences))
     return render("report.html.j2", "html", sections=sections, index=index, evidence=evidence, data=data)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
-from mixup.ledger.cells import Cell, Settings, is_erm, is_mixup, uncropped
+from mixup.ledger.cells import Cell, Settings, distinct, is_erm, is_mixup, uncropped
 from mixup.ledger.effects import CLARITIES, clarity_of, effects
 from mixup.ledger.entries import WORDS, ClaimEntry, Group, Ledger
 from mixup.ledger.evidence import Evidence
@@ -14,6 +14,7 @@ from mixup.ledger.names import MISSING, experiment_title, net
 from mixup.ledger.paper import Claim, Row, Value
 from mixup.run.display import duration
 
+UNJUDGED: tuple[Word, ...] = ("recipe not stated", "too few seeds", "not run")
 FEWEST_FOR_P = 6  # seeds: of fewer no exact sign test is below 0.02
 
 
@@ -146,6 +147,30 @@ def clarities(ledger: Ledger, *, comparable: bool) -> str:
     """`9 clearly as claimed, 4 clearly opposite, 45 cannot tell`: of runs that are comparable with the paper's, or not."""
     counts = Counter(effect.clarity for effect in effects(ledger) if (effect.group is None) == comparable)
     return ", ".join(f"{counts[word]} {word}" for word in CLARITIES if counts[word])
+
+
+def outcome(ledger: Ledger) -> str:
+    """What has come out, in one to three sentences: of all experiments, or of one."""
+    sentences, numbers = [], len(ledger.numbers)
+    if numbers and len(ledger.papers) > 1:
+        sentences.append(f"The paper prints or draws {numbers} numbers ({sources_text(ledger)}).")
+    if ledger.judged:
+        sentences.append(f"Of {numbers} numbers of the paper {verdict_counts(ledger.counts, UNJUDGED)}.")
+    elif numbers:
+        sentences.append("None of its numbers can be judged yet." if len(ledger.papers) > 1 else "No number is judged yet.")
+    if count := ledger.counts["recipe not stated"]:
+        sentences.append(f"{count} stand beside ours without a verdict, since the paper does not state what decides them.")
+    small, own = clarities(ledger, comparable=False), clarities(ledger, comparable=True)
+    if own:
+        sentences.append(f"Of its claims, under the paper's recipe as far as it is stated: {own}.")
+    if ledger.not_comparable:
+        runs = counted(ledger.not_comparable, "run") + " at a smaller scale or on other data"
+        sentences.append(f"In {runs}, which prove nothing of the paper, its claims are: {small}." if small else f"{runs}.")
+    return " ".join(sentences) or f"Not in the paper: {counted(distinct_runs(ledger), 'run')} of ours."
+
+
+def distinct_runs(ledger: Ledger) -> int:
+    return distinct(run for cell in ledger.cells for run in cell.runs)
 
 
 def sources_text(ledger: Ledger) -> str:
