@@ -1,6 +1,7 @@
 """The table after a sweep: as in `results/*.md`, but of all finished runs of an experiment instead of committed evidence. It
 is printed, and written beside the runs."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from mixup.ledger.metrics import Measure
 from mixup.ledger.names import experiments
 from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.verdicts import OWN_PAGE, build
-from mixup.pages.build import MADE, SOURCES, page
+from mixup.pages.build import MADE, page
 from mixup.pages.texts import measured
 from mixup.run import records
 from mixup.run.files import write_atomic
@@ -60,9 +61,9 @@ def show_tables(runs: Iterable[Path], recipes: RecipesOf) -> bool:
 
 
 def show_table(folder: Path, text: str) -> None:
-    """Prints all but the list of records: rendered if the terminal is wide enough, since a narrower table would be cut."""
+    """Prints all but what is folded: rendered if the terminal is wide enough, since a narrower table would be cut."""
     write_atomic(folder / FILE, text.encode())
-    short, console = text.partition(f"## {SOURCES}")[0].strip(), Console()
+    short, console = re.sub(r"\n<details>.*?</details>\n", "", text, flags=re.DOTALL).strip(), Console()
     widest = max((len(line) for line in short.splitlines() if line.startswith("|")), default=0)
     console.print(Markdown(short)) if console.is_terminal and widest < console.width else print(short)
     print(f"\nall of it, with the way to each record: {folder / FILE}", flush=True)

@@ -168,6 +168,7 @@ def page(chromium, file):
     assert {address for address in chromium.requests if not address.startswith(("file://", "data:", "about:"))} == set()
 
 
+RUN = "details[data-run]"
 SHOWN = "[...document.querySelectorAll('{}')].filter((e) => e.checkVisibility()).length"
 
 
@@ -182,20 +183,43 @@ def no_wider_than(page, width: int) -> bool:
 
 @needs_chromium
 def test_words_leave_the_rows_and_runs_that_have_them_all(page):
-    runs, rows = shown(page, "details"), shown(page, "main > section[data-title] tr.row")
+    runs, rows = shown(page, RUN), shown(page, "main > section[data-title] tr.row")
     page.click("#text")
     page.type("label_noise=0.5 SEED=1")
     wanted = "(e) => e.textContent.includes('label_noise=0.5') && e.textContent.includes('seed=1')"
-    assert shown(page, "details") == page.value(f"[...document.querySelectorAll('details')].filter({wanted}).length") == 4
-    assert shown(page, "#table2_label_noise details") == 4
+    assert (
+        shown(page, RUN) == page.value(f"[...document.querySelectorAll('details[data-run]')].filter({wanted}).length") == 4
+    )
+    assert shown(page, f"#table2_label_noise {RUN}") == 4
     assert not page.value("document.querySelector('#figure2_between').checkVisibility()")
     assert f"4 of {runs} runs" in page.value("document.getElementById('found').textContent")
     page.click("button[type=reset]")
     page.wait("document.getElementById('found').textContent === ''")
-    assert (shown(page, "details"), shown(page, "main > section[data-title] tr.row")) == (runs, rows)
+    assert (shown(page, RUN), shown(page, "main > section[data-title] tr.row")) == (runs, rows)
     page.click("#text")
     page.type("no such thing anywhere")
-    assert shown(page, "main section") == shown(page, "details") == 0
+    assert shown(page, "main section") == shown(page, RUN) == 0
+
+
+@needs_chromium
+def test_the_filter_finds_what_its_own_example_says(page, evidence):
+    page.click("#text")
+    example = page.value("document.getElementById('text').placeholder").partition(": ")[2]
+    page.type(example)
+    assert example == "mixup seed=1"
+    wanted = [run for run in evidence if run.seed == 1 and run.settings["mixup.alpha"] > 0]
+    assert 0 < shown(page, f"{RUN}:not(#semantics *)") == len([run for run in wanted if "semantics" not in run.name])
+
+
+@needs_chromium
+def test_what_is_not_run_is_folded_and_unfolds_where_words_are_found_in_it(page):
+    assert shown(page, "#table2_label_noise .more tr.row") == 0
+    page.click("#text")
+    page.type("80 % corrupted mixup")
+    assert shown(page, "#table2_label_noise .more tr.row") > 0
+    page.click("button[type=reset]")
+    page.wait("document.getElementById('found').textContent === ''")
+    assert shown(page, "#table2_label_noise .more tr.row") == 0
 
 
 @needs_chromium
@@ -209,8 +233,8 @@ def test_a_row_is_found_by_the_heading_above_it(page):
 @needs_chromium
 def test_words_also_look_into_what_is_folded_and_hide_what_holds_none(page):
     page.click("#text")
-    page.type("figure2_between experiment=figure2_between")  # a command
-    assert shown(page, "details") == 4
+    page.type("figure2_between resnet-18")  # the net, which no line shows
+    assert shown(page, RUN) == 4
     assert shown(page, "#figure2_between tr.row") == 0
     titles = (
         "[...document.querySelectorAll('#figure2_between h3')].filter((e) => e.checkVisibility()).map((e) => e.textContent)"
@@ -231,8 +255,8 @@ def test_an_experiment_is_chosen_alone_with_all_it_has(page):
 
 @needs_chromium
 def test_a_run_unfolds_to_its_command_settings_environment_and_curve(page):
-    page.click("#figure2_between details summary")
-    page.wait("document.querySelector('#figure2_between details[open] .details') !== null")
+    page.click("#figure2_between details[data-run] summary")
+    page.wait("document.querySelector('#figure2_between details[data-run][open] .details') !== null")
     text = page.value("document.querySelector('#figure2_between .details').innerText")
     assert "python train.py -m experiment=figure2_between-cpu scale=cpu" in text
     assert re.search(r"trainer.epochs\s+20\s+200", text)
@@ -241,7 +265,7 @@ def test_a_run_unfolds_to_its_command_settings_environment_and_curve(page):
     assert made_up.ENVIRONMENT["commit"] in text
     assert "test error over 20 epochs: " in text
     assert shown(page, "#figure2_between .details .curve") == 1
-    page.click("#figure2_between details summary")
+    page.click("#figure2_between details[data-run] summary")
     assert shown(page, "#figure2_between .details") == 0
 
 
@@ -262,9 +286,9 @@ def test_deep_links_lead_to_an_experiment_and_open_a_run(page, file):
 def test_the_keyboard_is_enough(page):
     page.press("Tab")
     assert page.value("document.activeElement.className") == "skip"
-    page.value("document.querySelector('#figure2_between summary').focus()")
+    page.value("document.querySelector('#figure2_between details[data-run] summary').focus()")
     page.press("Enter")
-    page.wait("document.querySelector('#figure2_between details').open")
+    page.wait("document.querySelector('#figure2_between details[data-run]').open")
     unnamed = "[...document.querySelectorAll('select, input, button, a, [tabindex], summary')].filter((e) => "
     unnamed += "!(e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"
     assert page.value(unnamed) == []
@@ -278,7 +302,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page, file, dark):
     wide = "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth).length"
     assert page.value(wide) > 0, "wide tables scroll in their own box"
     page.value("document.querySelectorAll('details').forEach((e) => { e.open = true })")
-    page.wait("document.querySelectorAll('.details').length === document.querySelectorAll('details').length")
+    page.wait("document.querySelectorAll('.details').length === document.querySelectorAll('details[data-run]').length")
     assert no_wider_than(page, 375)
 
 
@@ -324,8 +348,8 @@ def test_two_runs_from_training_to_the_page(tmp_path, chromium, monkeypatch):
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["digits-lenet-curves-paper.svg"]
     chromium.errors.clear()
     chromium.open((tmp_path / "report.html").as_uri() + "#digits-lenet")
-    assert shown(chromium, "#digits-lenet details") == 2
-    chromium.click("#digits-lenet details summary")
+    assert shown(chromium, f"#digits-lenet {RUN}") == 2
+    chromium.click("#digits-lenet details[data-run] summary")
     chromium.wait("document.querySelector('.details') !== null")
     text = chromium.value("document.querySelector('.details').innerText")
     assert re.search(r"trainer.epochs\s+2\s+\d+", text)
