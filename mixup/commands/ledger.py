@@ -11,7 +11,7 @@ from typing import Any
 
 from mixup.commands.messages import REFUSALS, explain
 from mixup.commands.process import prepare_process
-from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, recipes
+from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
 from mixup.ledger.collect import collect, runs_below
@@ -19,6 +19,8 @@ from mixup.ledger.evidence import read_evidence
 from mixup.ledger.inference import seeds_needed
 from mixup.ledger.paper import Experiment, read_paper
 from mixup.ledger.seeds_needed import plans
+from mixup.ledger.setups import NAME as SETUPS
+from mixup.ledger.setups import collect_setups
 from mixup.ledger.verdicts import judge
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,6 +88,13 @@ def collect_runs(options: Options) -> int:
     Refuses a run that has not finished, ran from a tree with uncommitted changes, contradicts itself, or differs from its
     committed evidence."""
     runs = runs_below(options.paths)
+    setups = [run for run in runs if run.parent.name == SETUPS]
+    if setups:
+        count = collect_setups(setups, options.out.parent)
+        print(f"collected: {count:,} runs of {SETUPS} as one file, {options.out.parent / SETUPS}.csv")
+        runs = [run for run in runs if run.parent.name != SETUPS]
+    if not runs:
+        return 0
     outcomes = collect(runs, options.out, allow_dirty=options.allow_dirty, replace=options.replace)
     for outcome in outcomes:
         if outcome.word == "refused":
@@ -101,21 +110,22 @@ def tables(options: Options) -> int:
     """Writes results/*.md and the README's table from the evidence. The same evidence gives the same bytes."""
     from mixup.pages.build import write_tables
 
-    return write_tables(**places(options), check=options.check, recipes=recipes(read_paper(PAPER)))
+    return write_tables(**places(options), check=options.check, recipes=recipes(read_paper(PAPER)), planned=planned_seeds)
 
 
 def figures(options: Options) -> int:
     """Draws results/figures/*.svg from the evidence, and names what is missing with its command."""
     from mixup.figures import write_figures
 
-    return write_figures(**places(options))
+    return write_figures(**places(options), recipes=recipes(read_paper(PAPER)))
 
 
 def report(options: Options) -> int:
     """Writes results/report.html: tables, figures and every run on one page that needs no network."""
     from mixup.pages.build import write_report
 
-    return write_report(**places(options), recipes=recipes(read_paper(PAPER)), differences=differences)
+    how: dict[str, Any] = {"recipes": recipes(read_paper(PAPER)), "planned": planned_seeds, "differences": differences}
+    return write_report(**places(options), **how)
 
 
 def places(options: Options) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from mixup.errors import UserError, suggestion
-from mixup.ledger.cells import NOT_COUNTED
+from mixup.ledger.cells import NOT_COUNTED, Settings, counted
 from mixup.ledger.comparable import Recipes, corresponding
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.names import experiments
@@ -79,6 +79,14 @@ def recipes(paper: Mapping[str, Experiment]) -> Recipes:
         return {id: cell.settings for id, cell in cells_by_row(paper[name], "paper").items()}
 
     return lambda name, row: by_row(name).get(row)
+
+
+def planned_seeds(experiment: str, settings: Settings) -> int | None:
+    """For `verdicts.build`: of the experiment's grid at the scale of these settings."""
+    if experiment not in experiments():
+        return None
+    same = [cell for cell in grid(experiment, settings["scale"]) if counted(cell.settings) == counted(settings)]
+    return len(same[0].seeds.split(",")) if same else None
 
 
 # -- commands ------------------------------------------------------------------------------------------------------------

@@ -8,14 +8,20 @@ from pathlib import Path
 
 from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves, noise_bars
 from mixup.figures.evaluations import attacks, between, calibration, surfaces
+from mixup.figures.forest import forest_picture
 from mixup.figures.gan import gan_pictures
+from mixup.figures.setups import setup_pictures
 from mixup.figures.sheets import Sheet, sheets
 from mixup.figures.style import Picture
 from mixup.ledger.cells import RUNS_OF
+from mixup.ledger.comparable import Recipes
+from mixup.ledger.effects import effects
+from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import experiment_title
 from mixup.ledger.paper import PAPER, Experiment, read_figure2, read_paper
-from mixup.ledger.verdicts import checked
+from mixup.ledger.setups import Setup, read_setups
+from mixup.ledger.verdicts import build, checked
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
@@ -27,8 +33,10 @@ LONGEST_TITLE = 60  # letters
 GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
 
 
-def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment]) -> list[Picture]:
-    """Every figure that the evidence is enough for, by experiment."""
+def all_pictures(
+    evidence: Sequence[Evidence], paper: Mapping[str, Experiment], ledger: Ledger, setups: Sequence[Setup] = ()
+) -> list[Picture]:
+    """Every figure that the evidence is enough for, by experiment. ledger: of the same evidence."""
     figure2 = read_figure2()
     measured: dict[str | None, Callable[[Sheet], Iterable[Picture]]] = {
         None: lambda sheet: pictures_of(sheet, paper),
@@ -39,6 +47,9 @@ def all_pictures(evidence: Sequence[Evidence], paper: Mapping[str, Experiment]) 
     }
     drawn = [(draw, sheet) for name, draw in measured.items() for sheet in sheets(evidence, paper, name)]
     pictures = [picture for draw, sheet in drawn for picture in draw(sheet)]
+    pictures += setup_pictures(setups, paper["table4_uci"])
+    if seen := effects(ledger):
+        pictures.append(forest_picture(seen, ledger.papers))
     return sorted(pictures, key=lambda picture: picture.name)
 
 
@@ -72,11 +83,11 @@ def missing(pictures: Sequence[Picture]) -> dict[str, str]:
     return {name: f"python train.py -m experiment={RUNS_OF.get(made, made)}" for name, made in experiments.items()}
 
 
-def write_figures(*, runs: Path, results: Path, allow_dirty: bool = False) -> int:
+def write_figures(*, runs: Path, results: Path, recipes: Recipes, allow_dirty: bool = False) -> int:
     """Draws every figure of the evidence in `runs` into `results/figures`, and removes those that the evidence no longer
     makes. Prints what it does and what is missing. UserError for evidence that cannot be believed."""
-    evidence = checked(read_evidence(runs), allow_dirty=allow_dirty)
-    pictures = all_pictures(evidence, read_paper(PAPER))
+    evidence, papers = checked(read_evidence(runs), allow_dirty=allow_dirty), read_paper(PAPER)
+    pictures = all_pictures(evidence, papers, build(papers, evidence, recipes), read_setups(results)[1])
     folder = results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}

@@ -16,6 +16,7 @@ from mixup.run.identity import NOT_HASHED
 
 # Settings that are no difference between two runs: what cannot change the numbers, and which draw it is.
 NOT_COUNTED = (*NOT_HASHED, "seed", "data.seed")
+SAMPLES = (("attacks", "examples"), ("between", "pairs"), ("card", "examples"), ("card", "pairs"))  # what says of how many
 RUNS_OF = {"figure3b_curve": "figure3_cifar10"}  # an experiment of the paper that is made from another one's runs
 LONGEST_LABEL = 120  # `run.identity.run_label` cuts longer ones
 OWN_DROPOUT = {"speech_lenet": 0.5}  # of nets that always have it, as in configs/model
@@ -139,22 +140,34 @@ def draws_its_data(run: Evidence) -> bool:
 
 
 def check_cells(cells: Sequence[Cell]) -> None:
-    """UserError for two recipes under one label, and for a cell with two runs of a seed or with two data sets."""
+    """UserError for two recipes under one label, and for a cell with two runs of a seed, with two data sets, or measured on
+    different numbers of examples."""
     by_label: dict[tuple[Any, ...], Cell] = {}
     for cell in cells:
         for before, after in zip(cell.runs, cell.runs[1:]):
             if before.seed == after.seed:
                 raise UserError(f"{before.name} and {after.name} are two runs of one seed: remove one")
-            same = (
-                records.same_data(before.record["data"], after.record["data"]) or "fingerprint" not in before.record["data"]
-            )
+            data = before.record["data"], after.record["data"]
+            same = records.same_data(*data) or "fingerprint" not in data[0]
             if not same and before.settings.get("data.seed") == after.settings.get("data.seed"):
                 raise UserError(f"{before.name} and {after.name} were trained on different data, both {cell.provenance}")
+        check_samples(cell)
         if len(cell.first.record["label"]) < LONGEST_LABEL:
             place = (cell.first.file.parent.name, cell.provenance, cell.settings.get("scale"), label_of(cell.first))
             if place in by_label:
                 raise UserError(difference(by_label[place].first, cell.first))
             by_label[place] = cell
+
+
+def check_samples(cell: Cell) -> None:
+    """UserError for two runs of a cell that were measured on different numbers of examples or pairs."""
+    for name, key in SAMPLES:
+        counts = {run.evaluations[name].get(key): run.name for run in cell.runs if name in run.evaluations}
+        if len(counts) > 1:
+            (a, first), (b, second) = list(counts.items())[:2]
+            raise UserError(
+                f"{first} and {second} are of one cell, and their {name} of {a} and {b} {key}: measure both alike"
+            )
 
 
 def label_of(run: Evidence) -> str:

@@ -17,7 +17,7 @@ CLARITIES: tuple[Clarity, ...] = ("clearly as claimed", "clearly opposite", "can
 class Effect:
     """One claim, "a is better than b", as a - b in the unit of the measure, turned so that below 0 is as claimed.
 
-    what: a and b, or a alone where b is its ERM. paper: the difference of the printed numbers; None where there are none.
+    what: `a < b`. paper: the difference of the printed numbers; None where there are none.
     ours: over pairs of seeds. group: of runs that are not comparable with the paper's."""
 
     experiment: str
@@ -57,7 +57,7 @@ def effects(ledger: Ledger) -> list[Effect]:
         effect = Effect(
             claim.experiment,
             claim.claim.text,
-            f"{lower}, against {higher}",
+            versus(lower, higher),
             claim.measure,
             printed_difference(claim.claim, paper),
             ours,
@@ -65,18 +65,31 @@ def effects(ledger: Ledger) -> list[Effect]:
         )
         (others if claim.group else found).append(effect)
     for entry in ledger.entries:
-        if entry.claim and entry.direction and entry.direction.interval and entry.group and entry.cell and entry.baseline:
-            effect = Effect(
-                entry.experiment,
-                entry.claim.text,
-                entry.group.names[entry.cell.first.name],
-                entry.measure,
-                printed_difference(entry.claim, ledger.papers[entry.experiment]),
-                entry.direction.interval,
-                entry.group,
-            )
-            others.append(effect)
+        if not (entry.claim and entry.direction and entry.direction.interval and entry.group):
+            continue
+        assert entry.row is not None
+        assert entry.cell is not None
+        assert entry.baseline is not None
+        cells = [entry.cell, entry.baseline] if entry.row.id == entry.claim.better else [entry.baseline, entry.cell]
+        effect = Effect(
+            entry.experiment,
+            entry.claim.text,
+            versus(*(entry.group.names[cell.first.name] for cell in cells)),
+            entry.measure,
+            printed_difference(entry.claim, ledger.papers[entry.experiment]),
+            entry.direction.interval,
+            entry.group,
+        )
+        others.append(effect)
     return found + others
+
+
+def versus(a: str, b: str) -> str:
+    """`WRN-10-2: mixup, alpha 1 < ERM`: what both have in common first."""
+    parts, others = a.split(", "), b.split(", ")
+    common = [part for part in parts if part in others]
+    rest = [", ".join(part for part in one if part not in common) for one in (parts, others)]
+    return ": ".join([*([", ".join(common)] if common else []), " < ".join(rest)])
 
 
 def printed_difference(claim: Claim, paper: Experiment) -> float | None:

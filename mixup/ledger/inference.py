@@ -163,9 +163,9 @@ def margin(value: float) -> float:
     At least: independent runs of one recipe differ from the paper's number by 0.03 to 0.12 at errors of 4 to 6 % (CIFAR-10,
     PreAct ResNet-18: 4.24, 4.17 for 4.2, 5.53, 5.48 for 5.6), by 0.11 to 0.15 at 21 to 24 % (ImageNet, tensorpack's for the
     quoted baselines). The margin is twice that, and a little more.
-    At most: 3.9, corrected to 4.2 since the authors could not repeat it, must not pass for 4.2. And one mean must not pass
-    for ERM's number and for mixup's: 2 % keeps them apart (22.1 and 23.6 of ResNet-50: 0.44 and 0.47), 5 % would not (1.1
-    and 1.2). Where the paper claims less (table 1 at 90 epochs, LeNet on speech, Abalone), only pairs of seeds can tell.
+    At most: 3.9, corrected to 4.2 since the authors could not repeat it, must not pass for 4.2. And one mean should not pass
+    for ERM's number and for mixup's: 2 % keeps 22.1 and 23.6 of ResNet-50 apart (0.44 and 0.47), 5 % would not (1.1, 1.2).
+    In a quarter of the paper's claims the two margins overlap all the same: there only pairs of seeds can tell.
     """
     return max(LEAST_MARGIN, RELATIVE_MARGIN * value)
 

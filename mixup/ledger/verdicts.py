@@ -1,12 +1,14 @@
 """The ledger, built from the paper's numbers and the evidence by the rules of `inference`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from mixup.errors import UserError
 from mixup.ledger import inference
 from mixup.ledger.cells import (
     RUNS_OF,
     Cell,
+    Settings,
     baseline_of,
     cells_of,
     difference,
@@ -36,15 +38,28 @@ def checked(evidence: Sequence[Evidence], *, allow_dirty: bool) -> Sequence[Evid
     return evidence
 
 
-def build(papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipes: Recipes) -> Ledger:
+Planned = Callable[[str, Settings], int | None]
+"""Experiment and a cell's settings -> how many seeds its grid has of it, at the settings' scale; None for no cell of it."""
+
+
+def build(
+    papers: Mapping[str, Experiment], evidence: Sequence[Evidence], recipes: Recipes, planned: Planned | None = None
+) -> Ledger:
     """UserError where runs of two recipes would have to be one mean."""
     parts = [judge(paper, runs_of(name, evidence), recipes) for name, paper in papers.items()]
     others = sorted({experiment_of(run) for run in evidence} - {*papers, *OWN_PAGE})
     for name in others:
         groups = groups_of(cells_of(runs_of(name, evidence)), name, None)
         parts.append(Ledger({}, tuple(entry for group in groups for entry in group_entries(group, None))))
-    entries = tuple(entry for part in parts for entry in part.entries)
+    entries = tuple(with_plan(entry, planned) for part in parts for entry in part.entries)
     return Ledger(papers, entries, tuple(claim for part in parts for claim in part.claims))
+
+
+def with_plan(entry: Entry, planned: Planned | None) -> Entry:
+    """The entry with the number of seeds that its cell should have."""
+    if planned is None or entry.cell is None:
+        return entry
+    return replace(entry, planned=planned(experiment_of(entry.cell.first), entry.cell.settings))
 
 
 def judge(paper: Experiment, runs: Sequence[Evidence], recipes: Recipes) -> Ledger:

@@ -19,9 +19,12 @@ from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
 from mixup.ledger.paper import PAPER, read_paper
-from mixup.ledger.verdicts import build, checked
+from mixup.ledger.setups import NAME as SETUPS
+from mixup.ledger.setups import read_setups
+from mixup.ledger.verdicts import Planned, build, checked
 from mixup.pages import texts
 from mixup.pages.runs import Differences, anchor, runs_json, summary
+from mixup.pages.setups import page_values
 from mixup.pages.tables import markdown_table, table_rows
 from mixup.run.display import duration
 from mixup.run.files import write_atomic
@@ -117,12 +120,18 @@ def with_block(readme: str, ledger: Ledger, figures: Sequence[DrawnFigure] = ())
     return f"{before}{BEGIN}\n{block}\n{END}{rest.partition(END)[2]}"
 
 
-def write_tables(*, runs: Path, results: Path, check: bool, allow_dirty: bool, recipes: Recipes) -> int:
+def write_tables(
+    *, runs: Path, results: Path, check: bool, allow_dirty: bool, recipes: Recipes, planned: Planned | None = None
+) -> int:
     """Writes `results/*.md` and the block of the README beside `results`. check: writes nothing; 1 where files would change.
     UserError for evidence that cannot be believed."""
-    ledger = build(read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty), recipes)
+    ledger = build(read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty), recipes, planned)
     figures = drawn_figures(results)
     files = {results / name: text for name, text in pages(ledger, figures).items()}
+    about, setups = read_setups(results)
+    if setups:
+        values = page_values(about, setups, ledger.papers["table4_uci"])
+        files[results / f"{SETUPS}.md"] = render("setups.j2", "markdown", **values)
     readme = results.resolve().parent / "README.md"
     if readme.exists():
         files[readme] = with_block(readme.read_text(), ledger, figures)
@@ -143,13 +152,21 @@ def write_tables(*, runs: Path, results: Path, check: bool, allow_dirty: bool, r
 # -- the report ----------------------------------------------------------------------------------------------------------
 
 
-def write_report(*, runs: Path, results: Path, recipes: Recipes, differences: Differences, allow_dirty: bool = False) -> int:
+def write_report(
+    *,
+    runs: Path,
+    results: Path,
+    recipes: Recipes,
+    differences: Differences,
+    planned: Planned | None = None,
+    allow_dirty: bool = False,
+) -> int:
     """Writes `results/report.html`: tables, figures and every run on one page that needs nothing else."""
     from mixup.figures import all_pictures  # which needs Matplotlib, as the tables do not
 
     papers, evidence = read_paper(PAPER), checked(read_evidence(runs), allow_dirty=allow_dirty)
-    ledger = build(papers, evidence, recipes)
-    pictures = all_pictures(evidence, papers)
+    ledger = build(papers, evidence, recipes, planned)
+    pictures = all_pictures(evidence, papers, ledger, read_setups(results)[1])
     text = report(ledger, evidence, pictures, differences)
     results.mkdir(parents=True, exist_ok=True)
     write_atomic(results / "report.html", text.encode())

@@ -18,21 +18,22 @@ UNJUDGED: tuple[Word, ...] = ("recipe not stated", "too few seeds", "not run")
 FEWEST_FOR_P = 6  # seeds: of fewer no exact sign test is below 0.02
 
 
-def spread(values: Iterable[float], decimals: int = 2) -> str:
-    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1."""
+def spread(values: Iterable[float], decimals: int = 2, planned: int | None = None) -> str:
+    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1; `(n=3 of 5 planned)` where some are missing."""
     numbers = list(values)
     if not numbers:
         return MISSING
     std = f" ± {stdev(numbers):.{decimals}f}" if len(numbers) > 1 else ""
-    return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)})"
+    of = f" of {planned} planned" if planned and planned > len(numbers) else ""
+    return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)}{of})"
 
 
-def measured(cell: Cell | None, measure: Measure) -> str:
-    """`spread` of a cell's runs, and how many of them diverged."""
+def measured(cell: Cell | None, measure: Measure, planned: int | None = None) -> str:
+    """`spread` of a cell's runs, and how many of them diverged. planned: seeds that it should have."""
     if cell is None:
         return MISSING
     diverged = f", {cell.diverged} diverged" if cell.diverged else ""
-    return spread(cell.values(measure).values(), measure.decimals) + diverged
+    return spread(cell.values(measure).values(), measure.decimals, planned) + diverged
 
 
 def paired(pairs: Paired | None, decimals: int = 2) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from small_table import CPU, claim, ledger, runs, table
 
-from mixup.ledger.effects import Effect, clarity_of, effects
+from mixup.ledger.effects import Effect, clarity_of, effects, versus
 from mixup.ledger.inference import interval
 from mixup.ledger.paper import Claim
 
@@ -43,7 +43,12 @@ def test_a_claim_that_erm_is_better_is_turned_round():
     assert (found.clarity, found.ours.mean) == ("clearly as claimed", pytest.approx(-0.567, abs=1e-3))
 
 
+def test_what_both_have_in_common_comes_first():
+    assert versus("WRN-10-2, mixup, alpha 1", "WRN-10-2, ERM") == "WRN-10-2: mixup, alpha 1 < ERM"
+    assert versus("mixup, alpha 1", "ERM") == "mixup, alpha 1 < ERM"
+
+
 def test_a_claim_between_two_cells_of_which_neither_is_erm_names_both():
     (found,) = small(claim("strong", "mixup"), mixup=[4.1, 4.2, 4.3], strong=[3.8, 3.9, 4.01])
-    assert ", against " in found.what
+    assert " < " in found.what
     assert found.clarity == "clearly as claimed"

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from ledger_factory import commit_cell, commit_run, composed, edit, make_game, make_run
+from ledger_factory import commit_cell, commit_run, composed, config_of, edit, make_game, make_run
 
-from mixup.commands.redo import recipes
+from mixup.commands.redo import planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
 from mixup.ledger.cells import cells_of, label_of
@@ -20,6 +20,7 @@ from mixup.ledger.paper import read_paper
 from mixup.ledger.verdicts import build, checked
 from mixup.pages import build as building
 from mixup.pages.build import BEGIN, END, with_block
+from mixup.run.identity import config_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = read_paper(ROOT / "results" / "paper.yaml")
@@ -243,19 +244,43 @@ def test_many_measures_have_a_line_each(tmp_path):
 def test_adversarial_errors_of_both_boxes(tmp_path):
     run = make_run(tmp_path / "runs", "experiment=table3_adversarial", "scale=cpu", "mixup=mixup")
     common = {"attack": "fgsm", "top5_error": 30.0}
+
+    def erm(seed: int) -> str:
+        return config_hash(config_of("experiment=table3_adversarial", "scale=cpu", "mixup=erm", seed=seed))
+
     results = [
         {**common, "eps": 4.0, "source": "self", "top1_error": 90.0},
         {**common, "eps": 8.0, "source": "self", "top1_error": 99.0},
-        {**common, "eps": 4.0, "source": "alpha=0.0,seed=0", "top1_error": 50.0},
-        {**common, "eps": 4.0, "source": "alpha=0.0,seed=1", "top1_error": 60.0},
-        {**common, "eps": 4.0, "source": "alpha=0.2,seed=1", "top1_error": 10.0},  # of no ERM net
+        {**common, "eps": 4.0, "source": "alpha=0.0,seed=0", "source_hash": erm(0), "top1_error": 50.0},  # of the same seed
+        {**common, "eps": 4.0, "source": "alpha=0.0,seed=2", "source_hash": erm(2), "top1_error": 55.0},  # of a later seed
+        {**common, "eps": 4.0, "source": "alpha=0.0,seed=1", "source_hash": erm(1), "top1_error": 60.0},
+        {**common, "eps": 4.0, "source": "model=wrn28,alpha=0.0,seed=1", "source_hash": "0" * 8, "top1_error": 1.0},
+        {**common, "eps": 4.0, "source": "alpha=0.2,seed=1", "source_hash": "1" * 8, "top1_error": 10.0},  # of no ERM net
         {**common, "eps": 4.0, "source": "self", "top1_error": 95.0, "attack": "ifgsm"},
     ]
     write_measurement(run, "attacks.json", {"examples": 100, "results": results})
     commit_run(tmp_path / "results" / "runs", run)
     page = section(pages(tmp_path)["table3_adversarial.md"], "## Not comparable").partition("<details>")[0]
     assert line(page, "white box, FGSM, top-1")[2] == "90.00 (n=1)"
-    assert line(page, "black box, FGSM, top-1")[2] == "55.00 (n=1)"
+    assert line(page, "black box, FGSM, top-1")[2] == "60.00 (n=1)", "of the ERM run of the next seed alone"
+
+
+def test_seeds_that_the_grid_has_and_the_evidence_lacks_are_said(tmp_path):
+    commit_cell(tmp_path, "experiment=table4_uci", "data=iris_uci", "mixup=erm", errors=[20.0, 22.0, 24.0, 21.0, 20.5])
+    evidence = read_evidence(tmp_path / "results" / "runs")
+    page = building.pages(build(PAPER, evidence, RECIPES, planned_seeds))["table4_uci.md"]
+    assert "21.50 ± 1.58 (n=5 of 10 planned)" in page
+    assert planned_seeds("my_own", {}) is None
+
+
+def test_runs_of_a_cell_that_are_measured_on_different_numbers_of_pairs_are_refused(tmp_path):
+    for seed, pairs in ((0, 1000), (1, 10)):
+        run = make_run(tmp_path / "runs", "experiment=figure2_between", "scale=cpu", "mixup=erm", seed=seed, **JPEG)
+        flat = {"lam": [0.0, 0.5, 1.0], "gradient_norm": [0.01] * 3, "miss": [1.0] * 3, "pairs": pairs}
+        write_measurement(run, "between.json", flat)
+        commit_run(tmp_path / "results" / "runs", run)
+    with pytest.raises(UserError, match=r"are of one cell, and their between of 1000 and 10 pairs: measure both alike"):
+        pages(tmp_path)
 
 
 def test_seeds_that_draw_their_own_split_are_pairs(tmp_path):
