@@ -20,7 +20,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --requirement requirements.txt --group dev
 	@touch $@
 
-run: setup ## the quick start: ERM against mixup on digits, 12 runs, then results/quickstart.{md,png}
+run: setup ## the quick start: ERM against mixup on digits, 12 runs; table and picture in runs/quickstart
 	$(BIN)/python train.py -m experiment=quickstart
 	@$(BIN)/python scripts/quickstart.py
 

@@ -1,4 +1,4 @@
-"""Turns the runs of `python train.py -m experiment=quickstart` into results/quickstart.md and results/quickstart.png."""
+"""Draws the runs of `python train.py -m experiment=quickstart` as runs/quickstart/quickstart.png."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ def main() -> int:
     prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="as runs_dir of the sweep (default runs)")
-    parser.add_argument("--out", type=Path, default=ROOT / "results", help="where the table and the picture go")
     options = parser.parse_args()
     try:
-        page, picture = write_quickstart(runs=options.runs, results=options.out)
+        picture = write_quickstart(options.runs)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"wrote {page} and {picture}")
+    print(f"the picture: {picture}")
     return 0
 
 

@@ -10,6 +10,7 @@ from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves,
 from mixup.figures.evaluations import attacks, between, calibration, surfaces
 from mixup.figures.forest import forest_picture
 from mixup.figures.gan import gan_pictures
+from mixup.figures.quickstart import quickstart_picture
 from mixup.figures.setups import setup_pictures
 from mixup.figures.sheets import Sheet, sheets
 from mixup.figures.style import Picture
@@ -57,6 +58,8 @@ def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
     """What is drawn of records and curves alone."""
     if sheet.experiment == "figure5_gan":
         return gan_pictures(sheet)
+    if sheet.experiment == "quickstart":
+        return [quickstart_picture(sheet)]
     if sheet.experiment == "figure1_toy":
         return []  # its error is 0 from the fifth epoch
     title = experiment_title(sheet.experiment, paper)

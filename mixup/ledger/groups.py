@@ -21,6 +21,8 @@ from mixup.ledger.names import (
 )
 from mixup.ledger.paper import Experiment
 
+MEMORISED = Measure("train.corrupted_label_error", "last")
+
 
 def groups_of(cells: Iterable[Cell], experiment: str, paper: Experiment | None) -> list[Group]:
     """The cells in groups of one data set and scale, in the order of their titles."""
@@ -78,7 +80,8 @@ def measures_of(cells: Sequence[Cell], paper: Experiment | None) -> list[Measure
         return list(dict.fromkeys([*clean, *printed]))
     of_cards = [one for one in MEASURES if one.metric.startswith("card.") and any(cell.values(one) for cell in cells)]
     others = [one for one in MEASURES if one.metric.startswith("test.") and not metric_of(one.metric).each_epoch]
-    return [*([] if paper else [LAST10]), *(of_cards or [LAST]), *others]
+    noisy = [MEMORISED] if not paper and any(cell.settings.get("data.label_noise") for cell in cells) else []
+    return [*([] if paper else [LAST10]), *(of_cards or [LAST]), *others, *noisy]
 
 
 def telling_keys(cells: Sequence[Cell]) -> list[str]:

@@ -26,8 +26,6 @@ from mixup.ledger.inference import FEWEST_SEEDS, Paired, Verdict, paired_differe
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Experiment, Row, Value
 
-OWN_PAGE = ("quickstart",)  # experiments with a page of their own, whose runs are not kept
-
 
 def checked(evidence: Sequence[Evidence], *, allow_dirty: bool) -> Sequence[Evidence]:
     """The evidence. UserError for a run that cannot be believed, with the first reason."""
@@ -47,7 +45,7 @@ def build(
 ) -> Ledger:
     """UserError where runs of two recipes would have to be one mean."""
     parts = [judge(paper, runs_of(name, evidence), recipes) for name, paper in papers.items()]
-    others = sorted({experiment_of(run) for run in evidence} - {*papers, *OWN_PAGE})
+    others = sorted({experiment_of(run) for run in evidence} - {*papers})
     for name in others:
         groups = groups_of(cells_of(runs_of(name, evidence)), name, None)
         parts.append(Ledger({}, tuple(entry for group in groups for entry in group_entries(group, None))))

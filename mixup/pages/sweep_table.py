@@ -18,7 +18,7 @@ from mixup.ledger.evidence import Evidence, parsed
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import experiments
 from mixup.ledger.paper import PAPER, Experiment, read_paper
-from mixup.ledger.verdicts import OWN_PAGE, build
+from mixup.ledger.verdicts import build
 from mixup.pages.build import MADE, page
 from mixup.pages.texts import measured
 from mixup.run import records
@@ -29,8 +29,8 @@ RecipesOf = Callable[[Mapping[str, Experiment]], Recipes]
 
 
 def has_table(name: str) -> bool:
-    """Whether a folder below `runs` of this name is an experiment's. The quick start has a page of its own."""
-    return name.removesuffix("-cpu") in {*experiments()} - {*OWN_PAGE}
+    """Whether a folder below `runs` of this name is an experiment's."""
+    return name.removesuffix("-cpu") in experiments()
 
 
 def show_sweep(runs: Sequence[Path], measure: Measure, recipes: RecipesOf) -> int:

@@ -107,7 +107,7 @@ def test_games_have_one(tmp_path):
         ("table4_uci-cpu", True),
         ("semantics", True),
         ("figure5_gan-cpu", True),
-        ("quickstart", False),
+        ("quickstart", True),
         ("digits-lenet", False),
     ],
 )
