@@ -35,9 +35,13 @@ GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated
 
 
 def all_pictures(
-    evidence: Sequence[Evidence], paper: Mapping[str, Experiment], ledger: Ledger, setups: Sequence[Setup] = ()
+    evidence: Sequence[Evidence],
+    paper: Mapping[str, Experiment],
+    ledger: Ledger | None = None,
+    setups: Sequence[Setup] = (),
 ) -> list[Picture]:
-    """Every figure that the evidence is enough for, by experiment. ledger: of the same evidence."""
+    """Every figure that the evidence is enough for, by experiment. ledger: of the same evidence, for the picture of all
+    claims. setups: those of table 4."""
     figure2 = read_figure2()
     measured: dict[str | None, Callable[[Sheet], Iterable[Picture]]] = {
         None: lambda sheet: pictures_of(sheet, paper),
@@ -49,7 +53,7 @@ def all_pictures(
     drawn = [(draw, sheet) for name, draw in measured.items() for sheet in sheets(evidence, paper, name)]
     pictures = [picture for draw, sheet in drawn for picture in draw(sheet)]
     pictures += setup_pictures(setups, paper["table4_uci"])
-    if seen := effects(ledger):
+    if ledger and (seen := effects(ledger)):
         pictures.append(forest_picture(seen, ledger.papers))
     return sorted(pictures, key=lambda picture: picture.name)
 
@@ -86,11 +90,12 @@ def missing(pictures: Sequence[Picture]) -> dict[str, str]:
     return {name: f"python train.py -m experiment={RUNS_OF.get(made, made)}" for name, made in experiments.items()}
 
 
-def write_figures(*, runs: Path, results: Path, recipes: Recipes, allow_dirty: bool = False) -> int:
+def write_figures(*, runs: Path, results: Path, recipes: Recipes | None = None, allow_dirty: bool = False) -> int:
     """Draws every figure of the evidence in `runs` into `results/figures`, and removes those that the evidence no longer
     makes. Prints what it does and what is missing. UserError for evidence that cannot be believed."""
     evidence, papers = checked(read_evidence(runs), allow_dirty=allow_dirty), read_paper(PAPER)
-    pictures = all_pictures(evidence, papers, build(papers, evidence, recipes), read_setups(results)[1])
+    ledger = build(papers, evidence, recipes) if recipes else None
+    pictures = all_pictures(evidence, papers, ledger, read_setups(results)[1])
     folder = results / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}
