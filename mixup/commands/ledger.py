@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     new("--scale", default="paper", choices=["paper", "cpu"], help="paper (default), or cpu for two cores")
     new("--run", action="store_true", help="run the commands: of the row, or of all")
     new("--runs", **runs)
+    new = add(train_again, "retrain")
+    new("cells", nargs="*", metavar="CELL", help="<experiment>/<label without seed> (default two cheap ones)")
+    new("--runs", **runs)
     new = add(seeds, "seeds")
     new("experiment", nargs="?", help="of results/paper.yaml: its evidence gives the spread")
     new("--std", type=float, help="standard deviation of paired differences, percentage points")
@@ -149,6 +152,13 @@ def reproduce(options: Options) -> int:
         return run(steps)
     print("\n".join(shlex.join(step) for step in steps))
     return 0
+
+
+def train_again(options: Options) -> int:
+    """Trains committed runs again and compares their curves, bit for bit where device and torch are those of the record."""
+    from mixup.commands.retrain import retrain
+
+    return retrain(options.cells, read_evidence(options.runs))
 
 
 def list_rows(name: str, paper: Mapping[str, Experiment], folder: Path) -> int:
