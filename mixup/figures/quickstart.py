@@ -1,5 +1,6 @@
 """The quick start's picture: of committed evidence, and by `make run` of the runs that are there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -19,14 +20,15 @@ NAME = "quickstart"
 
 def quickstart_picture(sheet: Sheet) -> Picture:
     """For the pages of results."""
-    text = f"Test error of ERM and mixup on digits, with clean and with noisy labels. {caption(sheet)}."
-    return Picture(f"{NAME}-{sheet.scale}", NAME, text, lambda: figure(sheet))
+    full = replace(sheet, scale="full")  # the paper has no digits
+    text = f"Test error of ERM and mixup on digits, with clean and with noisy labels. {caption(full)}."
+    return Picture(f"{NAME}-{sheet.scale}", NAME, text, lambda: figure(full))
 
 
 def write_quickstart(runs: Path) -> Path:
     """Draws the finished runs below `runs`, the `runs_dir` of the sweep, beside them. UserError where there are none."""
     file = runs / NAME / f"{NAME}.png"
-    sheet = sheet_of(NAME, "paper", finished(runs))
+    sheet = replace(sheet_of(NAME, "paper", finished(runs)), scale="full")
     write_png(lambda: figure(sheet), file)
     return file
 
