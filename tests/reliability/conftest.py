@@ -17,6 +17,14 @@ SMALL = (
     "trainer.epochs=2",
     "optim.milestones=[]",
 )
+
+
+@pytest.fixture(autouse=True)
+def no_npm(monkeypatch):
+    """Its registry would have CIFAR-10 where the tests say that nothing can be reached."""
+    monkeypatch.setattr("mixup.data.sources.cifar.fetch_package", lambda root: False)
+
+
 MINE = """# @package _global_
 name: mine
 trainer: {epochs: 1}

@@ -136,7 +136,7 @@ def test_a_disk_that_is_full_while_openmls_table_is_kept(disk, monkeypatch):
     root = disk("root", "size=64k")
     (root / "filling").write_bytes(bytes(60_000))
     rows = [["x", "class"], *([str(number) * 50, "1"] for number in range(2_000))]
-    monkeypatch.setattr("mixup.data.sources.tables.fetch_rows", lambda table, folder: rows)
+    monkeypatch.setattr("mixup.data.sources.uci.fetch_rows", lambda table, folder: rows)
     with pytest.raises(
         UserError, match=r"abalone-openml183\.csv cannot be written \(.*\): make room there, or use data\.root"
     ):
