@@ -53,7 +53,7 @@ def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
 def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> None:
     """Draws one measurement of the run in `folder`, and with it that of the second run."""
     from mixup.figures.pictures import draw_attacks, draw_between, draw_card
-    from mixup.ledger.paper import read_figure2
+    from mixup.ledger.figure2 import read_figure2
 
     runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
     second = values.get("against")

@@ -19,8 +19,9 @@ from mixup.ledger.comparable import Recipes
 from mixup.ledger.effects import effects
 from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
+from mixup.ledger.figure2 import read_figure2
 from mixup.ledger.names import experiment_title
-from mixup.ledger.paper import PAPER, Experiment, read_figure2, read_paper
+from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.setups import Setup, read_setups
 from mixup.ledger.verdicts import build, checked
 

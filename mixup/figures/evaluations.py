@@ -17,7 +17,8 @@ from mixup.figures.panels import Line, band, log_scale, rows_figure
 from mixup.figures.sheets import Sheet, caption, paper_values
 from mixup.figures.style import COLOURS, INK, Picture
 from mixup.ledger.cells import Cell
-from mixup.ledger.paper import Experiment, Figure2
+from mixup.ledger.figure2 import Figure2
+from mixup.ledger.paper import Experiment
 
 # -- adversarial examples ------------------------------------------------------------------------------------------------
 

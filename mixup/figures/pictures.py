@@ -20,7 +20,7 @@ from mixup.figures.evaluations import (
 )
 from mixup.figures.panels import Line, band, framed
 from mixup.figures.style import COLOURS, INK, PALETTE, WIDTH, write_png
-from mixup.ledger.paper import Figure2
+from mixup.ledger.figure2 import Figure2
 
 Values = Mapping[str, Any]
 Run = tuple[str, float, Values]  # its name, its alpha, what was measured

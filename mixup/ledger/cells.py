@@ -165,9 +165,8 @@ def check_samples(cell: Cell) -> None:
         counts = {run.evaluations[name].get(key): run.name for run in cell.runs if name in run.evaluations}
         if len(counts) > 1:
             (a, first), (b, second) = list(counts.items())[:2]
-            raise UserError(
-                f"{first} and {second} are of one cell, and their {name} of {a} and {b} {key}: measure both alike"
-            )
+            what = f"{name} of {a} and {b} {key}"
+            raise UserError(f"{first} and {second} are of one cell, and their {what}: measure both alike")
 
 
 def label_of(run: Evidence) -> str:

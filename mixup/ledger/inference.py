@@ -49,7 +49,6 @@ Each rule that says more than "undecided" is wrong in at most 5 % of cases, the 
 correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its verdict.
 """
 
-import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +56,6 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
-
-from mixup.errors import UserError
 
 FEWEST_SEEDS = 3
 LEAST_MARGIN = 0.3  # percentage points; `margin` says why
@@ -237,22 +234,3 @@ def row_verdict(cell: Verdict, claims: Sequence[Verdict]) -> Verdict:
     if cell.word != "reproduced" and claims and all(claim.word == "direction holds" for claim in claims):
         return Verdict("direction holds", min(claim.n for claim in claims), f"{claims[0].reason}; the number: {cell.reason}")
     return cell
-
-
-def power_of(n: int, std: float, difference: float, level: float = 0.95) -> float:
-    """The chance that the t interval of n pairs proves a true difference, from the noncentral t distribution."""
-    return float(stats.nct.sf(stats.t.ppf((1 + level) / 2, n - 1), n - 1, abs(difference) / std * math.sqrt(n)))
-
-
-def seeds_needed(std: float, difference: float, power: float = 0.8, level: float = 0.95) -> int:
-    """The fewest pairs of runs, FEWEST_SEEDS or more, that prove a true difference with this chance.
-
-    std: of the paired differences over seeds, in percentage points like `difference`. UserError where no number does."""
-    if not (0 <= std < math.inf and abs(difference) > 0 and 0 < power < 1):
-        raise UserError(f"std={std}, difference={difference}, power={power}: no number of seeds would do")
-    n = FEWEST_SEEDS
-    if std == 0:
-        return n
-    while power_of(n, std, difference, level) < power:
-        n *= 2
-    return bisect.bisect_left(range(n), power, lo=FEWEST_SEEDS, key=lambda n: power_of(n, std, difference, level))

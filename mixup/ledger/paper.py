@@ -1,12 +1,11 @@
-"""The paper's numbers as data: `results/paper.yaml` and the digitised curves of figure 2, read and checked.
+"""The paper's numbers as data: `results/paper.yaml`, read and checked.
 
 Each value and claim, and each setting that the paper does not state, carries the tag of its source: V1, HZ, ..., see
 `results/PAPER.md`. Several tags are joined by commas. MEM means from memory: not verified, and `str(value)` says so.
 """
 
-import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ METHODS = ["erm", "mixup", "dropout", "mixup_dropout", "latent", "inputs_only", 
 METHODS += ["inputs_label_smoothing", "noise"]
 STATISTIC = r"last|best|last10_median|epoch_\d+|epochs_\d+_\d+"
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
-FIGURE2 = PAPER.parent / "paper" / "figure2.csv"
-COLUMNS = {"miss": "miss_pct", "gradient_norm": "gradnorm"}  # of figure2.csv, with _erm and _mixup
 INHERITED = (
     "data",
     "model",
@@ -241,25 +238,3 @@ def build(kind: type[Section], raw: object, place: str, experiment: Settings) ->
     if "curves" in given and kind is Experiment:
         held["curves"] = build(Curves, given["curves"], f"{place}, curves", {})
     return checked(kind, given, place, held)
-
-
-# -- figure 2 ------------------------------------------------------------------------------------------------------------
-
-Figure2 = Mapping[str, Mapping[str, Sequence[tuple[float, float]]]]
-"""Measure (`miss`, in percent; `gradient_norm`, in a unit that the paper does not state) and method -> (lambda, value)."""
-
-
-def read_figure2(file: Path = FIGURE2) -> Figure2:
-    """The digitised curves. UserError where the file is absent or damaged."""
-    try:
-        with open(file, newline="") as stream:
-            lines = list(csv.DictReader(stream))
-        return {
-            measure: {
-                method: [(float(line["lambda"]), float(line[f"{column}_{method.lower()}"])) for line in lines]
-                for method in ("ERM", "mixup")
-            }
-            for measure, column in COLUMNS.items()
-        }
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file}, the paper's curves, cannot be read ({error!r}): restore it from git") from error

@@ -1,12 +1,17 @@
 """How many seeds it takes to tell a difference from chance, given the spread that the evidence shows."""
 
+import bisect
+import math
 import statistics
 from dataclasses import dataclass
 
+from scipy import stats
+
+from mixup.errors import UserError
 from mixup.ledger.cells import is_erm
 from mixup.ledger.comparable import erm_row
 from mixup.ledger.entries import Ledger
-from mixup.ledger.inference import Paired, seeds_needed
+from mixup.ledger.inference import FEWEST_SEEDS, Paired
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
 from mixup.ledger.paper import Row
@@ -52,3 +57,22 @@ def printed_difference(a: Row | None, b: Row | None, measure: Measure) -> float 
     values = [row.value(measure.metric, measure.statistic) if row else None for row in (a, b)]
     numbers = [value.value for value in values if value and value.value is not None]
     return numbers[0] - numbers[1] if len(numbers) == 2 else None
+
+
+def power_of(n: int, std: float, difference: float, level: float = 0.95) -> float:
+    """The chance that the t interval of n pairs proves a true difference, from the noncentral t distribution."""
+    return float(stats.nct.sf(stats.t.ppf((1 + level) / 2, n - 1), n - 1, abs(difference) / std * math.sqrt(n)))
+
+
+def seeds_needed(std: float, difference: float, power: float = 0.8, level: float = 0.95) -> int:
+    """The fewest pairs of runs, FEWEST_SEEDS or more, that prove a true difference with this chance.
+
+    std: of the paired differences over seeds, in percentage points like `difference`. UserError where no number does."""
+    if not (0 <= std < math.inf and abs(difference) > 0 and 0 < power < 1):
+        raise UserError(f"std={std}, difference={difference}, power={power}: no number of seeds would do")
+    n = FEWEST_SEEDS
+    if std == 0:
+        return n
+    while power_of(n, std, difference, level) < power:
+        n *= 2
+    return bisect.bisect_left(range(n), power, lo=FEWEST_SEEDS, key=lambda n: power_of(n, std, difference, level))

@@ -3,7 +3,7 @@
 from mixup.evaluation.corruptions import CORRUPTIONS
 from mixup.figures import pictures
 from mixup.figures.style import COLOURS
-from mixup.ledger.paper import read_figure2
+from mixup.ledger.figure2 import read_figure2
 
 ERM, MIXUP = COLOURS["ERM"], COLOURS["mixup"]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mixup.errors import UserError
-from mixup.ledger.paper import read_figure2
+from mixup.ledger.figure2 import read_figure2
 
 
 def test_the_papers_curves_are_asked_for_where_they_are_absent_or_damaged(tmp_path):

@@ -11,6 +11,7 @@ from mixup.errors import UserError
 from mixup.ledger import inference as statistics
 from mixup.ledger.inference import Verdict, cell_verdict, claim_verdict, row_verdict
 from mixup.ledger.paper import read_paper
+from mixup.ledger.seeds_needed import power_of, seeds_needed
 
 PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
 
@@ -274,21 +275,21 @@ def test_a_row_that_holds_in_direction_alone_says_so_of_its_number():
 @pytest.mark.parametrize(("effect", "n"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10), (2.0, 5)])
 def test_seeds_needed_are_those_of_the_textbook(effect, n):
     """Paired t test, two-sided 5 %, power 0.8, as G*Power gives them."""
-    assert statistics.seeds_needed(std=1.0, difference=effect) == n
-    assert statistics.seeds_needed(std=0.2, difference=-0.2 * effect) == n
+    assert seeds_needed(std=1.0, difference=effect) == n
+    assert seeds_needed(std=0.2, difference=-0.2 * effect) == n
 
 
 def test_seeds_needed_at_their_limits():
-    assert statistics.seeds_needed(std=0.0, difference=0.1) == 3
-    assert statistics.seeds_needed(std=0.001, difference=1.0) == 3
-    n = statistics.seeds_needed(std=1.0, difference=0.01)
-    assert statistics.power_of(n, 1.0, 0.01) >= 0.8 > statistics.power_of(n - 1, 1.0, 0.01)
+    assert seeds_needed(std=0.0, difference=0.1) == 3
+    assert seeds_needed(std=0.001, difference=1.0) == 3
+    n = seeds_needed(std=1.0, difference=0.01)
+    assert power_of(n, 1.0, 0.01) >= 0.8 > power_of(n - 1, 1.0, 0.01)
     for std, difference, power in ((1.0, 0.0, 0.8), (-1.0, 1.0, 0.8), (math.inf, 1.0, 0.8), (1.0, 1.0, 1.0)):
         with pytest.raises(UserError, match="no number of seeds"):
-            statistics.seeds_needed(std, difference, power)
+            seeds_needed(std, difference, power)
 
 
 def test_power_is_the_share_of_proven_claims():
     source = np.random.default_rng(2)
     proven = sum(statistics.interval(list(source.normal(-0.3, 0.2, 5))).high < 0 for _ in range(1000)) / 1000
-    assert proven == pytest.approx(statistics.power_of(5, 0.2, 0.3), abs=3 * math.sqrt(0.25 / 1000))
+    assert proven == pytest.approx(power_of(5, 0.2, 0.3), abs=3 * math.sqrt(0.25 / 1000))
