@@ -21,6 +21,7 @@ from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, Task, planned
 from mixup.run.overrides import parsed
 from mixup.run.tracking import give_each_run_its_own
+from mixup.run.twins import adopt
 
 NEED_NO_FILE = ("digits", "rings", "ring", "grid")
 
@@ -93,6 +94,8 @@ def perform(task: Task, train: Callable[[Task], records.Record]) -> int:
 
             dry_run(task.config)
             return 0
+        if task.place and is_leader() and (twin := adopt(task)):
+            print(f"copied from {twin}, which has the same settings", flush=True)
         record, words = finished_before(task)
         record = record or train(task)
     except BrokenPipeError:  # `train.py | head`
