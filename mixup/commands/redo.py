@@ -81,12 +81,12 @@ def recipes(paper: Mapping[str, Experiment]) -> Recipes:
     return lambda name, row: by_row(name).get(row)
 
 
-def planned_seeds(experiment: str, settings: Settings) -> int | None:
-    """For `verdicts.build`: of the experiment's grid at the scale of these settings."""
-    if experiment not in experiments():
-        return None
-    same = [cell for cell in grid(experiment, settings["scale"]) if counted(cell.settings) == counted(settings)]
-    return len(same[0].seeds.split(",")) if same else None
+def planned_seeds(experiment: str, settings: Settings) -> frozenset[int]:
+    """For `verdicts.build`: of the experiment's grid at the scale of these settings, whichever of its sweeps has them."""
+    sweeps = SWEEPS.get(experiment, (experiment,)) if experiment in experiments() else ()
+    cells = [cell for sweep in sweeps for cell in grid(sweep, settings["scale"])]
+    seeds = next((cell.seeds for cell in cells if counted(cell.settings) == counted(settings)), "")
+    return frozenset(int(seed) for seed in seeds.split(",") if seed)
 
 
 # -- commands ------------------------------------------------------------------------------------------------------------

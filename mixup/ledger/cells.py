@@ -99,7 +99,7 @@ def experiment_of(run: Evidence) -> str:
 
 
 def runs_of(experiment: str, evidence: Iterable[Evidence]) -> list[Evidence]:
-    """An experiment's runs, at every scale."""
+    """At every scale."""
     return [run for run in evidence if experiment_of(run) in (experiment, RUNS_OF.get(experiment))]
 
 

@@ -51,8 +51,8 @@ class Group:
 class Entry:
     """A number of the paper, of ours, or both. ours: by seed. difference: ours minus the baseline's. group: None for the
     paper's numbers. remark: how the paper's row differs from the cell. claim: what the paper claims of this row and ERM's.
-    direction: the cell that the claim says is lower, minus the higher one. planned: how many seeds the grid has of the cell;
-    None for a cell that is not in it."""
+    direction: the cell that the claim says is lower, minus the higher one. planned: the seeds that the grid has of the
+    cell; none of a cell that is not in it."""
 
     experiment: str
     measure: Measure
@@ -67,7 +67,7 @@ class Entry:
     baseline: Cell | None = None
     claim: Claim | None = None
     direction: Paired | None = None
-    planned: int | None = None
+    planned: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

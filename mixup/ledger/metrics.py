@@ -33,22 +33,22 @@ def of_attacks(run: Evidence, name: str, statistic: str) -> float | None:
     """Table 3's, at epsilon 4. In the black box examples count that were made on the run of `black_box` alone."""
     box, attack, error = name.split(".")
     results = run.evaluations.get("attacks", {}).get("results", [])
-    source = "self" if box == "white_box" else black_box(run, results)
+    key, source = ("source", "self") if box == "white_box" else ("source_hash", black_box(run, results))
     wanted = (source, attack, EPSILON)
-    found = [result[error] for result in results if (result["source"], result["attack"], result["eps"]) == wanted]
-    return found[0] if found else None
+    found = [result[error] for result in results if (result.get(key), result["attack"], result["eps"]) == wanted]
+    return found[0] if found and source else None
 
 
 def black_box(run: Evidence, results: Sequence[Mapping[str, Any]]) -> str | None:
-    """The label of the ERM run whose examples are a run's black box: of the next seed, with its settings but alpha, as in
-    `evaluation.sweep`. Told by the hash of its configuration, since other runs have such labels, too."""
-    seeds = {}
+    """The hash of the ERM run whose examples are a run's black box: of the next seed, with its settings but alpha, as in
+    `evaluation.sweep`. Its label is no name: other runs have such labels, too."""
+    seeds: dict[int, str] = {}
     for label, made_on in {(result["source"], result.get("source_hash")) for result in results}:
         seed = re.search(r"(?:^|,)seed=(\d+)", label)
         if seed and int(seed[1]) != run.seed:
             erm = replace(run.config, seed=int(seed[1]), mixup=replace(run.config.mixup, alpha=0.0))
             if config_hash(erm) == made_on:
-                seeds[int(seed[1])] = label
+                seeds[int(seed[1])] = made_on
     return seeds[min(seeds, key=lambda seed: (seed <= run.seed, seed))] if seeds else None
 
 

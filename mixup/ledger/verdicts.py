@@ -36,8 +36,8 @@ def checked(evidence: Sequence[Evidence], *, allow_dirty: bool) -> Sequence[Evid
     return evidence
 
 
-Planned = Callable[[str, Settings], int | None]
-"""Experiment and a cell's settings -> how many seeds its grid has of it, at the settings' scale; None for no cell of it."""
+Planned = Callable[[str, Settings], frozenset[int]]
+"""Experiment and a cell's settings -> the seeds that its grid has of it, at the settings' scale; none for no cell of it."""
 
 
 def build(
@@ -54,7 +54,7 @@ def build(
 
 
 def with_plan(entry: Entry, planned: Planned | None) -> Entry:
-    """The entry with the number of seeds that its cell should have."""
+    """The entry with the seeds that its cell should have."""
     if planned is None or entry.cell is None:
         return entry
     return replace(entry, planned=planned(experiment_of(entry.cell.first), entry.cell.settings))

@@ -1,7 +1,7 @@
 """How numbers, differences, verdicts and costs are written in tables, and what is written around these."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
 from mixup.ledger.cells import Cell, Settings, distinct, is_erm, is_mixup, uncropped
@@ -18,22 +18,26 @@ UNJUDGED: tuple[Word, ...] = ("recipe not stated", "too few seeds", "not run")
 FEWEST_FOR_P = 6  # seeds: of fewer no exact sign test is below 0.02
 
 
-def spread(values: Iterable[float], decimals: int = 2, planned: int | None = None) -> str:
-    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1; `(n=3 of 5 planned)` where some are missing."""
+def spread(values: Iterable[float], decimals: int = 2, remark: str = "") -> str:
+    """`4.24 ± 0.05 (n=3)`, the standard deviation over seeds with n - 1. remark: about n."""
     numbers = list(values)
     if not numbers:
         return MISSING
     std = f" ± {stdev(numbers):.{decimals}f}" if len(numbers) > 1 else ""
-    of = f" of {planned} planned" if planned and planned > len(numbers) else ""
-    return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)}{of})"
+    return f"{fmean(numbers):.{decimals}f}{std} (n={len(numbers)}{remark})"
 
 
-def measured(cell: Cell | None, measure: Measure, planned: int | None = None) -> str:
-    """`spread` of a cell's runs, and how many of them diverged. planned: seeds that it should have."""
+def measured(cell: Cell | None, measure: Measure, planned: Collection[int] = ()) -> str:
+    """`spread` of a cell's runs, and how many of them diverged. planned: the seeds that it should have, and a remark, as in
+    `(n=3 of 5 planned)`, says where it lacks some."""
     if cell is None:
         return MISSING
+    values = cell.values(measure)
+    there, remark = len(values.keys() & planned), ""
+    if there < len(planned):
+        remark = f" of {len(planned)} planned" if there == len(values) else f", {there} of {len(planned)} planned"
     diverged = f", {cell.diverged} diverged" if cell.diverged else ""
-    return spread(cell.values(measure).values(), measure.decimals, planned) + diverged
+    return spread(values.values(), measure.decimals, remark) + diverged
 
 
 def paired(pairs: Paired | None, decimals: int = 2) -> str:

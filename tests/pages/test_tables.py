@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from ledger_factory import commit_cell, commit_run, composed, config_of, edit, make_game, make_run
 
-from mixup.commands.redo import planned_seeds, recipes
+from mixup.commands.redo import grid, planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.cells import cells_of, label_of
-from mixup.ledger.evidence import read_evidence
+from mixup.ledger.cells import SAMPLES, Cell, cells_of, label_of
+from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.groups import telling_keys
-from mixup.ledger.metrics import metric_of
+from mixup.ledger.metrics import LAST, metric_of
 from mixup.ledger.paper import read_paper
 from mixup.ledger.verdicts import build, checked
 from mixup.pages import build as building
+from mixup.pages import texts
 from mixup.pages.build import BEGIN, END, with_block
 from mixup.run.identity import config_hash
 
@@ -253,6 +254,7 @@ def test_adversarial_errors_of_both_boxes(tmp_path):
         {**common, "eps": 8.0, "source": "self", "top1_error": 99.0},
         {**common, "eps": 4.0, "source": "alpha=0.0,seed=0", "source_hash": erm(0), "top1_error": 50.0},  # of the same seed
         {**common, "eps": 4.0, "source": "alpha=0.0,seed=2", "source_hash": erm(2), "top1_error": 55.0},  # of a later seed
+        {**common, "eps": 4.0, "source": "alpha=0.0,seed=1", "source_hash": "2" * 8, "top1_error": 2.0},  # a namesake
         {**common, "eps": 4.0, "source": "alpha=0.0,seed=1", "source_hash": erm(1), "top1_error": 60.0},
         {**common, "eps": 4.0, "source": "model=wrn28,alpha=0.0,seed=1", "source_hash": "0" * 8, "top1_error": 1.0},
         {**common, "eps": 4.0, "source": "alpha=0.2,seed=1", "source_hash": "1" * 8, "top1_error": 10.0},  # of no ERM net
@@ -270,17 +272,32 @@ def test_seeds_that_the_grid_has_and_the_evidence_lacks_are_said(tmp_path):
     evidence = read_evidence(tmp_path / "results" / "runs")
     page = building.pages(build(PAPER, evidence, RECIPES, planned_seeds))["table4_uci.md"]
     assert "21.50 ± 1.58 (n=5 of 10 planned)" in page
-    assert planned_seeds("my_own", {}) is None
+    assert not planned_seeds("my_own", {})
 
 
-def test_runs_of_a_cell_that_are_measured_on_different_numbers_of_pairs_are_refused(tmp_path):
-    for seed, pairs in ((0, 1000), (1, 10)):
+def test_a_seed_that_is_not_planned_hides_none_that_is():
+    test = {"top1_error": {"last": 1.0}}
+    cell = Cell(tuple(Evidence({"seed": seed, "test": test}, {}, {}, Path()) for seed in (0, 1, 7)))
+    assert texts.measured(cell, LAST, frozenset(range(3))) == "1.00 ± 0.00 (n=3, 2 of 3 planned)"
+    assert texts.measured(cell, LAST, frozenset((0, 1, 7))) == "1.00 ± 0.00 (n=3)"
+    assert texts.measured(cell, LAST, frozenset((0, 1))) == "1.00 ± 0.00 (n=3)"
+
+
+@pytest.mark.parametrize(("experiment", "seeds"), [("table1_imagenet_200", {0}), ("table3_adversarial", {0, 1})])
+def test_the_plan_of_a_cell_is_found_in_whichever_sweep_has_it(experiment, seeds):
+    """Table 1 takes two sweeps."""
+    cell = grid(experiment, "paper")[0]
+    assert planned_seeds(cell.config.name, cell.settings) == seeds
+
+
+@pytest.mark.parametrize(("name", "key"), SAMPLES)
+def test_runs_of_a_cell_that_are_measured_on_different_numbers_of_examples_are_refused(tmp_path, name, key):
+    for seed, count in ((0, 1000), (1, 10)):
         run = make_run(tmp_path / "runs", "experiment=figure2_between", "scale=cpu", "mixup=erm", seed=seed, **JPEG)
-        flat = {"lam": [0.0, 0.5, 1.0], "gradient_norm": [0.01] * 3, "miss": [1.0] * 3, "pairs": pairs}
-        write_measurement(run, "between.json", flat)
+        write_measurement(run, f"{name}.json", {key: count})
         commit_run(tmp_path / "results" / "runs", run)
-    with pytest.raises(UserError, match=r"are of one cell, and their between of 1000 and 10 pairs: measure both alike"):
-        pages(tmp_path)
+    with pytest.raises(UserError, match=rf"are of one cell, and their {name} of 1000 and 10 {key}: measure both alike"):
+        cells_of(read_evidence(tmp_path / "results" / "runs"))
 
 
 def test_seeds_that_draw_their_own_split_are_pairs(tmp_path):
