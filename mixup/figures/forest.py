@@ -21,13 +21,15 @@ LINE, LONGEST = 0.215, 74  # inches of a line; letters of a label
 
 def forest_picture(effects: Sequence[Effect], papers: Mapping[str, Experiment]) -> Picture:
     """One line an effect in percentage points, in the order of clearly as claimed, clearly opposite, cannot tell."""
-    drawn = [one for one in effects if metric_of(one.measure.metric).unit == "%"]
+    fitted = [one for one in effects if one.fitted]
+    drawn = [one for one in fitted if metric_of(one.measure.metric).unit == "%"]
     counts = ", ".join(f"{sum(one.clarity == word for one in drawn)} {word}" for word in CLARITIES)
     small = sum(one.group is not None for one in drawn)
     text = (
         f"Each line is a claim of the paper: a hollow mark is the paper's difference, a dot with its 95 % interval is ours. "
         f"Left of 0 is as claimed. Of {len(drawn)} there are {counts}. {small} are of small runs, or of other data than the "
-        f"paper's: they test this code and prove nothing of the paper. {len(effects) - len(drawn)} have other units."
+        f"paper's. Left out: {len(fitted) - len(drawn)} in other units, {len(effects) - len(fitted)} of networks that do "
+        f"not fit what they train on."
     )
     return Picture(NAME, NAME, text, lambda: forest_figure(drawn, papers, text))
 
@@ -68,25 +70,33 @@ def draw_effect(axes: Axes, y: float, one: Effect) -> None:
     strength = 1.0 if one.group is None else 0.5
     low, high = (one.ours.mean if end is None else end for end in (one.ours.low, one.ours.high))
     axes.plot(np.clip([low, high], -REACH, REACH), [y, y], color=COLOURS["mixup"], linewidth=1.6, alpha=strength)
-    if abs(one.ours.mean) <= REACH:
-        axes.plot(one.ours.mean, y, "o", color=COLOURS["mixup"], markersize=5, alpha=strength)
-    else:
-        side = float(np.sign(one.ours.mean))
-        axes.plot(side * (REACH - 0.3), y, "<" if side < 0 else ">", color=COLOURS["mixup"], markersize=6, alpha=strength)
-        look: dict[str, Any] = {"ha": "left" if side < 0 else "right", "va": "center", "fontsize": 8}
-        axes.annotate(f"{one.ours.mean:+.0f}", (side * (REACH - 0.9), y), **look)
+    mark(axes, one.ours.mean, y, "o", 0, color=COLOURS["mixup"], markersize=5, alpha=strength)
     if one.paper is not None:
-        axes.plot(np.clip(one.paper, -REACH + 0.3, REACH - 0.3), y, "D", color=INK, markerfacecolor="none", markersize=4.5)
+        both = abs(one.ours.mean) > REACH and one.ours.mean * one.paper > 0  # then the paper's stands beside ours
+        mark(axes, one.paper, y, "D", both, color=INK, markerfacecolor="none", markersize=4.5)
     axes.annotate(f"n={one.ours.n}", (1.01, y), xycoords=axes.get_yaxis_transform(), va="center", fontsize=8)
 
 
+def mark(axes: Axes, x: float, y: float, shape: str, place: int, **look: Any) -> None:
+    """A mark at x; one that lies out of reach is an arrow at the edge with its number. place: counted from the edge."""
+    if abs(x) <= REACH:
+        axes.plot(x, y, shape, **look)
+        return
+    side = 1 if x > 0 else -1
+    edge = REACH - 0.3 - 2.6 * place
+    axes.plot(side * edge, y, ">" if side > 0 else "<", **look)
+    where = {"ha": "right" if side > 0 else "left", "va": "center"}
+    axes.annotate(f"{x:+.0f}", (side * (edge - 0.5), y), fontsize=8, color=look["color"], **where)
+
+
 def label_of(one: Effect, papers: Mapping[str, Experiment]) -> str:
-    """`Table 2: mixup, alpha 32 < ERM (last epoch)`, cut where it is too long."""
+    """`Table 2: mixup, alpha 32 < ERM (last epoch)`. One that is too long lacks its middle, since its ends tell it apart."""
     numbers = {name: experiment_title(name, papers).partition(":")[0] for name in papers}
     title, data = numbers[one.experiment], papers[one.experiment].data
     if data and list(numbers.values()).count(title) > 1:
         title = f"{title}, {data}"
     measures = {claim.measure for claim in papers[one.experiment].claims if claim.better}
     measure = f" ({one.measure.title.removeprefix('test error, ')})" if len(measures) > 1 else ""
-    room = LONGEST - len(title) - len(measure)
-    return f"{title}: {one.what if len(one.what) <= room else f'{one.what[: room - 1]}…'}{measure}"
+    room = LONGEST - len(f"{title}: {measure}")
+    what = one.what if len(one.what) <= room else f"{one.what[: room // 2]}…{one.what[room // 2 + 1 - room :]}"
+    return f"{title}: {what}{measure}"

@@ -32,6 +32,11 @@ class Effect:
     def clarity(self) -> Clarity:
         return clarity_of(self.ours)
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it says something of the claim: under the paper's recipe, or of networks that fit what they train on."""
+        return self.group is None or self.group.unfitted is None
+
 
 def clarity_of(ours: Interval) -> Clarity:
     """By the 95 % interval, of three seeds or more, of what is below 0 if it is as claimed."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from mixup.ledger.cells import Cell, distinct
+import numpy as np
+
+from mixup.ledger.cells import Cell, distinct, is_erm
 from mixup.ledger.inference import Paired, Verdict, Word
 from mixup.ledger.metrics import Measure
 from mixup.ledger.paper import Claim, Experiment, Row, Value
@@ -14,6 +16,7 @@ from mixup.ledger.paper import Claim, Experiment, Row, Value
 JUDGED: tuple[Word, ...] = ("reproduced", "direction holds", "not reproduced", "undecided")
 WORDS: tuple[Word, ...] = (*JUDGED, "recipe not stated", "too few seeds", "not run")
 MOST_MEASURES = 5  # that a line of a table has room for
+FITTED = 1.0  # percent of its training examples that ERM may miss in the end: the paper's networks miss hardly any
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,17 @@ class Group:
     def compared(self) -> tuple[Measure, ...]:
         """The measures in which cells are compared with their baseline."""
         return (self.headline,) if self.wide else self.measures
+
+    @property
+    def unfitted(self) -> float | None:
+        """The training error with which ERM of a network that was made smaller ends, or without ERM any method, the largest
+        of its cells, where that is above `FITTED`: such runs test the machinery and say nothing of the paper's claims. None
+        where it fits."""
+        small = [cell for cell in self.cells if cell.settings["scale"] != "paper" and cell.settings["model.name"] != "mlp"]
+        plain = [cell for cell in small if is_erm(cell.settings)] or small
+        columns = [cell.column("train_eval_top1_error") for cell in plain]
+        errors = [float(np.nanmean(column[:, -1])) for column in columns if column.size]
+        return max(errors) if errors and max(errors) > FITTED else None
 
     def row(self, cell: Cell) -> tuple[Row | None, str]:
         return self.rows.get(cell.first.name, (None, ""))
@@ -131,15 +145,23 @@ class Ledger:
         return list({entry.cell.first.name: entry.cell for entry in self.entries if entry.cell}.values())
 
     @property
-    def not_comparable(self) -> int:
-        """Different runs that cannot stand beside the numbers of their experiment of the paper."""
-        groups = [group for group in self.groups if group.experiment in self.papers]
-        return distinct(run for group in groups for cell in group.cells for run in cell.runs)
+    def small(self) -> int:
+        """Different runs that cannot stand beside the numbers of their experiment of the paper, of networks that fit."""
+        return runs_in(group for group in self.groups if group.experiment in self.papers and group.unfitted is None)
+
+    @property
+    def unfitted(self) -> int:
+        """Different runs of networks that have not fitted what they trained on."""
+        return runs_in(group for group in self.groups if group.unfitted is not None)
 
     def with_runs(self) -> Ledger:
         """The ledger without the paper's numbers and claims for which there are no runs."""
         entries = tuple(entry for entry in self.entries if entry.ours or entry.group)
         return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.difference.seeds))
+
+
+def runs_in(groups: Iterable[Group]) -> int:
+    return distinct(run for group in groups for cell in group.cells for run in cell.runs)
 
 
 def source_of(entry: Entry) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -100,6 +101,7 @@ def parsed(file: Path, files: Mapping[str, bytes]) -> Evidence:
     """From the content of its files by suffix. Raises one of Python's own errors where it is not as it should be."""
     record = json.loads(files[".json"])
     header, *rows = csv.reader(io.StringIO(files[".csv"].decode(), newline=""))
+    header = [re.sub("^clean_", "train_eval_", name) for name in header]  # as earlier versions called it
     values = [[float(cell) if cell else None for cell in row] for row in rows]
     curve = {name: list(column) for name, column in zip(header, zip(*values, strict=True), strict=True)}
     stated, evaluations = record.pop("digest"), record.pop("evaluations")

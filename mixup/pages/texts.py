@@ -149,14 +149,17 @@ def verdict_counts(counts: Mapping[Word, int], but: Sequence[Word] = ("too few s
 
 
 def clarities(ledger: Ledger, *, comparable: bool) -> str:
-    """`9 clearly as claimed, 4 clearly opposite, 45 cannot tell`: of runs that are comparable with the paper's, or not."""
-    counts = Counter(effect.clarity for effect in effects(ledger) if (effect.group is None) == comparable)
+    """`9 clearly as claimed, 4 clearly opposite, 45 cannot tell`: of runs that are comparable with the paper's, or not, and
+    whose networks fit what they train on."""
+    counts = Counter(one.clarity for one in effects(ledger) if one.fitted and (one.group is None) == comparable)
     return ", ".join(f"{counts[word]} {word}" for word in CLARITIES if counts[word])
 
 
 def outcome(ledger: Ledger) -> str:
     """What has come out, in one to three sentences: of all experiments, or of one."""
     sentences, numbers = [], len(ledger.numbers)
+    if not ledger.papers:
+        sentences.append(f"Not in the paper: {counted(distinct_runs(ledger), 'run')} of ours.")
     if numbers and len(ledger.papers) > 1:
         sentences.append(f"The paper prints or draws {numbers} numbers ({sources_text(ledger)}).")
     if ledger.judged:
@@ -168,10 +171,26 @@ def outcome(ledger: Ledger) -> str:
     small, own = clarities(ledger, comparable=False), clarities(ledger, comparable=True)
     if own:
         sentences.append(f"Of its claims, under the paper's recipe as far as it is stated: {own}.")
-    if ledger.not_comparable:
-        runs = counted(ledger.not_comparable, "run") + " at a smaller scale or on other data"
-        sentences.append(f"In {runs}, which prove nothing of the paper, its claims are: {small}." if small else f"{runs}.")
-    return " ".join(sentences) or f"Not in the paper: {counted(distinct_runs(ledger), 'run')} of ours."
+    if ledger.small:
+        runs = counted(ledger.small, "run") + " at a smaller scale or on other data"
+        sentences.append(
+            f"In {runs}, whose networks fit what they train on, its claims are: {small}." if small else f"{runs}."
+        )
+    if ledger.unfitted:
+        sentences.append(unfitted(ledger))
+    return " ".join(sentences)
+
+
+def unfitted(ledger: Ledger) -> str:
+    """What runs are worth whose networks have not fitted their training examples."""
+    errors = [group.unfitted for group in ledger.groups if group.unfitted is not None]
+    few, most = (f"{error:.0f}" for error in (min(errors), max(errors)))
+    missed = few if few == most else f"{few} to {most}"
+    runs = f"{counted(ledger.unfitted, 'run')} more test" if ledger.small else "These runs test"
+    return (
+        f"{runs} the machinery and say nothing of the paper's claims: at this size networks do not fit "
+        f"(in the end they miss {missed} % of the examples that they have trained on)."
+    )
 
 
 def distinct_runs(ledger: Ledger) -> int:

@@ -6,6 +6,7 @@ from small_table import CPU, claim, ledger, runs, table
 from mixup.ledger.effects import Effect, clarity_of, effects, versus
 from mixup.ledger.inference import interval
 from mixup.ledger.paper import Claim
+from mixup.pages import texts
 
 
 def small(*claims: Claim, **errors: list[float]) -> list[Effect]:
@@ -52,3 +53,20 @@ def test_a_claim_between_two_cells_of_which_neither_is_erm_names_both():
     (found,) = small(claim("strong", "mixup"), mixup=[4.1, 4.2, 4.3], strong=[3.8, 3.9, 4.01])
     assert " < " in found.what
     assert found.clarity == "clearly as claimed"
+
+
+@pytest.mark.parametrize(("missed", "fitted"), [(0.0, True), (1.0, True), (1.5, False), (54.0, False)])
+def test_small_runs_count_where_erm_fits_what_it_trains_on(missed, fitted):
+    """mixup itself need not."""
+    both = [*runs("erm", [5.5, 5.6, 5.7], CPU, missed=missed), *runs("mixup", [4.1, 4.2, 4.27], CPU, missed=30.0)]
+    found = ledger(both, table(claim("mixup", "erm")))
+    assert [one.fitted for one in effects(found)] == [fitted]
+    assert (found.small, found.unfitted) == ((6, 0) if fitted else (0, 6))
+    words = texts.outcome(found)
+    assert ("its claims are: 1 clearly as claimed" in words) == fitted
+    assert (f"they miss {missed:.0f} % of the examples" in words) == (not fitted)
+
+
+def test_the_papers_own_recipe_counts_whatever_it_fits():
+    both = [*runs("erm", [5.5, 5.6, 5.7], missed=40.0), *runs("mixup", [4.1, 4.2, 4.3], missed=40.0)]
+    assert [one.fitted for one in effects(ledger(both, table(claim("mixup", "erm"))))] == [True]
