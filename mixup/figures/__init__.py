@@ -6,7 +6,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mixup.figures.curves import MEDIAN, alpha_sweep, figure3b, learning_curves, noise_bars
+from mixup.figures.curves import figure3b, learning_curves, noise_bars
+from mixup.figures.differences import differences
 from mixup.figures.evaluations import attacks, between, calibration, surfaces
 from mixup.figures.forest import forest_picture
 from mixup.figures.gan import gan_pictures
@@ -17,7 +18,7 @@ from mixup.figures.style import Picture
 from mixup.ledger.cells import RUNS_OF
 from mixup.ledger.comparable import Recipes
 from mixup.ledger.effects import effects
-from mixup.ledger.entries import Ledger
+from mixup.ledger.entries import Ledger, unfitted
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.figure2 import read_figure2
 from mixup.ledger.names import experiment_title
@@ -27,9 +28,11 @@ from mixup.ledger.verdicts import build, checked
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
+# Whose learning curves say something, where networks fit: not those that are measured otherwise, or compare many methods.
+LEARNING = ("figure3_cifar10", "figure3_cifar100", "figure4_speech", "table1_imagenet", "table2_label_noise", "dirichlet")
 WANTED = (  # the starts of pictures' names; those of their experiments make the runs
     *("figure1_toy", "figure2_between", "figure3b_curve", "figure5_gan", "figure5_gan-modes", "table2_label_noise-bars"),
-    *("table3_adversarial-attacks", "alpha_sweep-alpha", "report_card-calibration"),
+    *("table3_adversarial-attacks", "alpha_sweep-differences", "report_card-calibration"),
 )
 LONGEST_TITLE = 60  # letters
 GENERATED = '<svg xmlns:xlink="http://www.w3.org/1999/xlink"'  # how a generated file starts
@@ -70,11 +73,13 @@ def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
     title = experiment_title(sheet.experiment, paper)
     content = title.rpartition(": ")[2]
     content = content if len(content) <= LONGEST_TITLE else content.partition(",")[0]
-    pictures = [learning_curves(sheet, f"Learning curves: {content}")]
-    pictures += noise_bars(sheet, paper_of(sheet, paper))
-    pictures += alpha_sweep(sheet, paper[sheet.experiment].statistic if sheet.experiment in paper else MEDIAN)
-    if sheet.experiment == "figure3_cifar10":
-        pictures.append(figure3b(sheet, paper["figure3b_curve"] if sheet.scale == "paper" else None))
+    fitted = unfitted(sheet.cells) is None
+    pictures = [learning_curves(sheet, f"Learning curves: {content}")] if fitted and sheet.experiment in LEARNING else []
+    statistic = paper[sheet.experiment].statistic if sheet.experiment in paper else ""
+    beside = paper_of(sheet, paper)
+    pictures += noise_bars(sheet, beside) or differences(sheet, beside, statistic)
+    if sheet.experiment == "figure3_cifar10" and beside:
+        pictures += figure3b(sheet, paper["figure3b_curve"])
     return pictures
 
 
@@ -101,7 +106,7 @@ def write_figures(*, runs: Path, results: Path, recipes: Recipes | None = None, 
     folder.mkdir(parents=True, exist_ok=True)
     files = {folder / f"{picture.name}.svg": picture for picture in pictures}
     for file, picture in files.items():
-        file.write_text(picture.svg())
+        file.write_text(picture.file())
         print(f"wrote {file}")
     for file in sorted(set(folder.glob("*.svg")) - set(files)):
         if file.read_text().startswith(GENERATED):

@@ -1,7 +1,8 @@
-"""Figures of records and curves: learning curves, figure 3(b), table 2 as bars, the test error over alpha."""
+"""Figures of records and curves: learning curves, figure 3(b), table 2 as bars."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,12 @@ from matplotlib.ticker import MaxNLocator
 from mixup.figures.panels import band, log_scale, seed_bar
 from mixup.figures.sheets import Sheet, caption, few, paper_values
 from mixup.figures.style import COLOURS, INK, Picture
-from mixup.ledger.cells import Cell
-from mixup.ledger.metrics import Measure
-from mixup.ledger.names import family
+from mixup.ledger.cells import Cell, is_erm, is_mixup
+from mixup.ledger.metrics import LAST, Measure
 from mixup.ledger.paper import Experiment, mismatches
 
 MOST_BANDS, MOST_BARS = 6, 8  # cells in a panel
-MEDIAN = "last10_median"
-STATISTICS = {"last": "After the last epoch", MEDIAN: "Median of the last ten epochs"}
+BEST = Measure("test.top1_error", "best")
 BARS = (("last", "after the last epoch", 0.19, 0.85), ("best", "the best epoch, chosen on test data", -0.19, 0.35))
 
 # -- over epochs ---------------------------------------------------------------------------------------------------------
@@ -46,33 +45,60 @@ def learning_curves(sheet: Sheet, title: str) -> Picture:
         f"{caption(sheet)}. {'Mean and range over seeds' if spread else 'Means over seeds'}. Excess loss: the training loss "
         f"above the entropy of its targets, the least it can be; of ERM the loss itself.{chosen}{dotted(shown.cells)}"
     )
-    return curves_picture(shown, "curves", title, note, [ERROR, LOSS], spread=spread)
+    says = (
+        "Where ERM's excess loss falls to nothing it knows its examples by heart; mixup's should stay up. In the end "
+        f"{ends(shown)}. mixup never meets an example twice, so that there is nothing to know by heart."
+    )
+    return curves_picture(shown, "curves", title, note, [ERROR, LOSS], says=says, spread=spread)
 
 
-def figure3b(sheet: Sheet, paper: Experiment | None) -> Picture:
-    """Test error of one net over epochs: DenseNet, or the first net of the sheet."""
+def ends(sheet: Sheet) -> str:
+    """`the test error of ERM is 50.1 % and of mixup, alpha 1 is 46.2 % (WRN-28-10)`, of the first panel."""
+    title, cells = next(iter(sheet.panels.items()))
+    first = (next((cell for cell in cells if test(cell.settings)), None) for test in (is_erm, is_mixup))
+    errors = [f"of {sheet.name(cell)} is {mean(cell, LAST):.1f} %" for cell in first if cell]
+    return f"the test error {' and '.join(errors)}{f' ({title})' if title else ''}"
+
+
+def figure3b(sheet: Sheet, paper: Experiment) -> list[Picture]:
+    """Test error of the DenseNet over epochs."""
     dense = {title: cells for title, cells in sheet.panels.items() if cells[0].settings["model.name"] == "densenet"}
-    panels = dense or dict([*sheet.panels.items()][:1])
-    sheet = replace(sheet, experiment="figure3b_curve", panels=panels)
-    dashed = " Dashed: the end of the paper's curves, read off its drawing." if paper else ""
-    note = f"{caption(sheet)}. Mean and range over seeds.{dashed}{dotted(sheet.cells)}"
-    column = replace(ERROR, bottom=0.0)
-    return curves_picture(sheet, "", "Figure 3(b): test error on CIFAR-10 over epochs", note, [column], paper=paper)
+    if not dense:
+        return []
+    sheet = replace(sheet, experiment="figure3b_curve", panels=dense)
+    note = (
+        f"{caption(sheet)}. Mean and range over seeds. Dashed: the end of the paper's curves, read off its drawing."
+        f"{dotted(sheet.cells)}"
+    )
+    says = (
+        "mixup's curve should end below ERM's, near the dashed lines. In the end "
+        f"{ends(sheet)}. Both fall most where the learning rate does."
+    )
+    title, column = "Figure 3(b): test error on CIFAR-10 over epochs", replace(ERROR, bottom=0.0)
+    return [curves_picture(sheet, "", title, note, [column], says=says, paper=paper)]
 
 
 def curves_picture(
-    sheet: Sheet, name: str, title: str, note: str, columns: Sequence[Column], *, paper: Experiment | None = None, **how: Any
+    sheet: Sheet,
+    name: str,
+    title: str,
+    note: str,
+    columns: Sequence[Column],
+    *,
+    says: str,
+    paper: Experiment | None = None,
+    **how: Any,
 ) -> Picture:
     """A row for each panel of the sheet, with a panel for each column. how: of `draw_curves`."""
 
     def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
         for axes, column in zip(places, columns):
             draw_curves(axes, sheet, cells, column, **how)
-        for method, value in paper_values(paper, "test.top1_error", MEDIAN):
+        for method, value in paper_values(paper, "test.top1_error", "last10_median"):
             label = f"{method} in the paper"
             places[0].axhline(value, color=COLOURS[method], linestyle="--", linewidth=1, label=label)
 
-    return sheet.rows_picture(name, title, note, sheet.panels.items(), len(columns), draw_row, height=3.1)
+    return sheet.rows_picture(name, title, note, sheet.panels.items(), len(columns), draw_row, says=says, height=3.1)
 
 
 def draw_curves(
@@ -115,9 +141,21 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
     def draw_row(places: Sequence[Axes], cells: Sequence[Cell]) -> None:
         draw_bars(places[0], sheet, cells, paper)
 
-    title = "Test error with corrupted training labels"
-    options: dict[str, Any] = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}}
+    where, cells = [*sheet.panels.items()][-1]
+    title, erm = "Test error with corrupted training labels", next((c for c in cells if is_erm(c.settings)), None)
+    least = min(cells, key=lambda cell: mean(cell, LAST))
+    says = (
+        "ERM learns wrong labels by heart, so that its last error should lie far above its best; mixup's should not. "
+        + (f"With {where} ERM ends {mean(erm, LAST) - mean(erm, BEST):.0f} points above its best epoch. " if erm else "")
+        + f"The lowest last error there, {mean(least, LAST):.1f} %, is that of {sheet.name(least)}. A wrong label that is "
+        "mixed with another one each time is hard to learn by heart."
+    )
+    options: dict[str, Any] = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}, "says": says}
     return [sheet.rows_picture("bars", title, note, sheet.panels.items(), 1, draw_row, **options)]
+
+
+def mean(cell: Cell, measure: Measure) -> float:
+    return fmean(cell.values(measure).values())
 
 
 def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment | None = None) -> None:
@@ -137,45 +175,3 @@ def draw_bars(axes: Axes, sheet: Sheet, cells: Sequence[Cell], paper: Experiment
     axes.set_xlabel("test error (%)")
     axes.label_outer()
     axes.grid(False, axis="y")
-
-
-# -- alpha ---------------------------------------------------------------------------------------------------------------
-
-
-def alpha_sweep(sheet: Sheet, statistic: str) -> list[Picture]:
-    """Test error over alpha, a panel for each of the sheet's with three alphas or more; 0 is ERM."""
-    plain = {
-        title: [cell for cell in cells if family(cell.settings) in ("ERM", "mixup")] for title, cells in sheet.panels.items()
-    }
-    sheet = replace(sheet, panels={title: cells for title, cells in plain.items() if len(cells) >= 3})
-    if not sheet.panels:
-        return []
-    statistic = statistic if statistic in STATISTICS else MEDIAN
-    note = (
-        f"{caption(sheet)}. {STATISTICS[statistic]}. Thick: the mean over seeds; thin: each seed. The axis of α is "
-        "logarithmic but for its first part."
-    )
-
-    def draw_row(places: Sequence[Axes], panels: Mapping[str, Sequence[Cell]]) -> None:
-        for axes, (title, cells) in zip(places, panels.items()):
-            draw_alphas(axes, cells, statistic)
-            axes.set(xlabel="α (0: ERM)", title=title)
-        places[0].set_ylabel("test error (%)")
-
-    rows = [("", sheet.panels)]
-    return [sheet.rows_picture("alpha", "Test error over α", note, rows, len(sheet.panels), draw_row, height=3.9)]
-
-
-def draw_alphas(axes: Axes, cells: Sequence[Cell], statistic: str) -> None:
-    """A thick line through the means, a thin one through each seed's errors, and a dot for each run."""
-    by_alpha = {cell.settings["mixup.alpha"]: cell.values(Measure("test.top1_error", statistic)) for cell in cells}
-    for seed in sorted(set.intersection(*map(set, by_alpha.values()))):
-        errors = [values[seed] for values in by_alpha.values()]
-        axes.plot(list(by_alpha), errors, color=COLOURS["mixup"], linewidth=0.8, alpha=0.5)
-    axes.plot(list(by_alpha), [np.mean(list(values.values())) for values in by_alpha.values()], color=COLOURS["mixup"])
-    for alpha, values in by_alpha.items():
-        colour = COLOURS["mixup" if alpha else "ERM"]
-        axes.plot([alpha] * len(values), list(values.values()), "o", color=colour, markersize=5, markeredgewidth=0)
-    axes.set_xscale("symlog", linthresh=min(alpha for alpha in by_alpha if alpha), linscale=0.6)
-    axes.set_xticks(list(by_alpha), [f"{alpha:g}" for alpha in by_alpha])
-    axes.minorticks_off()

@@ -1,13 +1,13 @@
 """Which set-up is behind table 4: every one that was tried, beside the paper's numbers."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import CapStyleType
 
-from mixup.figures.panels import framed, rows_figure
+from mixup.figures.panels import dots, framed, rows_figure, strokes
 from mixup.figures.style import INK, PALETTE, WIDTH, Picture
 from mixup.ledger.inference import Paired
 from mixup.ledger.metrics import LAST
@@ -36,19 +36,27 @@ def setup_pictures(setups: Sequence[Setup], paper: Experiment) -> list[Picture]:
     tried = max(sum(one.data == name for one in erm) for name in tables)
     words = ", ".join(f"{numbers[name][0]} {count}" for name, count in fitting.items())
     text = (
-        f"You should see dots on the dashed line, the paper's number, if a set-up is the paper's. Of {tried} set-ups so "
-        f"many have it within the scatter of one run (filled): {words}. The paper states neither scaling nor shares nor "
-        "splits. Each dot is the mean of the seeds; those of one colour and mark differ in shuffling and initial weights."
+        "Each dot is the mean of a set-up's seeds, large where the paper's number lies within the scatter of one run; "
+        "those of one colour and mark differ in shuffling and initial weights."
     )
-    pictures = [Picture(f"{NAME}-erm", NAME, text, lambda: erm_figure(erm, paper, text))]
+    says = (
+        f"You should see dots on the dashed line, the paper's number, where a set-up may be the paper's. Of {tried} set-ups "
+        f"so many have it within the scatter of one run: {words}. The paper states neither scaling nor shares nor splits, "
+        "and they decide the error."
+    )
+    pictures = [Picture(f"{NAME}-erm", NAME, text, lambda: erm_figure(erm, paper, text), says)]
     if pairs := against_erm(setups):
         clear = [pair for _, pair in pairs if pair.interval and pair.interval.high is not None and pair.interval.high < 0]
         mixed = (
-            f"You should see dots below 0 where mixup helps. Of {len(pairs)} set-ups and alphas the 95 % interval lies "
-            f"below 0 in {len(clear)}. Dots are means over seeds, which share split, weights and order with ERM's; "
-            "intervals are corrected for splits that overlap, and cut where they are far wider than most."
+            "Dots are means over seeds, which share split, weights and order with ERM's; intervals are corrected for splits "
+            "that overlap, and cut where they are far wider than most."
         )
-        pictures.append(Picture(f"{NAME}-mixup", NAME, mixed, lambda: mixup_figure(pairs, paper, mixed)))
+        says = (
+            f"You should see dots below 0 where mixup helps. Of {len(pairs)} set-ups and alphas the 95 % interval lies "
+            f"below 0 in {len(clear)}. One reason may be that ten epochs hardly fit these tables, and leave nothing to hold "
+            "back."
+        )
+        pictures.append(Picture(f"{NAME}-mixup", NAME, mixed, lambda: mixup_figure(pairs, paper, mixed), says))
     return pictures
 
 
@@ -76,18 +84,20 @@ def erm_figure(erm: Sequence[Setup], paper: Experiment, caption: str) -> Figure:
 
 def draw_scaling(axes: Axes, setups: Sequence[Setup], shares: Sequence[float], place: int, number: float) -> None:
     """The set-ups of one scaling, side by side at each share. place: of the scaling, 0 to 2. number: the paper's, in
-    percent; set-ups that fit it are filled."""
+    percent; set-ups that fit it are large."""
     for split, (marker, words) in SPLITS.items():
         same = [one for one in setups if one.choice[2] == split]
         ways = sorted({one.choice[3:] for one in same})
         axes.plot([], [], marker, color=PALETTE[place], markersize=4.5, label=f"{list(SCALINGS.values())[place]}, {words}")
-        for one in same:
-            step = 0.28 * (place - 1) + 0.045 * (ways.index(one.choice[3:]) - (len(ways) - 1) / 2)
-            x, fits = shares.index(one.train_share) + step, one.fits(number)
-            look: dict[str, Any] = (
-                {"markersize": 4.5} if fits else {"markersize": 3, "markerfacecolor": "none", "alpha": 0.6}
-            )
-            axes.plot(x, one.mean, marker, color=PALETTE[place], **look)
+        for fits, size, alpha in ((False, 2.5, 0.5), (True, 5.0, 1.0)):
+            steps = [0.28 * (place - 1) + 0.045 * (ways.index(one.choice[3:]) - (len(ways) - 1) / 2) for one in same]
+            drawn = [
+                (shares.index(one.train_share) + step, one.mean)
+                for one, step in zip(same, steps)
+                if one.fits(number) == fits
+            ]
+            cap: CapStyleType = "round" if marker == "o" else "projecting"
+            dots(axes, np.array(drawn), PALETTE[place], size=size, alpha=alpha, cap=cap)
 
 
 def mixup_figure(pairs: Sequence[tuple[Setup, Paired]], paper: Experiment, caption: str) -> Figure:
@@ -102,10 +112,11 @@ def mixup_figure(pairs: Sequence[tuple[Setup, Paired]], paper: Experiment, capti
             chosen = [(one, pair) for one, pair in pairs if (one.data, one.scaling, one.alpha) == (name, scaling, alpha)]
             drawn = [(one.train_share, pair.interval) for one, pair in chosen if pair.interval]
             x = [shares.index(share) + 0.18 * (place - (len(alphas) - 1) / 2) for share, _ in drawn]
-            means = [ours.mean for _, ours in drawn]
-            halves = [0.0 if ours.high is None else ours.high - ours.mean for _, ours in drawn]
-            look: dict[str, Any] = {"fmt": "o", "color": ALPHAS[place], "markersize": 3, "linewidth": 1}
-            axes.errorbar(x, means, halves, label=f"alpha {alpha:g}", **look)
+            means = np.array([ours.mean for _, ours in drawn])
+            halves = np.array([0.0 if ours.high is None else ours.high - ours.mean for _, ours in drawn])
+            axes.plot([], [], "o-", color=ALPHAS[place], markersize=3, linewidth=1, label=f"alpha {alpha:g}")
+            dots(axes, np.column_stack([x, means]), ALPHAS[place], size=3)
+            strokes(axes, np.column_stack([x, means - halves]), np.column_stack([x, means + halves]), ALPHAS[place])
         axes.set_xticks(range(len(shares)), [f"{100 * share:g}" for share in shares])
 
     def draw_row(panels: Sequence[Axes], name: str) -> None:

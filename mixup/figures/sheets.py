@@ -50,15 +50,17 @@ class Sheet:
         """A line for each cell, of its measurements of this name."""
         return [self.line(cell, cell.measured(evaluation), style) for cell in cells]
 
-    def picture(self, name: str, title: str, note: str, draw: Callable[[], Figure]) -> Picture:
+    def picture(self, name: str, title: str, note: str, draw: Callable[[], Figure], says: str = "") -> Picture:
         """name: what follows the experiment's in that of the file."""
         file = "-".join(filter(None, [self.experiment, name, self.scale]))
-        return Picture(file, self.experiment, f"{title}. {note}", draw)
+        return Picture(file, self.experiment, f"{title}. {note}", draw, says)
 
-    def rows_picture(self, name: str, title: str, note: str, *rows: Any, heading: str = "", **options: Any) -> Picture:
+    def rows_picture(
+        self, name: str, title: str, note: str, *rows: Any, heading: str = "", says: str = "", **options: Any
+    ) -> Picture:
         """A picture drawn by `rows_figure`, which takes rows and options. heading: above the figure, if not the title."""
         draw = partial(rows_figure, *rows, title=heading or title, caption=note, **options)
-        return self.picture(name, title, note, draw)
+        return self.picture(name, title, note, draw, says)
 
 
 def sheets(evidence: Iterable[Evidence], paper: Mapping[str, Experiment], evaluation: str | None = None) -> list[Sheet]:

@@ -48,14 +48,7 @@ class Group:
 
     @property
     def unfitted(self) -> float | None:
-        """The training error with which ERM of a network that was made smaller ends, or without ERM any method, the largest
-        of its cells, where that is above `FITTED`: such runs test the machinery and say nothing of the paper's claims. None
-        where it fits."""
-        small = [cell for cell in self.cells if cell.settings["scale"] != "paper" and cell.settings["model.name"] != "mlp"]
-        plain = [cell for cell in small if is_erm(cell.settings)] or small
-        columns = [cell.column("train_eval_top1_error") for cell in plain]
-        errors = [float(np.nanmean(column[:, -1])) for column in columns if column.size]
-        return max(errors) if errors and max(errors) > FITTED else None
+        return unfitted(self.cells)
 
     def row(self, cell: Cell) -> tuple[Row | None, str]:
         return self.rows.get(cell.first.name, (None, ""))
@@ -158,6 +151,16 @@ class Ledger:
         """The ledger without the paper's numbers and claims for which there are no runs."""
         entries = tuple(entry for entry in self.entries if entry.ours or entry.group)
         return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.difference.seeds))
+
+
+def unfitted(cells: Iterable[Cell]) -> float | None:
+    """The training error with which ERM of a network that was made smaller ends, or without ERM any method, the largest of
+    its cells, where that is above `FITTED`: such runs test the machinery and say nothing of the paper's claims. None where
+    it fits."""
+    small = [cell for cell in cells if cell.settings["scale"] != "paper" and cell.settings["model.name"] != "mlp"]
+    columns = [cell.column("train_eval_top1_error") for cell in [c for c in small if is_erm(c.settings)] or small]
+    errors = [float(np.nanmean(column[:, -1])) for column in columns if column.size]
+    return max(errors) if errors and max(errors) > FITTED else None
 
 
 def runs_in(groups: Iterable[Group]) -> int:

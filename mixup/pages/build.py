@@ -79,10 +79,12 @@ def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DrawnFigure:
-    """A file of `results/figures`. name: without its ending. description: its title, which is its caption."""
+    """A file of `results/figures`. name: without its ending. description: its title, which is its caption. says: what to see
+    in it, what is seen, and why."""
 
     name: str
     description: str
+    says: str
 
     @property
     def experiment(self) -> str:
@@ -92,8 +94,8 @@ class DrawnFigure:
 def drawn_figures(results: Path) -> list[DrawnFigure]:
     """Those that `scripts/ledger.py figures` has drawn, by name."""
     texts = {file.stem: file.read_text() for file in sorted(results.glob("figures/*.svg"))}
-    titles = {name: re.search(r"<title>(.*?)</title>", text, re.DOTALL) for name, text in texts.items()}
-    return [DrawnFigure(name, unescape(title[1])) for name, title in titles.items() if title]
+    words = {name: re.search(r"<title>(.*?)</title>\s*<desc>(.*?)</desc>", text, re.S) for name, text in texts.items()}
+    return [DrawnFigure(name, unescape(found[1]), unescape(found[2])) for name, found in words.items() if found]
 
 
 def pages(ledger: Ledger, figures: Sequence[DrawnFigure] = ()) -> dict[str, str]:

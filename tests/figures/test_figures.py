@@ -18,6 +18,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 
 from mixup.errors import UserError
 from mixup.figures import WANTED, all_pictures, missing, write_figures
@@ -75,10 +76,10 @@ def results(tmp_path):
 
 
 def test_there_is_a_picture_of_everything_that_was_measured(pictures, evidence):
-    assert missing(list(pictures.values())) == {}
-    experiments = {run.file.parent.name.removesuffix("-cpu") for run in evidence} - {"figure1_toy", "figure5_gan"}
-    assert {f"{name}-curves" for name in experiments} <= {name.rpartition("-")[0] for name in pictures}
-    assert not any(name.startswith("figure1_toy-curves") for name in pictures), "the error on the rings is 0"
+    assert [*missing(list(pictures.values()))] == ["figure3b_curve"], "of the paper's scale alone"
+    kinds = {name.rpartition("-")[0] for name in pictures}
+    assert {"figure3_cifar10-curves", "figure3_cifar10-differences", "table2_label_noise-curves"} <= kinds
+    assert not {"figure1_toy-curves", "figure2_between-curves", "table4_uci-curves"} & kinds, "they say nothing"
     assert {name.rpartition("-")[2] for name in pictures} == {"cpu", "paper"}
 
 
@@ -131,18 +132,35 @@ def test_evidence_that_was_changed_by_hand_is_refused(tmp_path, results):
 # -- what they show ------------------------------------------------------------------------------------------------------
 
 
+def test_each_says_in_words_what_to_see_and_what_is_seen(pictures, evidence):
+    assert all(picture.says.count(". ") >= 2 for picture in pictures.values())
+    misses = [run.evaluations["between"]["miss"][10] for run in of(evidence, "figure2_between", mixup__alpha=0.0)]
+    assert f"At λ = 1/2 ERM has {np.mean(misses):.2f} % misses" in pictures["figure2_between-cpu"].says
+
+
+def test_networks_that_do_not_fit_have_no_learning_curves(tmp_path, paper):
+    """They have not come to where curves part."""
+    files = made_up.make_runs(tmp_path, "experiment=figure3_cifar10", "scale=cpu", "model=preact_resnet18")
+    assert "figure3_cifar10-curves-cpu" in {picture.name for picture in all_pictures(read_evidence(tmp_path), paper)}
+    for file in (file.with_suffix(".csv") for file in files):
+        header, *rows = csv.reader(file.read_text().splitlines())
+        table = [[*header, "train_eval_top1_error"], *([*row, "40.0"] for row in rows)]
+        file.write_text("\n".join(map(",".join, table)) + "\n")
+    assert not [p for p in all_pictures(read_evidence(tmp_path), paper) if "curves" in p.name]
+
+
 def test_learning_curves_are_the_mean_over_seeds_of_the_evidences_own(pictures, evidence):
-    figure = drawn(pictures["figure2_between-curves-cpu"])
-    errors, losses = figure.axes
+    figure = drawn(pictures["figure3_cifar10-curves-cpu"])
+    errors, losses = figure.axes[:2]
     for axes, column in ((errors, "test_top1_error"), (losses, "train_excess_loss")):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
         for label, alpha in (("ERM", 0.0), ("mixup, alpha 1", 1.0)):
-            runs = of(evidence, "figure2_between", mixup__alpha=alpha)
+            runs = of(evidence, "figure3_cifar10", mixup__alpha=alpha, model__name="densenet")
             assert len(runs) == 2
             assert lines[label] == pytest.approx(np.mean([run.curve[column] for run in runs], 0))
     assert losses.get_yscale() == "log"
     falls = [line.get_xdata()[0] for line in errors.lines if line.get_linestyle() == ":"]
-    assert falls == of(evidence, "figure2_between")[0].settings["optim.milestones"]
+    assert falls == of(evidence, "figure3_cifar10", model__name="densenet")[0].settings["optim.milestones"]
 
 
 def test_figure_2_has_ours_and_the_digitised_values_of_the_paper(pictures, evidence):
@@ -165,7 +183,8 @@ def test_figure_1_has_class_1_inside_in_orange_and_erm_left(pictures):
     figure = drawn(pictures["figure1_toy-paper"])
     assert [axes.get_title("left") for axes in figure.axes[:2]] == ["ERM", "mixup, alpha 1"]
     for axes in figure.axes[:2]:
-        radius = {line.get_color(): np.hypot(*line.get_data()).mean() for line in axes.lines}
+        places = {to_hex(patch.get_edgecolor()): patch.get_path().vertices for patch in axes.patches}
+        radius = {colour: np.hypot(*points.T).mean() for colour, points in places.items()}
         assert radius["#e07b1a"] < 0.5 < radius["#2e8b57"]
 
 
@@ -183,14 +202,26 @@ def test_noise_bars_are_the_means_with_a_dot_a_seed(pictures, evidence):
     assert all(len(line.get_xdata()) == 3 for line in axes.lines)
 
 
-def test_an_alpha_sweep_has_every_seed_at_its_alpha(pictures, evidence):
-    (axes,) = drawn(pictures["alpha_sweep-alpha-cpu"]).axes
-    assert axes.get_xscale() == "symlog"
-    dots = {line.get_xdata()[0]: sorted(line.get_ydata()) for line in axes.lines if line.get_marker() == "o"}
-    for alpha in (0.0, 0.2, 1.0):
+def test_differences_are_of_pairs_of_one_seed(pictures, evidence):
+    (axes,) = drawn(pictures["alpha_sweep-differences-cpu"]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["mixup, alpha 1", "mixup, alpha 0.2"]
+
+    def errors(alpha):
         runs = of(evidence, "alpha_sweep", mixup__alpha=alpha)
-        assert dots[alpha] == sorted(run.record["test"]["top1_error"]["last10_median"] for run in runs)
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "0.2", "1"]
+        return {run.seed: run.record["test"]["top1_error"]["last10_median"] for run in runs}
+
+    erm = errors(0.0)
+    for y, alpha in enumerate((1.0, 0.2)):
+        expected = [value - erm[seed] for seed, value in sorted(errors(alpha).items())]
+        lines = {line.get_marker(): line.get_xdata() for line in axes.lines if line.get_ydata()[0] == y}
+        assert list(lines["|"]) == expected
+        assert list(lines["o"]) == [pytest.approx(np.mean(expected))]
+
+
+def test_several_nets_of_one_method_are_one_panel_of_their_names(pictures):
+    (axes,) = drawn(pictures["figure3_cifar10-differences-cpu"]).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["PreAct ResNet-18 of width 16", "DenseNet-BC-16 (k=12)"]
 
 
 def test_attacks_keep_the_white_box_and_the_black_box_apart(pictures, evidence):
@@ -350,7 +381,15 @@ def test_tidy_rounds_coordinates_and_no_words():
     assert '<path id="name-1" d="M 0 1.01 L 10.12 -2.5"/><use href="#name-1"/>' in text
     assert "<text>0.0001</text>" in text
     assert "<title>a &lt;b&gt;</title>" in text
-    assert "<g>" in text
+    assert "<g>" not in text, "a group without attributes changes nothing"
+
+
+def test_a_dot_is_short_and_groups_that_clip_stay():
+    path = '<path id="a" d="M 1 2 \nL 1 2 \nM 3 4 \nL 3 5 \n"/>'
+    text = tidy(f'<?xml?>\n<svg width="1"><g clip-path="url(#a)"><g>{path}</g></g><g/></svg>', "name", "a")
+    assert 'd="M1 2h0\nM 3 4\nL 3 5\n"' in text
+    assert text.count("<g") == 2
+    assert text.count("</g>") == 1
 
 
 def test_neither_torch_nor_pyplot_is_needed():
