@@ -66,7 +66,8 @@ def parser() -> argparse.ArgumentParser:
         if verb is tables:
             new("--check", action="store_true", help="write nothing; status 1 and the files that would change")
     new = add(reproduce, "reproduce")
-    new("experiment", help="of results/paper.yaml or configs/experiment; a beginning is enough")
+    new("experiment", nargs="?", help="of results/paper.yaml or configs/experiment; a beginning is enough")
+    new("--within", metavar="TIME", help="run what is missing and fits 90s, 8m or 2h, of one experiment or of all")
     new("--row", metavar="ID", help="the commands of one row")
     new("--all", action="store_true", help="the commands of the whole experiment")
     new("--scale", default="paper", choices=["paper", "cpu"], help="paper (default), or cpu for two cores")
@@ -139,8 +140,16 @@ def reproduce(options: Options) -> int:
     """Lists an experiment's rows: the paper's numbers and ours. Prints the commands that redo them, or runs these.
 
     With --row or --all it prints the commands, from training to tables; with --run it runs them. What has finished is not
-    run again."""
+    run again. With --within it runs as much of what is missing as fits a time on this machine, the most valuable first."""
     paper = read_paper(PAPER)
+    if options.within:
+        from mixup.commands.within import reproduce_within, seconds_of
+
+        wanted = [full_name(options.experiment, paper)] if options.experiment else list(paper)
+        with_rows = {name: paper[name] for name in wanted if name in paper and paper[name].rows}
+        return reproduce_within(seconds_of(options.within), with_rows, options.scale, read_evidence(options.runs))
+    if options.experiment is None:
+        raise UserError(f"reproduce: name an experiment, of {', '.join(paper)}; or give --within TIME")
     name = full_name(options.experiment, paper)
     if not (options.row or options.all or options.run):
         if name in paper and paper[name].rows:

@@ -40,18 +40,28 @@ def dry_run(config: TrainConfig) -> None:
     print("learning rate  " + ", ".join(f"{rate:g} from epoch {epoch}" for epoch, rate in rate_changes(config).items()))
     print(f"parameters     {parameters:,} ({parameters / 1e6:.2f} M)")
     print(f"operations     {operations / 1e9:.2f} GFLOPs per image, forward (two per multiply-add)")
-    smaller = shrink_batch(config)
-    timed = smaller.trainer.batch_size
+    timed = shrink_batch(config).trainer.batch_size
     print(f"speed          timing steps of {timed} generated images ...", flush=True)
+    seconds, device = timed_step(config)
+    print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
+    total, train = duration(seconds * step_count(config)), example_counts(config, info)[0]
+    print(f"time           about {total} for {trainer.epochs} epochs of {train:,} images, evaluation included")
+
+
+def timed_step(config: TrainConfig) -> tuple[float, torch.device]:
+    """The seconds that one training step takes here, and the device."""
+    smaller = shrink_batch(config)
     step, device = training_step(smaller)
     for _ in range(WARM_UP + 1 if device.type == "cuda" else 1):  # the first calls allocate memory, and capture the step
         step()
-    seconds = seconds_a_step(step, device) * trainer.batch_size / timed
-    print(f"               {trainer.batch_size / seconds:,.0f} images/s, {seconds:.3g} s a step on {device}")
-    train, evaluated = example_counts(config, info)
-    steps = num_steps(train, trainer.batch_size) + FORWARD_SHARE * evaluated / trainer.batch_size
-    total = duration(trainer.epochs * steps * seconds)
-    print(f"time           about {total} for {trainer.epochs} epochs of {train:,} images, evaluation included")
+    return seconds_a_step(step, device) * config.trainer.batch_size / smaller.trainer.batch_size, device
+
+
+def step_count(config: TrainConfig) -> float:
+    """How many training steps a whole run is as long as, evaluation included."""
+    train, evaluated = example_counts(config, dataset_info(config.data.name))
+    size = config.trainer.batch_size
+    return config.trainer.epochs * (num_steps(train, size) + FORWARD_SHARE * evaluated / size)
 
 
 def seconds_a_step(step: Callable[[], object], device: torch.device) -> float:
