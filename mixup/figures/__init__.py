@@ -28,8 +28,16 @@ from mixup.ledger.verdicts import build, checked
 
 __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
-# Whose learning curves say something, where networks fit: not those that are measured otherwise, or compare many methods.
-LEARNING = ("figure3_cifar10", "figure3_cifar100", "figure4_speech", "table1_imagenet", "table2_label_noise", "dirichlet")
+# Whose learning curves say nothing: what is measured otherwise, or compares many methods.
+NO_CURVES = (
+    "figure2_between",
+    "table3_adversarial",
+    "table4_uci",
+    "table5_ablation",
+    "alpha_sweep",
+    "semantics",
+    "report_card",
+)
 WANTED = (  # the starts of pictures' names; those of their experiments make the runs
     *("figure1_toy", "figure2_between", "figure3b_curve", "figure5_gan", "figure5_gan-modes", "table2_label_noise-bars"),
     *("table3_adversarial-attacks", "alpha_sweep-differences", "report_card-calibration"),
@@ -74,7 +82,9 @@ def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:
     content = title.rpartition(": ")[2]
     content = content if len(content) <= LONGEST_TITLE else content.partition(",")[0]
     fitted = unfitted(sheet.cells) is None
-    pictures = [learning_curves(sheet, f"Learning curves: {content}")] if fitted and sheet.experiment in LEARNING else []
+    pictures = (
+        [learning_curves(sheet, f"Learning curves: {content}")] if fitted and sheet.experiment not in NO_CURVES else []
+    )
     statistic = paper[sheet.experiment].statistic if sheet.experiment in paper else ""
     beside = paper_of(sheet, paper)
     pictures += noise_bars(sheet, beside) or differences(sheet, beside, statistic)

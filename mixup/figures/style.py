@@ -81,18 +81,19 @@ def ungrouped(text: str) -> str:
 def tidy(text: str, name: str, description: str) -> str:
     """matplotlib's SVG without what changes with its version, or would be there twice where a page holds two figures.
 
-    Numbers are rounded to a hundredth of a point, and referenced elements are numbered: matplotlib's ids are hashes of
+    Numbers are rounded to a hundredth of a point, from 10 on to a tenth, and referenced elements are numbered: matplotlib's ids are hashes of
     coordinates to their last bit, which is not the same in every process.
     """
 
     def rounded(number: re.Match[str]) -> str:
-        return f"{round(float(number.group()), 2) + 0:g}"  # + 0: no -0
+        value = float(number.group())
+        return f"{round(value, 2 if abs(value) < 10 else 1) + 0:g}"  # + 0: no -0
 
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)  # would hold for a whole page
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
-    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{3,}", rounded, tag.group()), text)
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"-?\d+\.\d{2,}", rounded, tag.group()), text)
     for number, id in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', text)), 1):
         text = re.sub(rf'(\bid="|url\(#|href="#){id}\b', rf"\g<1>{name}-{number}", text)
     text = re.sub(r" ?\n\s*", "\n", ungrouped(text))

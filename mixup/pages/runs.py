@@ -13,7 +13,7 @@ from mixup.ledger.names import method, net
 from mixup.pages.texts import commit
 from mixup.run.display import duration
 
-POINTS = 80  # of a small curve
+POINTS = 40  # of a small curve
 BOX = (120.0, 24.0)  # its size
 
 Differences = Callable[[Evidence], list[tuple[str, str, str]] | None]
@@ -67,14 +67,18 @@ def points(curve: Sequence[float]) -> str:
 
 
 def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
-    """Runs in their order. Environments are the same for many of them and stand once."""
+    """Runs in their order. Environments and differences are the same for many of them and stand once."""
     environments = list(dict.fromkeys(map(environment_text, evidence)))
-    runs = [run_data(run, differences(run), environments.index(environment_text(run))) for run in evidence]
-    return script_json({"environments": environments, "runs": runs})
+    kinds = [differences(run) for run in evidence]
+    different = [kind for place, kind in enumerate(kinds) if kind not in kinds[:place]]
+    runs = [
+        run_data(run, different.index(kind), environments.index(environment_text(run))) for run, kind in zip(evidence, kinds)
+    ]
+    return script_json({"environments": environments, "differences": different, "runs": runs})
 
 
-def run_data(run: Evidence, differ: list[tuple[str, str, str]] | None, environment: int) -> dict[str, Any]:
-    """environment: its place among all of the page."""
+def run_data(run: Evidence, differ: int, environment: int) -> dict[str, Any]:
+    """differ, environment: the places of its differences and environment among all of the page."""
     record = run.record
     script, *arguments = record["environment"]["command"]
     seconds = ["training time", duration(record["train_seconds"])]

@@ -19,8 +19,8 @@ RUNS = {
     "alpha_sweep": (8 * 3, 5 * 3),
     "dirichlet": (3 * 3, 3 * 3),
     "figure1_toy": (2 * 3, 2 * 3),
-    "figure2_between": (2 * 3, 2 * 3),
-    "figure3_cifar10": (3 * 2 * 3, 3 * 2 * 3),
+    "figure2_between": (2 * 3, 2 * 5),
+    "figure3_cifar10": (3 * 2 * 3, 1 * 2 * 5),
     "figure3_cifar100": (3 * 2 * 3, 1 * 2 * 3),
     "figure4_speech": (2 * 3 * 3, 2 * 3 * 3),
     "report_card": (2 * 3, 2 * 3),
@@ -30,7 +30,7 @@ RUNS = {
     "table2_label_noise": (3 * 22 * 3, 5 * 3),
     "table3_adversarial": (2 * 2, 2 * 3),
     "table4_uci": (8 * 2 * 10, 3 * 2 * 10),
-    "table5_ablation": (2 * 22 * 3, 22 * 2),
+    "table5_ablation": (2 * 22 * 3, 22 * 3),
 }
 SCALES = ("paper", "cpu")
 GRIDS = [(name, scale) for name in RUNS for scale in SCALES]
@@ -182,8 +182,10 @@ def test_the_commands_of_a_header_are_ones_that_work(name, scale):
             assert configuration(overrides_of(*arguments)[-1]).name == tasks_of(name, scale)[0].config.name
 
 
-def test_the_small_forms_together_take_under_two_hours():
-    """By their headers; each under twenty minutes."""
-    minutes = [int(re.search(r"about (\d+) minute", header(name, "cpu")).group(1)) for name in RUNS]
-    assert max(minutes) < 20
-    assert sum(minutes) < 120
+def test_the_small_forms_together_take_under_five_hours():
+    """By their headers; each under half an hour, but for those whose networks fit what they train on."""
+    minutes = {name: int(re.search(r"about (\d+) minute", header(name, "cpu")).group(1)) for name in RUNS}
+    fitted = minutes.pop("figure2_between"), minutes.pop("figure3_cifar10")
+    assert max(fitted) < 90
+    assert max(minutes.values()) < 30
+    assert sum([*fitted, *minutes.values()]) < 300

@@ -378,7 +378,7 @@ def test_captions_are_wrapped_by_width():
 def test_tidy_rounds_coordinates_and_no_words():
     before = '<?xml?>\n<svg width="1"><g id="x"><path id="m1" d="M -0.0012345 1.00501 L 10.123456 -2.5"/><use href="#m1"/>'
     text = tidy(before + "<text>0.0001</text></g></svg>", "name", "a <b>")
-    assert '<path id="name-1" d="M 0 1.01 L 10.12 -2.5"/><use href="#name-1"/>' in text
+    assert '<path id="name-1" d="M 0 1.01 L 10.1 -2.5"/><use href="#name-1"/>' in text
     assert "<text>0.0001</text>" in text
     assert "<title>a &lt;b&gt;</title>" in text
     assert "<g>" not in text, "a group without attributes changes nothing"
