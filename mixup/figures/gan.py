@@ -18,7 +18,7 @@ from mixup.ledger.metrics import MODES
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper
 WINDOW = 1.25
-DRAWN = 150  # points a panel: more hide each other
+DRAWN = 120  # points a panel: more hide each other
 COVERED = (
     "Mean and range over seeds, of 1,000 samples. A sample is good within 3 standard deviations of a mode; a mode is "
     "covered by a tenth of an equal share of the samples, all of them good."

@@ -81,8 +81,8 @@ def ungrouped(text: str) -> str:
 def tidy(text: str, name: str, description: str) -> str:
     """matplotlib's SVG without what changes with its version, or would be there twice where a page holds two figures.
 
-    Numbers are rounded to a hundredth of a point, from 10 on to a tenth, and referenced elements are numbered: matplotlib's ids are hashes of
-    coordinates to their last bit, which is not the same in every process.
+    Numbers are rounded to a hundredth of a point, from 10 on to a tenth, and referenced elements are numbered: matplotlib's
+    ids are hashes of coordinates to their last bit, which is not the same in every process.
     """
 
     def rounded(number: re.Match[str]) -> str:
@@ -98,6 +98,7 @@ def tidy(text: str, name: str, description: str) -> str:
         text = re.sub(rf'(\bid="|url\(#|href="#){id}\b', rf"\g<1>{name}-{number}", text)
     text = re.sub(r" ?\n\s*", "\n", ungrouped(text))
     text = re.sub(r"M (\S+) (\S+)\nL \1 \2\n", r"M\1 \2h0\n", text)  # a dot of a path
+    text = re.sub(r' d="M[^CQ"]*"', lambda path: path.group().replace("\nL ", "\n"), text)  # what follows M is a line
     text = re.sub(FONT, "", text)
     text = re.sub(r"(fill|stroke): " + INK, rf"\1: var(--ink, {INK})", text)
     head, body = text.split(">", 1)

@@ -264,7 +264,7 @@ def test_a_run_unfolds_to_its_command_settings_environment_and_curve(page):
     assert "torch 2.15.0" in text
     assert "absent" not in text
     assert made_up.ENVIRONMENT["commit"] in text
-    assert "test error over 20 epochs: " in text
+    assert "test error over 48 epochs: " in text
     assert shown(page, "#figure2_between .details .curve") == 1
     page.click("#figure2_between details[data-run] summary")
     assert shown(page, "#figure2_between .details") == 0
