@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests use a thread each: a process a core, and a file's tests together, since they share what they are made on.
-PARALLEL := --numprocesses auto --dist loadfile
+# A process that crashes ends them: pytest-xdist may wait for ever for the one that takes its place.
+PARALLEL := --numprocesses auto --dist loadfile --max-worker-restart=0
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow lint verify-data benchmark tables figures report reproduce clean
 

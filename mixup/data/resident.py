@@ -30,7 +30,9 @@ class Normalise:
 
     def arrange(self, values: Tensor) -> Tensor:
         """(B, H, W, C), already normalised, to (B, C, H, W)."""
-        return values.permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
+        images = values.permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
+        # One channel lies alike in both layouts, and its strides would tell torch that it is the other one.
+        return images if self.layout == torch.channels_last else images.view(images.shape)
 
     def all_at_once(self, images: Tensor) -> Tensor:
         """Images of any height and width, (N, H, W, C) uint8, to float32: the values that a crop of them then has."""

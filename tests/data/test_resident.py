@@ -50,6 +50,17 @@ def test_every_crop_and_flip_is_torchvisions(info):
     torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("info", [CIFAR, DIGITS], ids=["colour", "grey"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("padding", [0, 4])
+def test_torch_tells_the_layout_that_was_asked_for(info, layout, padding):
+    """One channel lies alike in both; a convolution goes by the strides."""
+    data = ResidentImages(split_of(5, info), info, padding=padding, device=CPU, channels_last=layout == torch.channels_last)
+    images = data.fetch(torch.arange(5))
+    out = torch.nn.functional.conv2d(images, torch.ones(2, images.shape[1], 3, 3))
+    assert out.is_contiguous(memory_format=layout)
+
+
 @pytest.mark.parametrize("padding", [0, 4])
 @pytest.mark.parametrize("info", [CIFAR, DIGITS], ids=["colour", "grey"])
 def test_without_crop_and_flip_the_whole_image_is_fetched(info, padding):
