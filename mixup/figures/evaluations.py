@@ -201,7 +201,7 @@ def draw_calibration_errors(axes: Axes, line: Line, place: int) -> None:
 # -- figure 1(b) ---------------------------------------------------------------------------------------------------------
 
 INNER, OUTER, SHADE = "#e07b1a", "#2e8b57", COLOURS["mixup"]  # orange, green and blue, as in the paper
-LEVELS = 15  # of the shading
+LEVELS = 12  # of the shading
 
 
 def surfaces(sheet: Sheet) -> Picture:

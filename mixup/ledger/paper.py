@@ -57,7 +57,8 @@ class Sourced:
 
 @dataclass(frozen=True, kw_only=True)
 class Value(Sourced):
-    """A printed number, or `bounds` [low, high] where a curve gives a range only. decimals: as many as are printed."""
+    """A printed number, or `bounds` [low, high] where a curve gives a range only. decimals: as many as are printed. others:
+    who published the same number -> theirs."""
 
     metric: str
     statistic: str
@@ -66,6 +67,7 @@ class Value(Sourced):
     value: float | None = None
     bounds: list[float] | None = None
     note: str | None = None
+    others: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()

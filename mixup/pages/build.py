@@ -22,7 +22,7 @@ from mixup.ledger.paper import PAPER, read_paper
 from mixup.ledger.setups import NAME as SETUPS
 from mixup.ledger.setups import read_setups
 from mixup.ledger.verdicts import Planned, build, checked
-from mixup.pages import texts
+from mixup.pages import costs, texts
 from mixup.pages.runs import Differences, anchor, runs_json, summary
 from mixup.pages.setups import page_values
 from mixup.pages.tables import markdown_table, table_rows
@@ -51,7 +51,7 @@ def environment(format: str) -> Environment:
     templates = Environment(loader=loader, autoescape=format == "html", **options)
     templates.filters |= {"one_line": lambda text: " ".join(text.split()), "commit": texts.commit, "duration": duration}
     templates.filters |= {"markdown_table": markdown_table}
-    templates.globals |= {"texts": texts, "table_rows": table_rows, "anchor": anchor, "summary": summary}
+    templates.globals |= {"texts": texts, "costs": costs, "table_rows": table_rows, "anchor": anchor, "summary": summary}
     templates.globals |= {"row_name": row_name, "row_parts": row_parts, "ROW_PARTS": ROW_PARTS}
     templates.globals |= {"missing": MISSING}
     return templates

@@ -75,6 +75,11 @@ def printed(row: Row | None, value: Value | None) -> str:
     return str(value) + "".join(f" ({mark})" for mark in marks)
 
 
+def others(value: Value) -> str:
+    """What others published for the number: `5.53 hongyi-zhang/mixup, 5.48 tensorpack`."""
+    return ", ".join(f"{number} {who}" for who, number in value.others.items())
+
+
 def claim_text(claim: Claim) -> str:
     return claim.text if claim.verified else f"{claim.text} (unverified)"
 
