@@ -17,7 +17,7 @@ from mixup.run import records, tracking
 from mixup.run.config import TrainConfig
 from mixup.run.display import Display
 from mixup.training.checkpoint import resume, save_state
-from mixup.training.device import generator_of
+from mixup.training.device import generator_of, slow_precision
 from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
 from mixup.training.engine import Progress, explained_batchnorm, finish_epoch, start_epoch
 from mixup.training.folder import mirrored, occupied
@@ -47,6 +47,8 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
         if record is None:
             if run.not_captured:
                 display.say(f"the step is not captured as a CUDA graph, because of {run.not_captured}")
+            if slow := slow_precision(config.trainer, run.device):
+                display.warn(slow)
             progress = resume(run, environment, display)
             with mirrored(config, folder, group, display) as mirror, received_signals(group) as signals:
                 progress = train_epochs(run, progress, display, mirror, signals)

@@ -8,7 +8,7 @@ import torch
 
 from mixup.errors import UserError
 from mixup.run.compose import configuration
-from mixup.training.device import generator_of, require_precision, set_up_device
+from mixup.training.device import generator_of, require_precision, set_up_device, slow_precision
 
 ALLOCATES = """
 import resource, sys, torch
@@ -62,6 +62,16 @@ def test_precision_and_determinism_are_what_they_are_called(precision, determini
 def test_a_cpu_has_no_tf32(cpu):
     with pytest.raises(UserError, match=r"only a GPU computes in it; use trainer\.precision=float32"):
         require_precision(configuration(["trainer.precision=tf32"]).trainer, cpu)
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "slow"),
+    [("bfloat16", "AVX2", True), ("bfloat16", "AVX512", False), ("float32", "AVX2", False)],
+)
+def test_a_precision_that_a_cpu_emulates_is_said(precision, capability, slow, cpu, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    said = slow_precision(configuration([f"trainer.precision={precision}"]).trainer, cpu)
+    assert ("trainer.precision=float32" in said) if slow else said is None
 
 
 def test_training_does_not_import_torchs_compiler(command, tmp_path):
