@@ -20,7 +20,7 @@ from mixup.evaluation.settings import EXAMPLES, PAIRS
 from mixup.run.conversions import from_dict
 from mixup.run.identity import identity
 
-MEASURES: dict[str, Callable[..., object]] = {"between": measure_between, "card": make_card, "surface": measure_surface}
+MEASURES: dict[str, Callable[..., object]] = {"card": make_card, "surface": measure_surface}
 
 
 def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, device: str) -> int:
@@ -42,15 +42,17 @@ def evaluate_sweep(kind: str, folders: Sequence[Path], *, root: str | None, devi
                 continue
             print(f"{place}, shown to {len(targets)} runs" if len(targets) > 1 else place, flush=True)
             run = open_finished_run(folder, root=root, device=device, like=run)
-            if kind != "attacks":
+            pairs, examples = amounts(folder)
+            if kind == "between":
+                measure_between(run, pairs=pairs)
+            if kind in MEASURES:
                 MEASURES[kind](run)
-                continue
             opened = []
-            for target in targets:
+            for target in targets if kind == "attacks" else ():
                 with noting(faults, f"attacks on {target}"):
                     opened.append(run if target == folder else open_finished_run(target, root=root, device=device, like=run))
             if opened:
-                measure_attacks(run, opened, CELLS, examples=EXAMPLES)
+                measure_attacks(run, opened, CELLS, examples=examples)
     return int(bool(faults))
 
 
@@ -64,6 +66,17 @@ def noting(faults: list[str], task: str) -> Iterator[None]:
         print(f"{task} failed: {error}", file=sys.stderr, flush=True)
 
 
+def amounts(folder: Path) -> tuple[int, int]:
+    """On how many pairs and on how many test examples a sweep measures a run. At the paper's scale half as many pairs as
+    training examples, and all test examples: all seeds meet the same ones, so that no interval over seeds has the error of
+    a smaller sample."""
+    record = finished_record(folder)
+    train, test = record["data"]["train_count"], record["data"]["test_count"]
+    if record["config"]["scale"] == "paper":
+        return max(PAIRS, train // 2), test
+    return PAIRS, min(EXAMPLES, test)
+
+
 def is_measured(folder: Path, kind: str, source: Path) -> bool:
     """Whether the measurement exists, of the present weights and of as many examples or pairs as a sweep takes.
 
@@ -72,11 +85,12 @@ def is_measured(folder: Path, kind: str, source: Path) -> bool:
     values = read_measurement(folder, f"{kind}.json")
     if values is None or kind == "surface":
         return values is not None
+    pairs, examples = amounts(folder)
     if kind == "between":
-        return values["pairs"] >= PAIRS
-    data = finished_record(folder)["data"]
-    # Unreadable examples may be among those drawn.
-    enough = values["examples"] >= min(EXAMPLES, data["test_count"]) - data["unreadable"]["test"]
+        return values["pairs"] >= pairs
+    # Unreadable examples may be among those drawn. A card takes as many as `eval.py` does.
+    wanted = min(EXAMPLES, examples) if kind == "card" else examples
+    enough = values["examples"] >= wanted - finished_record(folder)["data"]["unreadable"]["test"]
     if kind == "card" or not enough:
         return enough
     weights = stamp(source)["weights_sha256"]

@@ -45,13 +45,21 @@ def test_there_is_no_black_box_without_another_erm_run(tmp_path, capsys):
     assert [message.partition(":")[0] for message in messages] == ["no black box for 0-0-", "no black box for 1-0-"]
 
 
+@pytest.mark.parametrize(
+    ("scale", "test", "pairs", "examples"),
+    [("paper", 50_000, 25_000, 50_000), ("cpu", 50_000, 1000, 1000), ("cpu", 200, 1000, 200)],
+)
+def test_at_the_papers_scale_no_test_example_is_left_out(scale, test, pairs, examples, tmp_path):
+    data = {"train_count": 50_000, "test_count": test}
+    records.write_record(tmp_path, {"config": {"scale": scale}, "data": data})
+    assert evaluation.amounts(tmp_path) == (pairs, examples)
+
+
 @pytest.fixture
 def few_cells(monkeypatch):
     """A sweep's attacks and pairs, fewer."""
     monkeypatch.setattr(evaluation, "CELLS", [("fgsm", 0.0), ("fgsm", 4.0)])
-    monkeypatch.setattr(evaluation, "EXAMPLES", 50)
-    monkeypatch.setattr(evaluation, "PAIRS", 10)
-    monkeypatch.setitem(evaluation.MEASURES, "between", lambda run: measure_between(run, pairs=10))
+    monkeypatch.setattr(evaluation, "amounts", lambda folder: (10, 50))
 
 
 def sweep(wanted: str, folders) -> int:
