@@ -141,6 +141,10 @@ def finished_before(task: Task) -> tuple[records.Record | None, str]:
 
         words.append(compare_data(task.config, task.folder, record))
     words.append(records.compare_code(record["environment"]))
+    if record.get("network"):
+        from mixup.models.imported import compare_source
+
+        words.append(compare_source(record))
     return record, ", ".join(filter(None, words))
 
 

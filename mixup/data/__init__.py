@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +15,26 @@ from mixup.data.neighbours import nearest
 from mixup.data.resident import ResidentFeatures, ResidentImages
 from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.data.sources.imagenet import IMAGENET, imagenet_data
+from mixup.data.sources.own_images import OwnImages, own_images
 from mixup.data.sources.speech import SPEECH, speech_data
 from mixup.data.sources.storage import data_root
-from mixup.data.sources.tables import TABLES, USUAL, Preparation, table_data
+from mixup.data.sources.tables import TABLES, USUAL, OwnTable, Preparation, own_table, table_data
 from mixup.data.sources.toys import digits, rings
 from mixup.data.streaming import StreamedImages
 from mixup.errors import UserError
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Examples", "ResidentFeatures", "ResidentImages", "Split"]
-__all__ += ["StreamedImages", "data_root", "dataset_info", "nearest", "open_dataset", "serve", "split_of"]
+__all__ += [
+    "OwnImages",
+    "OwnTable",
+    "StreamedImages",
+    "data_root",
+    "dataset_info",
+    "nearest",
+    "open_dataset",
+    "serve",
+    "split_of",
+]
 
 # One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
 Examples = ResidentImages | ResidentFeatures | StreamedImages
@@ -41,19 +53,26 @@ def open_dataset(
     label_noise: float,
     stream: Streams,
     preparation: Preparation = USUAL,
+    own: OwnImages | OwnTable | None = None,
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Dataset:
     """A dataset with its held-out split, subsets and label noise, in that order.
 
     stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
-    preparation: of a table. resident: whether images in folders are kept in memory; None goes by size. device: where
-    spectrograms are computed.
+    preparation: of a table. own: what is stated of data of the user's, which lies in `root`. resident: whether images in
+    folders are kept in memory; None goes by size. device: where spectrograms are computed.
     """
     where = data_root(root)
-    data = official_splits(
-        name, where, download=download, stream=stream, preparation=preparation, resident=resident, device=device
-    )
+    if isinstance(own, OwnImages):
+        data = own_images(where, own, split=stream("split"), preparation=preparation, resident=resident)
+    elif own:
+        data = own_table(
+            Path(root or "").expanduser() / own.file, own.target, split=stream("split"), preparation=preparation
+        )
+    else:
+        options: dict[str, Any] = {"preparation": preparation, "resident": resident, "device": device}
+        data = official_splits(name, where, download=download, stream=stream, **options)
     for remark in data.remarks if os.environ.get("RANK", "0") == "0" else ():
         print(remark, flush=True)
     if validation:
@@ -115,10 +134,11 @@ def serve(
     """A split ready to be trained on or evaluated: `ResidentImages` (N, H, W, C) uint8 or `ResidentFeatures` float32 on the
     device if its inputs are in memory, else `StreamedImages`.
 
-    padding: pixels of zeros around resident images. workers, on_error: see `StreamedImages`; resident inputs ignore them.
+    padding: pixels of zeros around images. workers, on_error: see `StreamedImages`; resident inputs ignore them.
     """
     if not isinstance(split.inputs, torch.Tensor):
-        return StreamedImages(split, info, device=device, workers=workers, on_error=on_error, channels_last=channels_last)
+        streams: dict[str, Any] = {"workers": workers, "on_error": on_error, "channels_last": channels_last}
+        return StreamedImages(split, info, device=device, padding=padding, **streams)
     if split.inputs.dtype == torch.uint8:
         fits = 4 * split.inputs.numel() <= NORMALISED_BYTES and not info.resized_crop
         return ResidentImages(

@@ -64,6 +64,7 @@ class Dataset:
     absent: number of files that an official list names and that are missing, by split.
     left_out: number of files that lie among the examples and are none, by ending, such as `.txt`, `hidden`, `folder`.
     remarks: sentences on files that are absent or left out, for the user to read.
+    measured: facts of images of the user's, for the record: input_shape; mean and std by channel.
     """
 
     info: DatasetInfo
@@ -75,6 +76,7 @@ class Dataset:
     absent: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    measured: Mapping[str, list[Any]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -31,16 +32,17 @@ SILENT_SECONDS = 600  # of the loader, before the run gives up
 
 class Task(NamedTuple):
     """Examples to decode. rows: (B,) int64 into the files. seeds: (B,) int64 of random resized crops; None for the view at
-    test time. flips: (B,) bool; None for no flip."""
+    test time. flips: (B,) bool; None for no flip. crops: (B, 2) int64, corners in the padded view; None for its centre."""
 
     rows: np.ndarray
     seeds: np.ndarray | None = None
     flips: np.ndarray | None = None
+    crops: np.ndarray | None = None
 
     def pieces(self) -> list["Task"]:
         parts = [slice(start, start + PIECE) for start in range(0, len(self.rows), PIECE)]
-        seeds, flips = ([None if values is None else values[part] for part in parts] for values in (self.seeds, self.flips))
-        return [Task(self.rows[part], *others) for part, *others in zip(parts, seeds, flips)]
+        others = ([None if values is None else values[part] for part in parts] for values in self[1:])
+        return [Task(self.rows[part], *rest) for part, *rest in zip(parts, *others)]
 
 
 class Decoded(NamedTuple):
@@ -55,8 +57,8 @@ class Decoded(NamedTuple):
 class Decoder(Dataset[Decoded]):
     """Decodes pieces of tasks: the part of the loader that runs in its processes."""
 
-    def __init__(self, files: Files, info: DatasetInfo, tasks: Sequence[Task]) -> None:
-        self.files, self.info, self.tasks = files, info, tasks
+    def __init__(self, files: Files, info: DatasetInfo, tasks: Sequence[Task], padding: int = 0) -> None:
+        self.files, self.info, self.tasks, self.padding = files, info, tasks, padding
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -74,6 +76,9 @@ class Decoder(Dataset[Decoded]):
             except Exception as error:  # PIL raises nearly any kind for a damaged file
                 unreadable[row] = self.files.unreadable(row, error)
                 continue
+            if task.crops is not None:
+                top, left = task.crops[place].tolist()
+                view = F.pad(view, [self.padding] * 4)[:, top : top + height, left : left + width]
             flip = task.flips is not None and task.flips[place]
             pixels[len(readable)] = (view.flip(2) if flip else view).permute(1, 2, 0)
             readable.append(place)
@@ -95,16 +100,24 @@ class Decoder(Dataset[Decoded]):
 
 class StreamedImages:
     """One split of image files. on_error: `raise` ends the run at an unreadable file and names it; `skip` leaves out every
-    mixture with such a file, and counts the files."""
+    mixture with such a file, and counts the files. padding: pixels of zeros around the view that a crop is cut from."""
 
     def __init__(
-        self, split: Split, info: DatasetInfo, *, device: torch.device, workers: int, on_error: str, channels_last: bool
+        self,
+        split: Split,
+        info: DatasetInfo,
+        *,
+        device: torch.device,
+        workers: int,
+        on_error: str,
+        channels_last: bool,
+        padding: int = 0,
     ) -> None:
         assert isinstance(split.inputs, Files)
         self.files, self.info = split.inputs, info
         self.labels = split.labels.to(device)
         self.unreadable: dict[int, str] = {}
-        self.workers, self.on_error = workers, on_error
+        self.workers, self.on_error, self.padding = workers, on_error, padding
         self.normalise = Normalise(info, device=device, channels_last=channels_last)
 
     def __len__(self) -> int:
@@ -118,7 +131,9 @@ class StreamedImages:
         """
         order, flip = plan.order.numpy(), plan.flip.numpy()
         seeds = None if plan.crop_seed is None else plan.crop_seed.numpy()
-        tasks = [Task(order[share], None if seeds is None else seeds[share], flip[share]) for share in shares]
+        crops = plan.crop.numpy() if self.padding else None
+        others = [[None if values is None else values[share] for share in shares] for values in (seeds, flip, crops)]
+        tasks = [Task(order[share], *rest) for share, *rest in zip(shares, *others)]
         for share, (pixels, readable) in zip(shares, self.decoded(tasks)):
             images, count = self.normalise(pixels), share.stop - share.start
             partner = rows_of_share(plan.partner[share], share)
@@ -156,7 +171,7 @@ class StreamedImages:
         pieces = [task.pieces() for task in tasks]
         workers = min(self.workers, sum(map(len, pieces)))
         loader = DataLoader(
-            Decoder(self.files, self.info, [piece for parts in pieces for piece in parts]),
+            Decoder(self.files, self.info, [piece for parts in pieces for piece in parts], self.padding),
             batch_size=None,
             num_workers=workers,
             # Two batches: what is ready when a step ends is all that the next one does not wait for.

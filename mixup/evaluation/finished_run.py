@@ -1,6 +1,7 @@
 """A finished run, opened from its files: configuration, record and weights, with the data that it was trained on."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,10 +16,12 @@ from torch import Tensor, nn
 from mixup.data import Dataset, Examples, Split, serve
 from mixup.errors import UserError
 from mixup.evaluation.measurements import finished_record, run_name
+from mixup.models.imported import compare_source
 from mixup.plan import generator
 from mixup.run import records
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import from_dict
+from mixup.run.measured import with_measured
 from mixup.training.device import choose_device, set_up_device
 from mixup.training.distributed import Group
 from mixup.training.engine import evaluate
@@ -125,7 +128,10 @@ def open_finished_run(
             "`python train.py -m experiment=figure5_gan`, its pictures by `make figures`"
         )
     config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
+    if root and config.data.file:
+        config.data.file = Path(config.data.file).name
     config.data.root = root or config.data.root
+    config.data = with_measured(config.data, record["data"])
     chosen = choose_device(device, Group())
     set_up_device(chosen, config.trainer)  # as in training: without it a GPU rounds otherwise than it did there
     data = like.data if like is not None and like.config.data == config.data else load(config.data, chosen)
@@ -133,6 +139,8 @@ def open_finished_run(
         raise UserError(
             f"the data here is not what {folder} was trained on ({record['data']['provenance']}): name its root by root=DIR"
         )
+    if changed := compare_source(record):
+        print(f"warning: {folder}: {changed}", file=sys.stderr, flush=True)
     model = place(config, build(config, data.info), chosen)
     try:
         model.load_state_dict(load_file(folder / "weights.safetensors"))

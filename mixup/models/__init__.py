@@ -10,6 +10,7 @@ from torch import nn
 from mixup.errors import UserError, suggestion
 from mixup.models.densenet import DenseNet
 from mixup.models.from_timm import imagenet_resnet, timm_model
+from mixup.models.imported import imported_model
 from mixup.models.lenet import lenet, speech_lenet
 from mixup.models.mlp import mlp
 from mixup.models.preact_resnet import PreActResNet18
@@ -27,6 +28,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp,
     **{arch: partial(imagenet_resnet, arch) for arch in IMAGENET_RESNETS},
     "timm": timm_model,
+    "import": imported_model,
 }
 
 
@@ -43,6 +45,6 @@ def build_model(name: str, *, num_classes: int, input_shape: tuple[int, ...], **
     for option in chosen.keys() - known:
         has = f"it has {', '.join(sorted(known))}" if known else "it has none"
         raise UserError(f"model.{option}={chosen[option]}: {name} has no such option; {has}")
-    if len(input_shape) != 3 and name != "mlp":
+    if len(input_shape) != 3 and name not in ("mlp", "import"):
         raise UserError(f"model.name={name} takes images, and one input is of shape {list(input_shape)}: use model=mlp")
     return MODELS[name](num_classes=num_classes, input_shape=input_shape, **chosen)

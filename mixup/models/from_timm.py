@@ -46,13 +46,14 @@ def timm_model(*, num_classes: int, input_shape: tuple[int, int, int], arch: str
     return model
 
 
-def check_output(model: nn.Module, num_classes: int, input_shape: tuple[int, int, int]) -> None:
+def check_output(model: nn.Module, num_classes: int, input_shape: tuple[int, ...]) -> None:
     """Raises ValueError if one image does not give (1, num_classes) logits."""
     with torch.no_grad():
         logits = model.eval()(torch.zeros(1, *input_shape))
     model.train()
     if not isinstance(logits, torch.Tensor) or logits.shape != (1, num_classes):
-        raise ValueError("its output is not one logit for each class")
+        found = f"of shape {list(logits.shape)}" if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise ValueError(f"its output is not one logit for each class: of one example it is {found}")
 
 
 def create(arch: str, **options: Any) -> Any:

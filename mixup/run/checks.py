@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from mixup.errors import UserError, check, holds_secret, redacted, spelled
-from mixup.run.config import POINTS, TrainConfig
+from mixup.run.config import OWN, POINTS, TrainConfig
 from mixup.run.conversions import leaves, schema_defaults
 
 # What a game of figure 5 has of the settings of a classifier, and the values that the schema gives no default for.
@@ -53,6 +53,40 @@ def check_together(config: TrainConfig) -> None:
         if not ok:
             pair = f"{key}={spelled(values[key])} and {other}={spelled(values[other])}"
             raise UserError(f"{pair} do not go together: use {remedy}")
+
+
+def check_own(config: TrainConfig) -> None:
+    """UserError for data or a network of the user's that is not named, and for a setting of these elsewhere."""
+    data, name = config.data, config.data.name
+    for owner, settings in OWN.items():
+        for setting in settings:
+            if (value := getattr(data, setting)) is not None and name != owner:
+                raise UserError(f"data.{setting}={spelled(value)}: only data={owner} has this setting; leave it out")
+    if name == "folder" and data.root is None:
+        raise UserError(
+            "data=folder: which folder? data.root=DIR, with one folder a class in DIR, or in DIR/train and DIR/test"
+        )
+    for setting, usual in (("scaling", "standardised"), ("split", "random")):
+        if name == "folder" and (value := getattr(data, setting)) != usual:
+            raise UserError(f"data.{setting}={value} is of tables, and data=folder is none: leave it out")
+    if name == "csv" and (data.file is None or data.target is None):
+        raise UserError(
+            "data=csv: which table, and which of its columns holds the classes? data.file=FILE data.target=COLUMN"
+        )
+    if data.resized_crop and data.crop_padding:
+        raise UserError(f"data.resized_crop=true and data.crop_padding={data.crop_padding} do not go together: use 0")
+    for setting, other, least in (("mean", data.std, 0.0), ("std", data.mean, 1e-6)):
+        if (values := getattr(data, setting)) is not None:
+            ok = len(values) == 3 and all(least <= value <= 1 for value in values) and other is not None
+            check(f"data.{setting}", values, ok, "three numbers from 0 to 1, for red, green and blue, mean and std together")
+    path = config.model.path
+    if path is not None and config.model.name != "import":
+        raise UserError(f"model.path={path}: only model=import has this setting; leave it out")
+    if config.model.name == "import" and not re.fullmatch(r"(?!.*\.py:)[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", path or ""):
+        raise UserError(
+            f"model.path={spelled(path)}: name a module and a function of it, as model.path=package.module:function, or for "
+            "a file net.py model.path=net:function; the module is found from the directory where the command is run"
+        )
 
 
 def check_game(config: TrainConfig) -> None:

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mixup.errors import UserError
-from mixup.run.checks import check_game, check_together, check_values
+from mixup.run.checks import check_game, check_own, check_together, check_values
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import from_omegaconf, leaves, text_settings
 from mixup.run.identity import run_dir, run_label
@@ -152,6 +152,7 @@ def checked(overrides: Sequence[Override], sources: Sources) -> TrainConfig:
     config = from_omegaconf(composed(overrides, sources))
     check_values(config)
     check_together(config)
+    check_own(config)
     check_game(config)
     return config
 

@@ -17,6 +17,10 @@ EVALUATIONS = ("attacks", "between", "card", "surface")
 GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
 OLD_NAMES = {"trainer.train_eval_size": "trainer.clean_slice"}  # of settings, in hashes and in files of earlier versions
 POINTS = ("ring", "grid")  # data sets of figure 5
+OWN = {  # data of the user's, with the settings that these alone have
+    "folder": ("size", "crop_padding", "flip", "resized_crop", "mean", "std"),
+    "csv": ("file", "target"),
+}
 
 
 @dataclass
@@ -32,12 +36,20 @@ class DataConfig:
     label_noise: float = 0.0  # share of training labels replaced by a uniform draw over all classes (section 3.4)
     augment: bool = True  # crops and flips, where the data set has them
     scaling: str = "standardised"  # of a table's numbers, by its training part: or min-max, to 0 and 1, or raw (section 3.6)
-    train_share: float = 0.5  # of a table's rows; the rest is to test on
+    train_share: float = 0.5  # of a table's rows, or of a folder's images without a test set; the rest is to test on
     split: str = "random"  # which of a table's rows train: drawn from `seed`, or the first ones of the file (file_order)
     seed: int = 0
     resident: bool | None = None  # images in folders: decoded into memory, or streamed; null goes by their size
     workers: int | None = None  # processes that decode streamed images; null: one a core, shared by this machine's ranks
     on_error: str = "raise"  # at a streamed image that cannot be read; `skip` leaves its pairs out and counts it
+    size: int | None = None  # of a folder's images, height and width in pixels; null: their own, where all have the same
+    crop_padding: int | None = None  # of a folder's images: pixels around them, from which a crop of `size` is cut
+    flip: bool | None = None  # of a folder's images: half of them mirrored, left to right
+    resized_crop: bool | None = None  # of a folder's images: crops as ImageNet's, instead of padding
+    mean: list[float] | None = None  # of a folder's images, by channel, 0 to 1; null: measured on the training set
+    std: list[float] | None = None
+    file: str | None = None  # a CSV; a relative path starts at `root`, else where the command is run
+    target: str | None = None  # the column of `file` that holds the classes
 
     def __post_init__(self) -> None:
         check("data.train_size", self.train_size, self.train_size is None or self.train_size >= 1, "at least 1, or null")
@@ -50,6 +62,8 @@ class DataConfig:
         check_choice("data.scaling", self.scaling, ["standardised", "min-max", "raw"])
         check_choice("data.split", self.split, ["random", "file_order"])
         check_choice("data.on_error", self.on_error, ["raise", "skip"])
+        check("data.size", self.size, self.size is None or 4 <= self.size <= 4096, "4 to 4096 pixels, or null")
+        check("data.crop_padding", self.crop_padding, 0 <= (self.crop_padding or 0) <= 1024, "0 to 1024 pixels")
 
 
 @dataclass
@@ -58,6 +72,7 @@ class ModelConfig:
 
     name: str = MISSING
     arch: str | None = None  # which of timm's networks
+    path: str | None = None  # of model=import: `package.module:function`
     depth: int | None = None
     width: int | None = None
     growth: int | None = None

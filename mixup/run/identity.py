@@ -12,6 +12,7 @@ from mixup.run.conversions import leaves, schema_defaults
 # What cannot change the numbers, and so is no part of a run's identity.
 NOT_HASHED = (
     *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "model.memory_efficient"),
+    "data.file",
     *("trainer.device", "trainer.capture", "sweep.slots"),
     *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
     *("tracking.wandb", "tracking.project", "tracking.entity"),
@@ -23,7 +24,14 @@ def identity(config: TrainConfig) -> dict[str, Any]:
     that changes nothing, leaves the directories of earlier runs as they are."""
     defaults = dict(schema_defaults())
     different = {key: value for key, value in leaves(config) if key not in NOT_HASHED and value != defaults[key]}
+    different |= own_names(config)
     return {OLD_NAMES.get(key, key): value for key, value in different.items()}
+
+
+def own_names(config: TrainConfig) -> dict[str, str]:
+    """The name of a user's own folder or file, which stands in its identity and label, wherever that lies."""
+    paths = {"folder": {"data.root": config.data.root}, "csv": {"data.file": config.data.file}}.get(config.data.name, {})
+    return {key: Path(path).expanduser().resolve().name for key, path in paths.items() if path}
 
 
 def config_hash(config: TrainConfig) -> str:
@@ -35,7 +43,7 @@ def run_label(config: TrainConfig, baseline: TrainConfig | None = None) -> str:
     """`alpha=1.0,seed=0`, preceded by every other value in which the run differs from `baseline`."""
     before = dict(leaves(baseline or config))
     names = [key.rsplit(".", 1)[-1] for key in before]
-    parts = []
+    parts = [f"{key.rsplit('.', 1)[-1]}={name}" for key, name in own_names(config).items()]
     for key, value in leaves(config):
         if value != before.get(key) and key not in (*NOT_HASHED, "mixup.alpha", "seed"):
             last = key.rsplit(".", 1)[-1]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mixup.errors import UserError
+from mixup.models.imported import source_of
 from mixup.run import records
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
@@ -121,6 +122,12 @@ def machine(device: torch.device, world_size: int = 1) -> dict[str, Any]:
     return {"device": device_name(device), "torch": str(torch.__version__), "world_size": world_size}
 
 
+def conditions(run: Run) -> dict[str, Any]:
+    """The machine, and the source of a network of the user's."""
+    source = source_of(run.config.model.path)
+    return machine(run.device, run.group.world_size) | ({"network_sha256": source["sha256"]} if source else {})
+
+
 def segments(state: dict[str, Any] | None) -> list[dict[str, Any]]:
     """What trained a run up to a checkpoint, one entry for each start of it: the steps done before, the machine, and the
     code's environment, which a checkpoint of an earlier version does not name."""
@@ -144,7 +151,7 @@ def save_state(run: Run, progress: Progress) -> None:
         "unreadable": unreadable,
         **run.fingerprints,
         "segments": run.segments,
-        **machine(run.device, run.group.world_size),
+        **conditions(run),
     }
     place = f"epoch {progress.epoch}, step {progress.step} (both counted from 0)"
     write_state(run.folder, progress.steps_done, state, run.model, place)
@@ -153,7 +160,7 @@ def save_state(run: Run, progress: Progress) -> None:
 def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
     """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it; called on every
     rank. Raises UserError if the checkpoint was made on other data, or does not fit this code or metrics.jsonl."""
-    state, here = None, machine(run.device, run.group.world_size)
+    state, here = None, conditions(run)
     if run.group.is_leader:
         state = read_state(run.folder, here, environment, display.warn)
         if state and not records.same_data(run.fingerprints, state):

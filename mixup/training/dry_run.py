@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 from torch.utils import flop_counter
 
-from mixup.data import Dataset, DatasetInfo, Split, dataset_info, split_of
+from mixup.data import Dataset, DatasetInfo, Split, split_of
 from mixup.plan import draw_plan, num_steps
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import plain
@@ -21,7 +21,7 @@ from mixup.training.device import choose_device, forgo_compiler, require_precisi
 from mixup.training.distributed import Group
 from mixup.training.network import build
 from mixup.training.schedules import learning_rate
-from mixup.training.setup import Run, run_on
+from mixup.training.setup import Run, info_of, run_on
 from mixup.training.step import Batch, draw_epoch, start_state
 
 TIMED_ON_CPU = 32  # images a step
@@ -31,7 +31,7 @@ FORWARD_SHARE = 1 / 3  # forward cost / training-step cost, per image
 
 def dry_run(config: TrainConfig) -> None:
     """Prints the resolved recipe, parameters, operations and a time estimate. Writes nothing."""
-    info, trainer = dataset_info(config.data.name), config.trainer
+    info, trainer = info_of(config.data), config.trainer
     require_precision(trainer, choose_device(trainer.device, Group()))
     model = build(config, info)
     parameters, operations = parameter_count(model), flops_per_image(model, info.input_shape)
@@ -59,7 +59,7 @@ def timed_step(config: TrainConfig) -> tuple[float, torch.device]:
 
 def step_count(config: TrainConfig) -> float:
     """How many training steps a whole run is as long as, evaluation included."""
-    train, evaluated = example_counts(config, dataset_info(config.data.name))
+    train, evaluated = example_counts(config, info_of(config.data))
     size = config.trainer.batch_size
     return config.trainer.epochs * (num_steps(train, size) + FORWARD_SHARE * evaluated / size)
 
@@ -124,7 +124,7 @@ def generated(info: DatasetInfo, count: int) -> Split:
 
 def generated_run(config: TrainConfig, examples: int, group: Group = Group()) -> Run:  # noqa: B008
     """A run at its start, on generated examples in memory, even if the data set is streamed; it is tested on the same."""
-    info = dataset_info(config.data.name)
+    info = info_of(config.data)
     split = generated(info, examples)
     return run_on(Dataset(info, split, None, split, "generated", ()), config, Path(), group)
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mixup.run.conversions import plain
 from mixup.run.display import Display
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash
+from mixup.run.measured import with_measured
 from mixup.training import checkpoint
 from mixup.training.device import device_name
 from mixup.training.distributed import Group, broadcast
@@ -46,7 +48,7 @@ def compare_data(config: TrainConfig, folder: Path, record: records.Record) -> s
     """Compares the data here with that of a finished run. Returns words if there is none here, else nothing. Raises
     OtherDataError if it is another."""
     try:
-        here = fingerprints_here(tuple(vars(config.data).items()))
+        here = fingerprints_here(json.dumps(vars(with_measured(config.data, record["data"]))))
     except UserError:
         return "its data does not lie here now"
     if not records.same_data(here, record["data"]):
@@ -58,9 +60,9 @@ def compare_data(config: TrainConfig, folder: Path, record: records.Record) -> s
 
 
 @functools.cache
-def fingerprints_here(data: tuple[tuple[str, Any], ...]) -> dict[str, str | None]:
-    """Of the data of a configuration's section. UserError where it does not lie here, instead of fetching it."""
-    return load(DataConfig(**{**dict(data), "download": False}), torch.device("cpu")).fingerprints()
+def fingerprints_here(data: str) -> dict[str, str | None]:
+    """Of the data of a configuration's section, as JSON. UserError where it does not lie here, instead of fetching it."""
+    return load(DataConfig(**{**json.loads(data), "download": False}), torch.device("cpu")).fingerprints()
 
 
 @contextlib.contextmanager

@@ -49,6 +49,11 @@ def autocast(config: TrainConfig, device: torch.device) -> contextlib.AbstractCo
     )
 
 
+def sketched(config: TrainConfig) -> torch.device:
+    """Where a network is built to be looked at: without memory, but for the user's, which may compute with its weights."""
+    return torch.device("cpu" if config.model.name == "import" else "meta")
+
+
 # -- checks --------------------------------------------------------------------------------------------------------------
 
 
@@ -57,7 +62,7 @@ def require_values_for_batchnorm(config: TrainConfig, info: DatasetInfo, plan: P
     sizes = {plan.batch_size, plan.n % plan.batch_size or plan.batch_size} if plan.n > plan.batch_size else {plan.n}
     if min(sizes) // group.world_size > 1:
         return
-    with torch.device("meta"), torch.no_grad(), explained_batchnorm(UserError):
+    with sketched(config), torch.no_grad(), explained_batchnorm(UserError):
         build(config, info).train()(torch.empty(1, *info.input_shape))
 
 
@@ -80,7 +85,7 @@ def layer_named(name: str, model: nn.Module, config: TrainConfig, info: DatasetI
 def outputs_of(name: str, config: TrainConfig, info: DatasetInfo) -> list[object]:
     """What a module of the network returns in a forward pass of two examples, each time that it is called."""
     outputs: list[object] = []
-    with torch.device("meta"), torch.no_grad():
+    with sketched(config), torch.no_grad():
         model = build(config, info).eval()
         model.get_submodule(name).register_forward_hook(lambda module, inputs, output: outputs.append(output))
         model(torch.empty(2, *info.input_shape))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mixup.data import Examples, Split
+from mixup.models.imported import source_of
 from mixup.run import records
 from mixup.run.files import write_atomic
 from mixup.training.distributed import all_gather, broadcast, union
@@ -65,6 +66,7 @@ def results(
             "provenance": run.data.provenance,
             "classes": list(run.data.classes),  # in the order of the logits
             **run.fingerprints,
+            **run.data.measured,
             "train_count": len(run.train),
             "validation_count": len(run.validation) if run.validation else 0,
             "test_count": len(run.test),
@@ -83,6 +85,7 @@ def results(
         "parameters": parameter_count(run.model),
         "flops_per_image": flops_per_image(run.model, info.input_shape),
         "world_size": run.group.world_size,
+        **({"network": source_of(config.model.path)} if config.model.path else {}),
     }
 
 

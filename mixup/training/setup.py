@@ -1,9 +1,10 @@
 """A run's parts, made from its configuration: data, network and optimizer on this process's device."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
+from mixup.data import (
+    Dataset,
+    DatasetInfo,
+    Examples,
+    OwnImages,
+    OwnTable,
+    Split,
+    StreamedImages,
+    dataset_info,
+    nearest,
+    open_dataset,
+    serve,
+)
 from mixup.data.sources.tables import Preparation
 from mixup.errors import UserError
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
-from mixup.run.config import DataConfig, TrainConfig
+from mixup.run.config import OWN, DataConfig, TrainConfig
+from mixup.run.measured import of_first_start
 from mixup.run.processes import cores
 from mixup.training.capture import step_function
 from mixup.training.device import choose_device, require_precision, set_up_device
@@ -72,13 +86,14 @@ def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""
     device = choose_device(config.trainer.device, group)
     require_precision(config.trainer, device)
-    data = load(config.data, device) if group.is_leader else None
+    wanted = of_first_start(config.data, folder)
+    data = load(wanted, device) if group.is_leader else None
     # What is streamed has been listed for all: a million files, listed by every process of a job, bring a file server down.
     is_listed = data is not None and not isinstance(data.train.inputs, Tensor)
     data = broadcast(group, data if is_listed else None, preparing=True) or data
     if group.local_rank != 0:  # the first process of each machine downloads and decodes; then the others read its results
         barrier(group, preparing=True)
-    data = data or load(config.data, device)
+    data = data or load(wanted, device)
     neighbours = nearest_neighbours(config, data, device)
     if group.local_rank == 0:
         barrier(group, preparing=True)
@@ -134,6 +149,10 @@ def load(data: DataConfig, device: torch.device) -> Dataset:
     names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
     options: dict[str, Any] = {name: getattr(data, name) for name in names}
     options["preparation"] = Preparation(scaling=data.scaling, train_share=data.train_share, split=data.split)
+    if data.name == "folder":
+        options["own"] = OwnImages(**{name: getattr(data, name) for name in OWN["folder"]})
+    elif data.name == "csv":
+        options["own"] = OwnTable(Path(data.file or "").expanduser(), data.target or "")
     dataset = open_dataset(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
     if data.on_error == "skip" and isinstance(dataset.train.inputs, Tensor):
         raise UserError(
@@ -143,12 +162,23 @@ def load(data: DataConfig, device: torch.device) -> Dataset:
     return dataset
 
 
+def info_of(data: DataConfig) -> DatasetInfo:
+    """The facts of the configured data: known without opening it, but of the user's, which is opened once a process."""
+    return opened_info(json.dumps(vars(data))) if data.name in OWN else dataset_info(data.name)
+
+
+@cache
+def opened_info(data: str) -> DatasetInfo:
+    return load(DataConfig(**json.loads(data)), torch.device("cpu")).info
+
+
 def nearest_neighbours(config: TrainConfig, data: Dataset, device: torch.device) -> np.ndarray | None:
     """The nearest training examples of each, (n, K); None unless partners are drawn from them (section 3.8)."""
     mixup = config.mixup
     if mixup.partner != "nearest" or mixup.alpha == 0:
         return None
-    return nearest(data.train, mixup.neighbours, within_class=mixup.within_class, root=config.data.root, device=device)
+    root = None if config.data.name in OWN else config.data.root  # nothing is written among a user's own images
+    return nearest(data.train, mixup.neighbours, within_class=mixup.within_class, root=root, device=device)
 
 
 def plan_settings(

@@ -16,6 +16,7 @@ from mixup.plan import EpochPlan, draw_plan, stream_seed
 from mixup.run import records, tracking
 from mixup.run.config import TrainConfig
 from mixup.run.display import Display
+from mixup.run.measured import write_measured
 from mixup.training.checkpoint import resume, save_state
 from mixup.training.device import generator_of, slow_precision
 from mixup.training.distributed import Group, barrier, broadcast, broadcast_buffers, join_group, union
@@ -49,6 +50,8 @@ def train(config: TrainConfig, folder: Path, label: str) -> records.Record:
                 display.say(f"the step is not captured as a CUDA graph, because of {run.not_captured}")
             if slow := slow_precision(config.trainer, run.device):
                 display.warn(slow)
+            if group.is_leader:
+                write_measured(folder, run.data.measured)
             progress = resume(run, environment, display)
             with mirrored(config, folder, group, display) as mirror, received_signals(group) as signals:
                 progress = train_epochs(run, progress, display, mirror, signals)

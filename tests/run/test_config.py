@@ -13,7 +13,7 @@ from mixup.errors import UserError
 from mixup.models import MODELS
 from mixup.run.checks import doubts
 from mixup.run.compose import CONFIGS, configuration, planned
-from mixup.run.config import POINTS
+from mixup.run.config import OWN, POINTS
 from mixup.run.conversions import from_dict, leaves, plain, schema_defaults, schema_settings
 from mixup.run.identity import config_hash
 
@@ -30,7 +30,7 @@ LONGER = {"imagenet_200"}  # recipes that no data file names
 
 
 def test_every_data_set_and_network_has_its_file_and_the_other_way_round():
-    assert names("data") == sorted([*DATASETS, *POINTS])
+    assert names("data") == sorted([*DATASETS, *POINTS, *OWN])
     assert names("model") == sorted([*MODELS, "gan"])
     recipes = {default["/recipe"] for data in names("data") for default in defaults_of(data) if isinstance(default, dict)}
     assert set(names("recipe")) == recipes | LONGER

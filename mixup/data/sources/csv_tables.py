@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixup.errors import UserError
+from mixup.errors import UserError, suggestion
 
 MISSING = ("", "?")
 # 3,14 and 1'000 and 1 000.5, 5 % and $3, 2024-01-31 and 31/1/24, 12:30; (5) and \u22125 and 0x1f
@@ -33,8 +33,11 @@ class Table:
     provenance: str
 
 
-def read_csv(file: Path, provenance: str) -> Table:
-    """A table with a header and a class column. Raises UserError with file and line for any other content."""
+def read_csv(file: Path, provenance: str, target: str | None = None) -> Table:
+    """A table with a header and a class column: `target`; without one `class`, else the last.
+
+    Raises UserError with file and line for any other content.
+    """
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             text = stream.read()
@@ -46,9 +49,13 @@ def read_csv(file: Path, provenance: str) -> Table:
     if "\0" in text:  # with UTF-16 every cell would be a word of its own
         raise UserError(f"{file} holds NUL bytes, as UTF-16 does: save it as UTF-8, or restore it")
     header = [name.casefold() for name in rows[0][1]] if rows else []
-    if len(header) < 2 or not all(header) or any(map(is_number, header)) or header.count("class") > 1:
+    wanted = (target or "class").strip().casefold()
+    if len(header) < 2 or not all(header) or any(map(is_number, header)) or header.count(wanted) > 1:
         raise UserError(f"{file} does not begin with the names of its columns, separated by commas, one of them the class")
-    place = header.index("class") if "class" in header else len(header) - 1
+    if target is not None and wanted not in header:
+        known = ", ".join(rows[0][1][:20])
+        raise UserError(f"data.target={target}: {file} has no such column{suggestion(wanted, header)}; it has {known}")
+    place = header.index(wanted) if wanted in header else len(header) - 1
     for line, row in rows[1:]:
         if len(row) != len(header) or row[place] in MISSING:
             raise UserError(f"{file}, line {line}: expected {len(header)} values, one of them the class, not {len(row)}")

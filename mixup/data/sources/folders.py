@@ -9,7 +9,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from mixup.run.display import progress
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 INDEX_VERSION = 2  # of the index of shards: to be raised with any change of it
+View = Callable[[Files, int], np.ndarray]
 LONGEST_LABEL = 18  # bytes of a member that are read as a class's number: what a tar file states of its lengths may be a lie
 
 
@@ -48,23 +49,35 @@ def list_folders(info: DatasetInfo, folder: Path, test_parts: tuple[str, ...]) -
     if test is None:
         missing = ("neither " if len(test_parts) > 1 else "no ") + " nor ".join(f"{part}/" for part in test_parts)
         raise UserError(f"{folder} has train/ but {missing}: put the test images there, one folder a class")
-    (train, left_out), (held_out, left_out_too) = (list_images(folder / part) for part in ("train", test))
-    classes = sorted(train)
-    if sorted(held_out) != classes:
-        odd = sorted(set(classes) ^ set(held_out))
-        raise UserError(f"{folder}/train and {folder}/{test} have different classes: {', '.join(odd[:5])} in one alone")
+    (train, held_out), classes, left_out = list_parts(folder, ("train", test))
+    remarks = remark_left_out(folder, "images", left_out)
+    return Dataset(info, train, None, held_out, "folders", classes, left_out=left_out, remarks=remarks)
+
+
+def list_parts(folder: Path, parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...], Counter[str]]:
+    """The images of `<folder>/<part>/<class>/*` as `Files`, in the order of class and name, of `<folder>` itself for a part
+    without a name; the classes; and how many other files there are, by kind. UserError where parts differ in classes."""
+    listings, left_out = dict[str, dict[str, list[str]]](), Counter[str]()
+    for part in parts:
+        listings[part], others = list_images(folder / part)
+        left_out += others
+    classes = sorted(listings[parts[0]])
     splits = []
-    for part, images in (("train", train), (test, held_out)):
+    for part, images in listings.items():
+        if odd := sorted(set(classes) ^ set(images)):
+            names = ", ".join(odd[:5])
+            raise UserError(
+                f"{folder}/{parts[0]} and {folder}/{part} have different classes: {names} in one alone; each class needs a "
+                "folder with images in both"
+            )
         for label in classes:
             if not images[label]:
                 where = folder / part / label
-                raise UserError(f"{where} holds no images: restore them, or remove that class from both parts")
-        names = [f"{part}/{file}" for label in classes for file in images[label]]
+                raise UserError(f"{where} holds no images: restore them, or remove that class from all parts")
+        names_of_all = [os.path.join(part, file) for label in classes for file in images[label]]
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[label]) for label in classes])
-        splits.append(split_of(files_in(folder, names), labels))
-    left_out += left_out_too
-    remarks = remark_left_out(folder, "images", left_out)
-    return Dataset(info, splits[0], None, splits[1], "folders", tuple(classes), left_out=left_out, remarks=remarks)
+        splits.append(split_of(files_in(folder, names_of_all), labels))
+    return splits, tuple(classes), left_out
 
 
 def list_images(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
@@ -115,24 +128,28 @@ def annotated_images(folder: Path) -> tuple[dict[str, list[str]], Counter[str]]:
     return {label: sorted(files) for label, files in listing.items()}, others
 
 
-def decode_dataset(data: Dataset, name: str, root: Path) -> Dataset:
-    """The listed dataset with its images in memory, (N, H, W, 3) uint8 of the dataset's size: decoded once, then cached."""
+def decode_dataset(data: Dataset, name: str, root: Path, view: View | None = None) -> Dataset:
+    """The listed dataset with its images in memory, (N, H, W, 3) uint8 of the dataset's size: decoded once, then cached.
+    view: see `decode`."""
     files = [split.files.path(row) for split in data.splits.values() for row in range(len(split))]
 
     def decode_splits() -> dict[str, np.ndarray]:
-        return {f"{part}_images": decode(split.files, data.info) for part, split in data.splits.items()}
+        return {f"{part}_images": decode(split.files, data.info, view) for part, split in data.splits.items()}
 
     arrays = cached_arrays(root, name, file_states(files), decode_splits)
     splits = {part: split_of(arrays[f"{part}_images"], split.labels.numpy()) for part, split in data.splits.items()}
     return data.with_splits(splits)
 
 
-def decode(files: Files, info: DatasetInfo) -> np.ndarray:
-    """(N, H, W, 3) uint8. Raises UserError naming a file that cannot be read or has another size."""
+def decode(files: Files, info: DatasetInfo, view: View | None = None) -> np.ndarray:
+    """(N, H, W, 3) uint8. view: the pixels of the image in a row; without it the image as it is.
+
+    Raises UserError naming a file that cannot be read or, without a view, has another size.
+    """
     size = info.input_shape[1], info.input_shape[2]
     images = np.empty((len(files), *size, 3), np.uint8)
     with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda row: files.image(row, size), range(len(files)), chunksize=64)
+        decoded = pool.map(lambda row: view(files, row) if view else files.image(row, size), range(len(files)), chunksize=64)
         for row, pixels in enumerate(progress(decoded, f"decoding {len(files):,} images of {files.root}, once", len(files))):
             images[row] = pixels
     return images

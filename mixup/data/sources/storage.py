@@ -124,6 +124,16 @@ class Files:
             raise UserError(f"{self.unreadable(row, error)}: restore or remove it") from error
         raise UserError(f"{self.path(row)} is {image.width}x{image.height}, not {size[1]}x{size[0]}")
 
+    def size(self, row: int) -> tuple[int, int]:
+        """Height and width by the header alone. Raises UserError for a file that is no image."""
+        from PIL import Image
+
+        try:
+            with Image.open(self.root / os.fsdecode(self.names[row])) as image:
+                return image.height, image.width
+        except Exception as error:
+            raise UserError(f"{self.unreadable(row, error)}: restore or remove it") from error
+
     def unreadable(self, row: int, error: Exception) -> str:
         """Which file, and why; Pillow names the buffer that it read from, which says nothing."""
         return f"{self.path(row)} cannot be read as an image ({str(error).split(' <_io')[0]})"

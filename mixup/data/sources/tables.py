@@ -19,11 +19,12 @@ import numpy as np
 from torch import Tensor
 
 from mixup.data.dataset import Dataset, identities, split_of
-from mixup.data.datasets import dataset_info
-from mixup.data.sources.csv_tables import Table
+from mixup.data.datasets import DatasetInfo, dataset_info
+from mixup.data.sources.csv_tables import Table, is_number, read_csv
 from mixup.data.sources.uci import REMOTE, remote_table
 from mixup.errors import UserError
 
+MOST_FRACTIONS = 20  # classes that are numbers with a fraction: more are measurements
 VERSION = 1  # of `as_numbers`: to be raised with any change of it, as runs on other numbers are no longer comparable
 BUNDLED = {  # what scikit-learn has; its iris is Fisher's, which UCI's copy misprints in two rows
     "iris": "Iris (scikit-learn; two rows differ from UCI's)",
@@ -40,6 +41,14 @@ class Preparation:
     scaling: str = "standardised"
     train_share: float = 0.5
     split: str = "random"
+
+
+@dataclass(frozen=True)
+class OwnTable:
+    """A CSV of the user's, and the name of the column that holds the classes: `data.file` and `data.target`."""
+
+    file: Path
+    target: str
 
 
 USUAL = Preparation()  # as configs/recipe/uci.yaml has it
@@ -59,20 +68,49 @@ def table_data(
             f"{official_rows:,} of {official.num_classes}: is anything cut off, and is the class in the column `class`, or "
             "else in the last one?"
         )
-    rows_train, rows_test = divide(table.labels, split, preparation)
-    inputs = as_numbers(table, rows_train, preparation.scaling)
-    train, test = (
-        replace(split_of(inputs[rows], table.labels[rows]), source=sources(table, rows_train, rows, preparation.scaling))
-        for rows in (rows_train, rows_test)
-    )
-    info = replace(official, num_classes=classes, input_shape=inputs.shape[1:], train_count=len(train), test_count=len(test))
+    data = prepared(table, split, preparation)
+    info = data.info
     counts = [
         (rows, official_rows, "rows"),
         (info.input_shape[0], official.input_shape[0], "features"),
         (classes, official.num_classes, "classes"),
     ]
     differences = "".join(f", {ours:,} {what} instead of {theirs:,}" for ours, theirs, what in counts if ours != theirs)
-    return Dataset(info, train, None, test, table.provenance + differences, table.classes)
+    return replace(data, provenance=table.provenance + differences)
+
+
+def own_table(file: Path, target: str, *, split: np.random.Generator, preparation: Preparation) -> Dataset:
+    """A CSV of the user's with the classes in the column `target`, divided and prepared as UCI's tables are.
+
+    Raises UserError for a file or column that is not there, and for a column that holds one value, or no classes.
+    """
+    if not file.is_file():
+        raise UserError(f"data.file={file}: no such file")
+    table = read_csv(file, f"table {file.name}, classes of the column {target}", target)
+    rows, classes = len(table.labels), len(table.classes)
+    if classes < 2:
+        raise UserError(
+            f"data.target={target}: {file} has {rows:,} rows of {classes} classes; a classifier needs two or more"
+        )
+    fractions = all(map(is_number, table.classes)) and not all(float(name).is_integer() for name in table.classes)
+    if classes > rows // 2 or (fractions and classes > MOST_FRACTIONS):
+        raise UserError(
+            f"data.target={target}: {classes:,} different values in {rows:,} rows of {file} are no classes; name a column "
+            "of classes, or make classes of this one, such as low, middle and high"
+        )
+    return prepared(table, split, preparation)
+
+
+def prepared(table: Table, split: np.random.Generator, preparation: Preparation) -> Dataset:
+    """Features (N, F) float32 in two parts, divided by one draw from `split`, with an info that counts what there is."""
+    rows_train, rows_test = divide(table.labels, split, preparation)
+    inputs = as_numbers(table, rows_train, preparation.scaling)
+    train, test = (
+        replace(split_of(inputs[rows], table.labels[rows]), source=sources(table, rows_train, rows, preparation.scaling))
+        for rows in (rows_train, rows_test)
+    )
+    info = DatasetInfo(len(table.classes), inputs.shape[1:], train_count=len(train), test_count=len(test))
+    return Dataset(info, train, None, test, table.provenance, table.classes)
 
 
 def divide(labels: np.ndarray, split: np.random.Generator, preparation: Preparation) -> tuple[np.ndarray, np.ndarray]:
