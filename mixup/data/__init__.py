@@ -15,13 +15,14 @@ from mixup.data.neighbours import nearest
 from mixup.data.resident import ResidentFeatures, ResidentImages
 from mixup.data.sources.cifar import CIFAR, cifar_data
 from mixup.data.sources.imagenet import IMAGENET, imagenet_data
-from mixup.data.sources.own_images import OwnImages, own_images
+from mixup.data.sources.own_images import own_images
 from mixup.data.sources.speech import SPEECH, speech_data
 from mixup.data.sources.storage import data_root
-from mixup.data.sources.tables import TABLES, USUAL, OwnTable, Preparation, own_table, table_data
+from mixup.data.sources.tables import TABLES, USUAL, Preparation, own_table, table_data
 from mixup.data.sources.toys import digits, rings
 from mixup.data.streaming import StreamedImages
 from mixup.errors import UserError
+from mixup.run.config import DataConfig
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Examples", "ResidentFeatures", "ResidentImages", "Split"]
 __all__ += [
@@ -53,25 +54,23 @@ def open_dataset(
     label_noise: float,
     stream: Streams,
     preparation: Preparation = USUAL,
-    own: OwnImages | OwnTable | None = None,
+    own: DataConfig | None = None,
     resident: bool | None = None,
     device: torch.device | None = None,
 ) -> Dataset:
     """A dataset with its held-out split, subsets and label noise, in that order.
 
     stream: a random generator by name; each draw has one of its own. Validation and test labels stay clean.
-    preparation: of a table. own: what is stated of data of the user's, which lies in `root`. resident: whether images in
+    preparation: of a table. own: the settings of data of the user's, in full. resident: whether images in
     folders are kept in memory; None goes by size. device: where spectrograms are computed.
     """
     where = data_root(root)
-    if isinstance(own, OwnImages):
-        data = own_images(where, own, split=stream("split"), preparation=preparation, resident=resident)
+    options: dict[str, Any] = {"preparation": preparation, "resident": resident, "device": device}
+    if own and name == "folder":
+        data = own_images(where, own, split=stream("split"), preparation=preparation)
     elif own:
-        data = own_table(
-            Path(root or "").expanduser() / own.file, own.target, split=stream("split"), preparation=preparation
-        )
+        data = own_table(own, split=stream("split"), preparation=preparation)
     else:
-        options: dict[str, Any] = {"preparation": preparation, "resident": resident, "device": device}
         data = official_splits(name, where, download=download, stream=stream, **options)
     for remark in data.remarks if os.environ.get("RANK", "0") == "0" else ():
         print(remark, flush=True)

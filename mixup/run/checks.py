@@ -73,6 +73,8 @@ def check_own(config: TrainConfig) -> None:
         raise UserError(
             "data=csv: which table, and which of its columns holds the classes? data.file=FILE data.target=COLUMN"
         )
+    if name == "csv" and data.resident is False:
+        raise UserError("data.resident=false: a table is always kept in memory; leave data.resident at null")
     if data.resized_crop and data.crop_padding:
         raise UserError(f"data.resized_crop=true and data.crop_padding={data.crop_padding} do not go together: use 0")
     for setting, other, least in (("mean", data.std, 0.0), ("std", data.mean, 1e-6)):

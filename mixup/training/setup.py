@@ -12,19 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixup.data import (
-    Dataset,
-    DatasetInfo,
-    Examples,
-    OwnImages,
-    OwnTable,
-    Split,
-    StreamedImages,
-    dataset_info,
-    nearest,
-    open_dataset,
-    serve,
-)
+from mixup.data import Dataset, DatasetInfo, Examples, Split, StreamedImages, nearest, open_dataset, serve
+from mixup.data.datasets import dataset_info
 from mixup.data.sources.tables import Preparation
 from mixup.errors import UserError
 from mixup.plan import PlanSettings, generator, num_steps, stream_seed
@@ -149,10 +138,7 @@ def load(data: DataConfig, device: torch.device) -> Dataset:
     names = ("root", "download", "train_size", "test_size", "validation", "label_noise", "resident")
     options: dict[str, Any] = {name: getattr(data, name) for name in names}
     options["preparation"] = Preparation(scaling=data.scaling, train_share=data.train_share, split=data.split)
-    if data.name == "folder":
-        options["own"] = OwnImages(**{name: getattr(data, name) for name in OWN["folder"]})
-    elif data.name == "csv":
-        options["own"] = OwnTable(Path(data.file or "").expanduser(), data.target or "")
+    options["own"] = data if data.name in OWN else None
     dataset = open_dataset(data.name, **options, stream=lambda stream: generator(data.seed, stream), device=device)
     if data.on_error == "skip" and isinstance(dataset.train.inputs, Tensor):
         raise UserError(

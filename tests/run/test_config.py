@@ -37,6 +37,12 @@ def test_every_data_set_and_network_has_its_file_and_the_other_way_round():
 
 
 PAIRS = sorted({(data, "lenet") for data in DATASETS} | {("digits", model) for model in MODELS})
+PAIRS += [("folder", "lenet"), ("csv", "mlp")]
+NAMED = {  # what these cannot be without
+    "folder": ["data.root=DIR"],
+    "csv": ["data.file=FILE", "data.target=COLUMN"],
+    "import": ["model.path=package.module:build"],
+}
 PAIRS += [(data, "gan") for data in POINTS]
 
 
@@ -47,7 +53,7 @@ CASES += [("digits", "lenet", name) for name in names("mixup") if name not in MI
 
 @pytest.mark.parametrize(("data", "model", "mixup"), CASES)
 def test_every_file_composes_to_a_checked_configuration(data, model, mixup):
-    config = configuration([f"data={data}", f"model={model}", f"mixup={mixup}"])
+    config = configuration([f"data={data}", f"model={model}", f"mixup={mixup}", *NAMED.get(data, []), *NAMED.get(model, [])])
     model = "speech_lenet" if data.startswith("speech") else model  # the paper's LeNet, for inputs of that size
     assert (config.data.name, config.model.name, config.name) == (data, model, f"{data}-{model}")
     assert (config.mixup.alpha == 0.0) == (mixup == "erm")

@@ -73,7 +73,7 @@ def list_parts(folder: Path, parts: Sequence[str]) -> tuple[list[Split], tuple[s
         for label in classes:
             if not images[label]:
                 where = folder / part / label
-                raise UserError(f"{where} holds no images: restore them, or remove that class from all parts")
+                raise UserError(f"{where} holds no images: restore them, or remove that class from both parts")
         names_of_all = [os.path.join(part, file) for label in classes for file in images[label]]
         labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(images[label]) for label in classes])
         splits.append(split_of(files_in(folder, names_of_all), labels))

@@ -1,9 +1,8 @@
 """Images of the user's: one folder a class, in memory if they fit, else streamed. Nothing is written into that folder."""
 
 import math
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +16,11 @@ from mixup.data.sources.imagenet import RESIDENT_BYTES
 from mixup.data.sources.storage import Files, cached_arrays, data_root, entries_of, file_states, is_folder, remark_left_out
 from mixup.data.sources.tables import Preparation, divide
 from mixup.errors import UserError
+from mixup.run.config import DataConfig
 from mixup.run.display import progress
 
 
-@dataclass(frozen=True)
-class OwnImages:
-    """What the configuration states of a folder of images: `data.size` and the settings after it; None is measured, or no
-    augmentation."""
-
-    size: int | None = None
-    crop_padding: int | None = None
-    flip: bool | None = None
-    resized_crop: bool | None = None
-    mean: list[float] | None = None
-    std: list[float] | None = None
-
-
-def own_images(
-    folder: Path, stated: OwnImages, *, split: np.random.Generator, preparation: Preparation, resident: bool | None
-) -> Dataset:
+def own_images(folder: Path, stated: DataConfig, *, split: np.random.Generator, preparation: Preparation) -> Dataset:
     """`<folder>/train/<class>/*` with test/ or val/, with both val/ is the validation set; without either, and where the
     folder holds the classes itself, `preparation.train_share` of each class trains and the rest is the test set.
 
@@ -57,7 +42,7 @@ def own_images(
     )
     data, cache = replace(listed, info=info), data_root(None)
     fits = sum(map(len, data.splits.values())) * math.prod(shape) <= RESIDENT_BYTES
-    if fits if resident is None else resident:
+    if fits if stated.resident is None else stated.resident:
         name = f"folder-{shape[1]}x{shape[2]}"  # the same files at another size are other arrays
         data = decode_dataset(data, name, cache, lambda files, row: view(files, row, info))
     else:
@@ -141,26 +126,19 @@ def measure(inputs: Tensor | Files, files: Files, info: DatasetInfo, cache: Path
     that they are the same in whatever order and on whichever machine. A channel that is constant gets a deviation of 1."""
     _, height, width = info.input_shape
 
-    def images() -> Iterable[np.ndarray]:
-        if isinstance(inputs, Tensor):
-            yield from inputs.numpy()
-            return
-        with ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda row: view(files, row, info), range(len(files)), chunksize=64)
-            yield from progress(decoded, f"measuring {len(files):,} training images, once", len(files))
-
     def sums() -> dict[str, np.ndarray]:
         total = np.zeros((2, 3), np.int64)
-        for pixels in images():
-            values = pixels.reshape(-1, 3).astype(np.int64)
-            total += [values.sum(0), (values**2).sum(0)]
+        with ThreadPoolExecutor() as pool:
+            rows = () if isinstance(inputs, Tensor) else range(len(files))
+            decoded = pool.map(lambda row: view(files, row, info), rows, chunksize=64)
+            images = inputs.numpy() if isinstance(inputs, Tensor) else decoded
+            for pixels in progress(images, f"measuring {len(files):,} training images, once", len(files)):
+                values = pixels.reshape(-1, 3).astype(np.int64)
+                total += [values.sum(0), (values**2).sum(0)]
         return {"sums": total}
 
-    if isinstance(inputs, Tensor):
-        first, second = sums()["sums"]
-    else:
-        states = file_states([files.path(row) for row in range(len(files))])
-        first, second = cached_arrays(cache, f"folder-sums-{height}x{width}", states, sums)["sums"]
+    states = file_states([files.path(row) for row in range(len(files))])
+    first, second = cached_arrays(cache, f"folder-sums-{height}x{width}", states, sums)["sums"]
     count = len(files) * height * width
     mean = first / count
     # In whole numbers, as the difference of two large floats would lose digits.

@@ -23,6 +23,7 @@ from mixup.data.datasets import DatasetInfo, dataset_info
 from mixup.data.sources.csv_tables import Table, is_number, read_csv
 from mixup.data.sources.uci import REMOTE, remote_table
 from mixup.errors import UserError
+from mixup.run.config import DataConfig
 
 MOST_FRACTIONS = 20  # classes that are numbers with a fraction: more are measurements
 VERSION = 1  # of `as_numbers`: to be raised with any change of it, as runs on other numbers are no longer comparable
@@ -41,14 +42,6 @@ class Preparation:
     scaling: str = "standardised"
     train_share: float = 0.5
     split: str = "random"
-
-
-@dataclass(frozen=True)
-class OwnTable:
-    """A CSV of the user's, and the name of the column that holds the classes: `data.file` and `data.target`."""
-
-    file: Path
-    target: str
 
 
 USUAL = Preparation()  # as configs/recipe/uci.yaml has it
@@ -79,11 +72,12 @@ def table_data(
     return replace(data, provenance=table.provenance + differences)
 
 
-def own_table(file: Path, target: str, *, split: np.random.Generator, preparation: Preparation) -> Dataset:
-    """A CSV of the user's with the classes in the column `target`, divided and prepared as UCI's tables are.
+def own_table(data: DataConfig, *, split: np.random.Generator, preparation: Preparation) -> Dataset:
+    """The CSV `data.file` with the classes in its column `data.target`, divided and prepared as UCI's tables are.
 
     Raises UserError for a file or column that is not there, and for a column that holds one value, or no classes.
     """
+    file, target = Path(data.root or "").expanduser() / Path(data.file or "").expanduser(), data.target
     if not file.is_file():
         raise UserError(f"data.file={file}: no such file")
     table = read_csv(file, f"table {file.name}, classes of the column {target}", target)

@@ -265,6 +265,7 @@ def test_a_file_that_is_missing_is_refused(tmp_path):
         ("data=folder", "which folder"),
         ("data=csv data.file=a.csv", "which of its columns"),
         ("data=csv data.target=kind", "which table"),
+        ("data=csv data.file=a.csv data.target=b data.resident=false", "always kept in memory"),
         ("data.size=32", "data.size=32: only data=folder has this setting"),
         ("data=cifar10 data.crop_padding=2", "only data=folder"),
         ("data=iris data.target=kind", "only data=csv"),
