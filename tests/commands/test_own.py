@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from mixup.evaluation.finished_run import open_finished_run
-from mixup.models.imported import load_function
+from mixup.models.imported import load_function, source_of
 from mixup.run.compose import planned
 from mixup.run.measured import FILE
 from mixup.training import train as training
@@ -124,10 +124,8 @@ class Cut(Exception):
     """The run is cut off here."""
 
 
-def test_an_interrupted_run_goes_on_with_the_numbers_of_its_first_start(measurements, monkeypatch):
-    words = (*IMAGES, "model=lenet")
-    undisturbed, _ = run(*words, "runs_dir=others")
-    assert len(measurements) == 1
+def cut_off(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    """A run that ends after the checkpoint of its first epoch."""
 
     def cut(*arguments: object, **options: object) -> None:
         raise Cut
@@ -136,6 +134,14 @@ def test_an_interrupted_run_goes_on_with_the_numbers_of_its_first_start(measurem
         patch.setattr(training, "epoch_line", cut)
         with pytest.raises(Cut):
             run(*words)
+
+
+def test_an_interrupted_run_goes_on_with_the_numbers_of_its_first_start(measurements, monkeypatch):
+    words = (*IMAGES, "model=lenet")
+    undisturbed, _ = run(*words, "runs_dir=others")
+    assert len(measurements) == 1
+
+    cut_off(monkeypatch, *words)
     folder, record = run(*words)
     assert len(measurements) == 2, "once a run"
     assert [segment["step"] for segment in record["segments"]] == [0, 2]
@@ -170,6 +176,19 @@ def test_a_network_whose_file_has_changed_is_warned_of(capsys):
     assert reopened(folder).error == record["test"]["top1_error"]["last"]
     assert "warning: runs/folder-import/" in (words := capsys.readouterr().err)
     assert "nets:build, has changed since" in words
+
+
+def test_a_run_that_goes_on_with_another_source_warns_and_records_both(monkeypatch, capsys):
+    cut_off(monkeypatch, *IMAGES, *NETWORK)
+    before = source_of("nets:build")["sha256"]
+    Path("nets.py").write_text(NET + "\n# another\n")
+    forget()
+    _, record = run(*IMAGES, *NETWORK)
+    after = record["network"]["sha256"]
+    assert [segment["network_sha256"] for segment in record["segments"]] == [before, after]
+    assert before != after
+    output = capsys.readouterr()
+    assert f"resumed with network_sha256 {after} instead of {before}" in output.out + output.err
 
 
 def train_py(*words: str) -> subprocess.CompletedProcess[str]:
