@@ -62,7 +62,6 @@ def list_parts(folder: Path, parts: Sequence[str]) -> tuple[list[Split], tuple[s
         listings[part], others = list_images(folder / part)
         left_out += others
     classes = sorted(listings[parts[0]])
-    splits = []
     for part, images in listings.items():
         if odd := sorted(set(classes) ^ set(images)):
             names = ", ".join(odd[:5])
@@ -70,6 +69,8 @@ def list_parts(folder: Path, parts: Sequence[str]) -> tuple[list[Split], tuple[s
                 f"{folder}/{parts[0]} and {folder}/{part} have different classes: {names} in one alone; each class needs a "
                 "folder with images in both"
             )
+    splits = []
+    for part, images in listings.items():
         for label in classes:
             if not images[label]:
                 where = folder / part / label
