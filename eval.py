@@ -34,5 +34,11 @@ import sys
 
 from mixup.commands import evaluate
 
+
+def main() -> int:
+    """Returns the exit status: 0, 1 if the test error is not the record's, 2 for a mistake in the request."""
+    return evaluate.evaluate(sys.argv[1:], usage=__doc__ or "")
+
+
 if __name__ == "__main__":
-    sys.exit(evaluate.evaluate(sys.argv[1:], usage=__doc__ or ""))
+    sys.exit(main())

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from mixup.ledger.entries import Entry
 from mixup.ledger.names import MISSING
 from mixup.ledger.paper import Row
 from mixup.run.display import duration
+from mixup.run.places import RESULTS
 
-MEASURED = Path(__file__).resolve().parents[2] / "results" / "benchmarks" / "nvidia-h100-80gb-hbm3.json"
+MEASURED = RESULTS / "benchmarks" / "nvidia-h100-80gb-hbm3.json"
 FORM = "captured, bfloat16"
 SUBJECTS = {  # model.name -> the benchmark's name of the network at the paper's size
     "preact_resnet18": "PreAct ResNet-18",
