@@ -98,14 +98,25 @@ def check_target(folder: Path, run: Path) -> None:
 
 def evidence_beside(run: Path) -> tuple[Evidence, Cell]:
     """A run, and its cell with the finished runs in the same folder that differ from it in the seed alone."""
-    own, others = evidence_of(run.resolve()), []
+    own, others = readable(run.resolve()), []
     for other in runs_below([own.file.parent]):
-        if other != run.resolve() and (other / "config.yaml").exists() and records.read_record(other) is not None:
+        if other != run.resolve() and (other / "config.yaml").exists() and (other / "record.json").exists():
             try:
-                others.append(evidence_of(other))
+                others.append(readable(other))
             except UserError as error:
-                print(f"left out of the card: {other}: {error}", flush=True)
+                print(f"left out of the card: {error}", flush=True)
     return own, next(cell for cell in grouped([own, *others]) if any(member is own for member in cell.runs))
+
+
+def readable(run: Path) -> Evidence:
+    """UserError where its record or a measurement is damaged, or of a configuration that is none of today's."""
+    try:
+        evidence = evidence_of(run)
+        _ = evidence.settings  # read here, so that those of another version are refused with their run
+        return evidence
+    except (UserError, KeyError, TypeError, AttributeError) as error:
+        why = error if isinstance(error, UserError) else f"its record lacks something ({error!r}): restore it"
+        raise UserError(f"{run}: {why}") from error
 
 
 def portable(record: records.Record) -> records.Record:
@@ -129,10 +140,10 @@ def kind_of(info: DatasetInfo) -> str:
 
 
 def description(own: Evidence, info: DatasetInfo) -> Values:
-    """config.json: all that a program needs to know. Normalisation is (x / scale - mean) / std by channel."""
+    """config.json. Normalisation is (x / scale - mean) / std by channel, which the program does itself."""
     config, kind = dataclasses.asdict(own.config), kind_of(info)
     options = {key: value for key, value in config["model"].items() if value is not None and key != "name"}
-    norm = {"mean": info.mean, "std": info.std, "scale": info.white, "inside": [PROGRAM, ONNX]} if info.mean else None
+    norm = {"mean": info.mean, "std": info.std, "scale": info.white, "inside_program": True} if info.mean else None
     return {
         "architecture": own.config.model.name,
         "architecture_options": options,
@@ -167,7 +178,7 @@ def card(own: Evidence, cell: Cell, info: DatasetInfo, *, onnx: bool) -> str:
         classes=own.record["data"].get("classes") or [],
         data=own.record["data"],
         settings=settings,
-        results=results(own, cell),
+        results=results(own, cell, info),
         attacked=own.evaluations.get("card", {}).get("examples", 0),
         seeds=[run.seed for run in cell.runs],
         overlapping=overlap(cell) > 0,
@@ -201,16 +212,20 @@ def front_matter(own: Evidence, title: str, task: str) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000).strip()
 
 
-def results(own: Evidence, cell: Cell) -> list[dict[str, str]]:
+def results(own: Evidence, cell: Cell, info: DatasetInfo) -> list[dict[str, str]]:
     """A row for each number that the run was measured by; of several seeds with mean, deviation and 95 % interval."""
-    short = own.record["epochs"] < FEWEST_EPOCHS
-    rows = []
-    for measure in MEASURES:
-        value = measure.read(own)
+
+    def is_shown(measure: Measure) -> bool:
+        short = measure.statistic == "last10_median" and own.record["epochs"] < FEWEST_EPOCHS
         chosen_on_test = measure.metric.startswith("test.") and measure.statistic == "best"
-        if value is not None and not chosen_on_test and not (short and measure.statistic == "last10_median"):
-            rows.append({"title": titled(measure), "own": f"{value:.{measure.decimals}f}", **over_seeds(cell, measure)})
-    return rows
+        return not (short or chosen_on_test or ("top5" in measure.metric and info.num_classes <= 5))
+
+    values = {measure: measure.read(own) for measure in MEASURES if is_shown(measure)}
+    return [
+        {"title": titled(measure), "own": f"{value:.{measure.decimals}f}", **over_seeds(cell, measure)}
+        for measure, value in values.items()
+        if value is not None
+    ]
 
 
 def titled(measure: Measure) -> str:
