@@ -44,7 +44,7 @@ def learned():
         first, loop, body = code.partition("for inputs, classes in loader:\n")
         repeated = f"for epoch in range({epochs}):\n{textwrap.indent(loop + body, '    ')}" if loop else ""
         exec(compile(first + repeated, "a page", "exec"), names)
-        trained = names["model"].eval()
+        trained = names["model"].train()  # a few steps leave running means behind
         with torch.no_grad():
             return float((trained(inputs).argmax(1) == classes).float().mean())
 
@@ -57,7 +57,7 @@ def test_the_plain_loop_of_the_readme_learns(learned):
     assert learned(code, epochs=5) > 0.85
 
 
-@pytest.mark.parametrize(("word", "package", "epochs"), [("import timm", "timm", 1), ("import lightning", "lightning", 1)])
+@pytest.mark.parametrize(("word", "package", "epochs"), [("import timm", "timm", 2), ("import lightning", "lightning", 1)])
 @pytest.mark.filterwarnings("ignore")
 def test_the_loops_of_the_docs_learn(word, package, epochs, learned):
     pytest.importorskip(package, reason=f"{package} is not installed")
