@@ -18,7 +18,7 @@ Between training points (figure 2): misses and gradient norms at 21 lambdas; bet
     python eval.py run=DIR between=true against=DIR2                both in one picture with the paper's
 
 Settings, each as key=value:
-    run        a finished run's directory, runs/<name>/<label>-<hash>; in quotes if the shell needs them
+    run        a finished run's directory, runs/<name>/<label>-<hash>, or an exported one; in quotes if the shell needs them
     against    a second run with the same test set
     attack     some of fgsm, ifgsm, pgd, with commas
     eps        their bounds in pixels, 0 to 255, with commas (4)
@@ -34,5 +34,11 @@ import sys
 
 from mixup.commands import evaluate
 
+
+def main() -> int:
+    """Returns the exit status: 0, 1 if the test error is not the record's, 2 for a mistake in the request."""
+    return evaluate.evaluate(sys.argv[1:], usage=__doc__ or "")
+
+
 if __name__ == "__main__":
-    sys.exit(evaluate.evaluate(sys.argv[1:], usage=__doc__ or ""))
+    sys.exit(main())

@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -28,6 +27,7 @@ from mixup.plan import draw_plan
 from mixup.run.compose import configuration
 from mixup.run.config import TrainConfig
 from mixup.run.display import Display
+from mixup.run.places import ROOT
 from mixup.training import step as training_steps
 from mixup.training.device import choose_device, seconds_of
 from mixup.training.distributed import Group
@@ -36,8 +36,6 @@ from mixup.training.engine import finish_epoch, start_epoch
 from mixup.training.setup import Run
 from mixup.training.step import Epoch, draw_epoch
 from mixup.training.train import train_epoch_of
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def rows(times: Mapping[str, list[float]], unit: str, *pairs: tuple[str, str], subject: str = "") -> Iterator[Row]:

@@ -20,11 +20,11 @@ from mixup.errors import check_choice
 from mixup.pages.build import render
 from mixup.run.compose import configuration
 from mixup.run.files import write_atomic, write_json
+from mixup.run.places import RESULTS, ROOT
 from mixup.training.device import choose_device
 from mixup.training.distributed import Group
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results" / "benchmarks"
+MEASURED = RESULTS / "benchmarks"
 
 Options = argparse.Namespace
 
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str], description: str) -> int:
     parser.add_argument("--network", action="append", metavar="NAME", help='such as "PreAct ResNet-18"; or all')
     parser.add_argument("--compiled", action="append", default=[], metavar="NAME", help="compiled, too; on a GPU")
     parser.add_argument("--only", default="", metavar="FORM", help='of throughput, such as "captured, bfloat16" or tf32')
-    parser.add_argument("--out", type=Path, default=RESULTS, help="default results/benchmarks")
+    parser.add_argument("--out", type=Path, default=MEASURED, help="default results/benchmarks")
     options = parser.parse_args(arguments)
     for name in (options.network or []) if options.network != ["all"] else []:
         check_choice("--network", name, NETWORKS)
     if options.what != "page":
         measure(options)
-    if options.out == RESULTS:
+    if options.out == MEASURED:
         write_page()
     return 0
 
@@ -119,7 +119,7 @@ def spread(values: dict[str, Any], number: str) -> str:
 
 def page() -> str:
     """docs/speed.md, from the files in results/benchmarks."""
-    machines = [json.loads(file.read_text()) for file in sorted(RESULTS.glob("*.json"))]
+    machines = [json.loads(file.read_text()) for file in sorted(MEASURED.glob("*.json"))]
     return render("speed.j2", "markdown", machines=machines, spread=spread, share_of_peak=share_of_peak)
 
 

@@ -16,15 +16,12 @@ from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
 from mixup.ledger.collect import collect, runs_below
 from mixup.ledger.evidence import read_evidence
-from mixup.ledger.paper import Experiment, read_paper
+from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.seeds_needed import plans, seeds_needed
 from mixup.ledger.setups import NAME as SETUPS
 from mixup.ledger.setups import collect_setups
 from mixup.ledger.verdicts import judge
-
-ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results"
-PAPER = RESULTS / "paper.yaml"
+from mixup.run.places import RESULTS, ROOT
 
 Options = argparse.Namespace
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mixup.commands.redo import Command, cells_by_row, chosen, commands_after
 from mixup.errors import UserError
@@ -21,8 +20,8 @@ from mixup.run.compose import Task, planned
 from mixup.run.config import TrainConfig
 from mixup.run.conversions import leaves
 from mixup.run.display import duration
+from mixup.run.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 STARTING = 10.0  # seconds until a run trains: imports, and data from its cache
 GRACE = 60.0  # seconds that a run has to save a checkpoint and end

@@ -25,17 +25,7 @@ from mixup.errors import UserError
 from mixup.run.config import DataConfig
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Examples", "ResidentFeatures", "ResidentImages", "Split"]
-__all__ += [
-    "OwnImages",
-    "OwnTable",
-    "StreamedImages",
-    "data_root",
-    "dataset_info",
-    "nearest",
-    "open_dataset",
-    "serve",
-    "split_of",
-]
+__all__ += ["StreamedImages", "data_root", "dataset_info", "nearest", "open_dataset", "serve", "split_of"]
 
 # One split, ready to be trained on or evaluated: resident on the device, or streamed from files.
 Examples = ResidentImages | ResidentFeatures | StreamedImages

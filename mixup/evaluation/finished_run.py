@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mixup.data import Dataset, Examples, Split, serve
 from mixup.errors import UserError
-from mixup.evaluation.measurements import finished_record, run_name
+from mixup.evaluation.measurements import finished_record, run_name, weights_file
 from mixup.models.imported import compare_source
 from mixup.plan import generator
 from mixup.run import records
@@ -115,19 +114,14 @@ class FinishedRun:
 def open_finished_run(
     folder: Path, *, root: str | None, device: str, like: FinishedRun | None = None, setting: str = "run"
 ) -> FinishedRun:
-    """The run in `folder`, ready to be evaluated. root: `data.root` here; None for that of the training.
+    """The run in `folder`, or exported to it, ready to be evaluated. root: `data.root` here; None for that of the training.
 
     like: another run, whose data is used where both configurations ask for the same, instead of read again.
     setting: the setting that named the folder, for messages.
     Raises UserError with the remedy for a folder without a finished run, other data, or weights that do not load.
     """
-    record = finished_record(folder, f"{setting}=")
-    if record["config"].get("gan"):
-        raise UserError(
-            f"{setting}={folder} is a GAN, and only classifiers can be evaluated: its runs are made by "
-            "`python train.py -m experiment=figure5_gan`, its pictures by `make figures`"
-        )
-    config = from_dict(yaml.safe_load((folder / "config.yaml").read_text()))
+    record = classifier_record(folder, setting, "evaluated")
+    config = from_dict(record["config"])
     if root and config.data.file:
         config.data.file = Path(config.data.file).name
     config.data.root = root or config.data.root
@@ -142,11 +136,27 @@ def open_finished_run(
     if changed := compare_source(record):
         print(f"warning: {folder}: {changed}", file=sys.stderr, flush=True)
     model = place(config, build(config, data.info), chosen)
-    try:
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{folder}/weights.safetensors cannot be used ({error}): train the run again") from error
+    load_weights(model, weights_file(folder))
     return FinishedRun(folder, config, record, data, chosen, model.eval().requires_grad_(False))
+
+
+def classifier_record(folder: Path, setting: str, done: str) -> records.Record:
+    """The record of a finished run. done: what is done with classifiers alone. UserError for a GAN and without a record."""
+    record = finished_record(folder, f"{setting}=")
+    if record["config"].get("gan"):
+        raise UserError(
+            f"{setting}={folder} is a GAN, and only classifiers can be {done}: its runs are made by "
+            "`python train.py -m experiment=figure5_gan`, its pictures by `make figures`"
+        )
+    return record
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Takes the weights of a run into its network. UserError where they are damaged or of another network."""
+    try:
+        model.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"{file} cannot be used ({error}): train the run again") from error
 
 
 def digest(split: Split) -> str:

@@ -15,6 +15,7 @@ from mixup.run.files import write_json
 
 Step = TypeVar("Step")
 Values = dict[str, Any]
+EXPORTED_WEIGHTS = "model.safetensors"  # the name that the hubs of models know
 
 
 def run_name(folder: Path) -> str:
@@ -37,9 +38,15 @@ def finished_record(folder: Path, setting: str = "") -> records.Record:
     raise UserError(f"{setting}{folder}: {why}")
 
 
+def weights_file(folder: Path) -> Path:
+    """The weights of a finished run, or of the folder that it was exported to."""
+    exported = folder / EXPORTED_WEIGHTS
+    return exported if exported.exists() else folder / "weights.safetensors"
+
+
 def stamp(folder: Path) -> dict[str, str]:
     """A network's name, label, hash of the configuration, SHA-256 of the weights. OSError or UserError without these."""
-    record, weights = finished_record(folder), (folder / "weights.safetensors").read_bytes()
+    record, weights = finished_record(folder), weights_file(folder).read_bytes()
     return {**{key: record[key] for key in ("name", "label", "hash")}, "weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 

@@ -1,12 +1,13 @@
-"""The settings of `eval.py`, and their checks. Imports no torch."""
+"""The settings of `eval.py`, and their checks; how they and those of `scripts/export.py` are read. Imports no torch."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from omegaconf import MISSING, OmegaConf
 
 from mixup.errors import UserError, check, check_choice, check_device, suggestion
 
+Settings = TypeVar("Settings")
 ATTACKS = {"fgsm": "FGSM", "ifgsm": "I-FGSM", "pgd": "PGD"}  # names for people
 CORRUPTIONS = {"noise": "noise", "blur": "blur", "contrast": "low contrast", "jpeg": "JPEG"}
 EXAMPLES = 1000  # test examples for measures of many forward passes, by default
@@ -48,19 +49,33 @@ class EvalConfig:
 
 
 def eval_config(arguments: list[str]) -> EvalConfig:
-    """`run=DIR root=DIR` as a checked EvalConfig. Not Hydra's grammar: a run's name holds commas and equals signs.
-    UserError, or OmegaConf's for a value of the wrong type."""
-    values: dict[str, Any] = {}
-    known = [item.name for item in fields(EvalConfig)]
+    """`run=DIR root=DIR` as a checked EvalConfig. UserError, or OmegaConf's for a value of the wrong type."""
+    values: dict[str, Any] = dict(words_of(EvalConfig, arguments))
+    for key in ("attack", "eps"):
+        if key in values:
+            values[key] = [word for word in values[key].split(",") if word]
+    if values.get("examples") == "all":
+        values["examples"] = None
+    return typed(EvalConfig, values)
+
+
+def words_of(schema: type, arguments: list[str]) -> dict[str, str]:
+    """`run=DIR to=DIR` by key. Not Hydra's grammar: a run's name holds commas and equals signs. UserError for a key that the
+    schema lacks, and without a run."""
+    values: dict[str, str] = {}
+    known = [item.name for item in fields(schema)]
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
             raise UserError(f"{argument}: write key=value, as run={argument}")
         if key not in known:
             raise UserError(f"{key}: no such setting{suggestion(key, known)}; there are {', '.join(known)}")
-        values[key] = [word for word in value.split(",") if word] if key in ("attack", "eps") else value
+        values[key] = value
     if not values.get("run"):
         raise UserError("run is missing: run=DIR names a directory with a record.json, as runs/<name>/<label>-<hash>")
-    if values.get("examples") == "all":
-        values["examples"] = None
-    return cast(EvalConfig, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(EvalConfig), values)))
+    return values
+
+
+def typed(schema: type[Settings], values: dict[str, Any]) -> Settings:
+    """Values by key as their dataclass. OmegaConf's error for one of the wrong type."""
+    return cast(Settings, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), values)))

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,8 +10,8 @@ import yaml
 from mixup.ledger.cells import Settings, has_dropout, is_erm
 from mixup.ledger.paper import Experiment, Row
 from mixup.run.conversions import schema_defaults
+from mixup.run.places import CONFIGS
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MISSING = "-"
 DEFAULTS = dict(schema_defaults())
 ERM, PAPER = "ERM", "the paper's"

@@ -13,12 +13,13 @@ from typing import Any
 from mixup.errors import UserError, suggestion
 from mixup.ledger.metrics import Measure
 from mixup.ledger.typed_yaml import Section, checked, mapping, read_yaml, require
+from mixup.run.places import RESULTS
 
 TAGS = ("V1", "FIG", "FB", "HZ", "KR", "ES", "EN", "JS", "AB", "RI", "MEM", "INF")  # and Z:<address>
 METHODS = ["erm", "mixup", "dropout", "mixup_dropout", "latent", "inputs_only", "label_smoothing"]
 METHODS += ["inputs_label_smoothing", "noise"]
 STATISTIC = r"last|best|last10_median|epoch_\d+|epochs_\d+_\d+"
-PAPER = Path(__file__).resolve().parents[2] / "results" / "paper.yaml"
+PAPER = RESULTS / "paper.yaml"
 INHERITED = (
     "data",
     "model",

@@ -3,15 +3,14 @@
 import json
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
-from mixup.data.datasets import DATASETS
 from mixup.ledger.entries import Entry
 from mixup.ledger.names import MISSING
 from mixup.ledger.paper import Row
 from mixup.run.display import duration
+from mixup.run.places import RESULTS
 
-MEASURED = Path(__file__).resolve().parents[2] / "results" / "benchmarks" / "nvidia-h100-80gb-hbm3.json"
+MEASURED = RESULTS / "benchmarks" / "nvidia-h100-80gb-hbm3.json"
 FORM = "captured, bfloat16"
 SUBJECTS = {  # model.name -> the benchmark's name of the network at the paper's size
     "preact_resnet18": "PreAct ResNet-18",
@@ -23,6 +22,13 @@ SUBJECTS = {  # model.name -> the benchmark's name of the network at the paper's
     "resnext101_64x4d": "ResNeXt-101 64x4d",
     "speech_lenet": "LeNet, speech",
     "vgg11": "VGG-11, speech",
+}
+
+EXAMPLES = {  # data.name -> what an epoch trains on, and what is tested after it; the datasets' own module needs torch
+    "cifar10": (50_000, 10_000),
+    "cifar100": (50_000, 10_000),
+    "imagenet": (1_281_167, 50_000),
+    "speech_commands": (51_088, 13_633),
 }
 
 
@@ -38,10 +44,10 @@ def seconds(row: Row) -> float | None:
     paper does not say how many epochs, or no rate was measured."""
     settings = row.recipe | row.settings
     rate = rates().get(SUBJECTS.get(settings.get("model.name", ""), ""))
-    epochs, info = settings.get("trainer.epochs"), DATASETS.get(settings.get("data.name", ""))
-    if rate is None or epochs is None or info is None:
+    epochs, examples = settings.get("trainer.epochs"), EXAMPLES.get(settings.get("data.name", ""))
+    if rate is None or epochs is None or examples is None:
         return None
-    return float(epochs * (info.train_count + (info.validation_count + info.test_count) / 3) / rate)
+    return float(epochs * (examples[0] + examples[1] / 3) / rate)
 
 
 def cost(row: Row) -> str:

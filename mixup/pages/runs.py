@@ -13,7 +13,7 @@ from mixup.ledger.names import method, net
 from mixup.pages.texts import commit
 from mixup.run.display import duration
 
-POINTS = 24  # of a small curve
+POINTS = 18  # of a small curve
 BOX = (120.0, 24.0)  # its size
 
 Differences = Callable[[Evidence], list[tuple[str, str, str]] | None]

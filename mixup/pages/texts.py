@@ -77,7 +77,7 @@ def printed(row: Row | None, value: Value | None) -> str:
 
 def others(value: Value) -> str:
     """What others published for the number: `5.53 hongyi-zhang/mixup, 5.48 tensorpack`."""
-    return ", ".join(f"{number} {who}" for who, number in value.others.items())
+    return ", ".join(f"{number} {who}" for who, number in value.others.items()) or MISSING
 
 
 def claim_text(claim: Claim) -> str:

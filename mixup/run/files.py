@@ -49,6 +49,25 @@ def replacing(file: Path, is_there: Callable[[], bool]) -> Iterator[Path]:
             raise
 
 
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yields the path of a partial folder to be filled, which then takes the name of `folder`, all or nothing.
+
+    Raises OSError, also where something else than an empty folder has come to lie at `folder` meanwhile.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.parent, f".*.{'[0-9a-f]' * 16}.partial")
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
+    partial.mkdir()
+    try:
+        yield partial
+        for file in partial.iterdir():
+            fsync(file)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def fsync(path: Path) -> None:
     """Of a file, what was written into it by whichever descriptor; of a folder, the names in it."""
     descriptor = os.open(path, os.O_RDONLY)

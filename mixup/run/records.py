@@ -21,9 +21,9 @@ from typing import Any
 
 from mixup.errors import UserError, redacted
 from mixup.run.files import write_atomic, write_json
+from mixup.run.places import INSTALLED, ROOT
 
 Record = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
 FLIPS = 5e-4  # share of test examples whose prediction a GPU's rounding may change
 
 
@@ -131,6 +131,8 @@ def commit_here() -> tuple[str | None, bool | None]:
     where git cannot say. $MIXUP_COMMIT is the commit of a copy that has not the history of the code."""
     if told := os.environ.get("MIXUP_COMMIT"):
         return told, False
+    if INSTALLED:  # a repository around the environment is of other code
+        return None, None
     changed = git(ROOT, "status", "--porcelain", "--", ".", ":(exclude)results")
     return git(ROOT, "rev-parse", "HEAD"), None if changed is None else bool(changed)
 

@@ -18,8 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from mixup.errors import UserError
-
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+from mixup.run.places import CONFIGS
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from mixup.commands.export import ExportConfig, export
 from mixup.evaluation.finished_run import open_finished_run
 from mixup.models.imported import load_function, source_of
 from mixup.run.compose import planned
@@ -205,3 +207,16 @@ def test_mistakes_end_in_one_message_and_leave_no_run():
         assert message in done.stderr
         assert "Traceback" not in done.stderr
     assert not list(Path().glob("runs/*/*"))
+
+
+@pytest.mark.parametrize("words", [(*IMAGES, *NETWORK), TABLE], ids=["images", "table"])
+def test_what_was_trained_on_data_of_ones_own_can_be_handed_on(words, tmp_path):
+    folder, record = run(*words)
+    out = export(ExportConfig(str(folder), str(tmp_path / "out")))
+    own = reopened(folder)
+    program = torch.export.load(out / "model.pt2").module()
+    inputs = own.data.test.inputs
+    images = inputs.permute(0, 3, 1, 2) if inputs.dtype == torch.uint8 else inputs
+    wrong = (program(images).argmax(1) != own.data.test.labels).float().mean()
+    assert 100 * float(wrong) == pytest.approx(record["test"]["top1_error"]["last"])
+    assert record["data"]["provenance"] in (out / "README.md").read_text()

@@ -48,6 +48,14 @@ def test_what_others_published_stands_in_our_list_of_reproductions(name, row, va
         assert {number, round(100 - number, 2)} & listed, f"{name}, {row}: {number} of {who}"
 
 
+def test_examples_are_those_of_the_datasets():
+    from mixup.data.datasets import DATASETS
+
+    infos = {name: DATASETS[name] for name in costs.EXAMPLES}
+    counts = {name: (info.train_count, info.validation_count + info.test_count) for name, info in infos.items()}
+    assert counts == costs.EXAMPLES
+
+
 def test_others_are_written_after_their_numbers():
     value = PAPERS["figure3_cifar10"].row("preact_resnet18_mixup").values[0]
     assert texts.others(value).startswith("4.24 hongyi-zhang/mixup, 4.17 tensorpack")
