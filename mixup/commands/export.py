@@ -31,7 +31,6 @@ from mixup.run.files import new_folder, write_atomic, write_json
 
 PROGRAM, ONNX = "model.pt2", "model.onnx"
 TASKS = {"images": "image-classification", "spectrograms": "audio-classification", "features": "tabular-classification"}
-FEWEST_EPOCHS = 10  # of which a median of the last ten is one
 HERE = ("runs_dir", "data.root")  # settings that name folders of this machine
 Values = dict[str, Any]
 
@@ -216,7 +215,7 @@ def results(own: Evidence, cell: Cell, info: DatasetInfo) -> list[dict[str, str]
     """A row for each number that the run was measured by; of several seeds with mean, deviation and 95 % interval."""
 
     def is_shown(measure: Measure) -> bool:
-        short = measure.statistic == "last10_median" and own.record["epochs"] < FEWEST_EPOCHS
+        short = measure.statistic == "last10_median" and own.record["epochs"] < records.MEDIAN_EPOCHS
         chosen_on_test = measure.metric.startswith("test.") and measure.statistic == "best"
         return not (short or chosen_on_test or ("top5" in measure.metric and info.num_classes <= 5))
 

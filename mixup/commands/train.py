@@ -156,7 +156,7 @@ def outcome(record: records.Record) -> str:
         return f"{modes} of {record['data']['modes']} modes covered, {good:.1f} % of the samples good"
     errors = test["top1_error"]
     words = f"test error {errors['last']:.2f} % after the last epoch"
-    if record["epochs"] >= 10:
+    if record["epochs"] >= records.MEDIAN_EPOCHS:
         words += f", median of the last ten {errors['last10_median']:.2f} %"
     words = f"diverged, since a loss on test data is not finite: {words}" if record.get("diverged") else words
     return words + (f"; validation error {validation['top1_error']['last']:.2f} %" if validation else "")

@@ -23,7 +23,7 @@ from typing import Any
 from mixup.errors import redacted
 from mixup.run.config import TrackingConfig
 from mixup.run.files import write_json
-from mixup.run.places import ROOT
+from mixup.run.places import PACKAGE
 from mixup.run.records import read_record
 
 SEND = "python -m mixup.run.tracking"
@@ -103,7 +103,7 @@ def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,  # its end tells the child that the run has ended, also if the run was killed
             stdout=log,
             stderr=log,
-            cwd=ROOT,  # so that it finds this package, and W&B its commit
+            cwd=PACKAGE.parent,  # so that it finds this package, and W&B its commit
             env={**os.environ, "WANDB_DIR": os.path.abspath(os.environ.get("WANDB_DIR") or run_dir)},
             start_new_session=True,  # Ctrl-C is for the run; the child still sends what there is
         )
