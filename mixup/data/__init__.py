@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,13 +54,14 @@ def open_dataset(
     folders are kept in memory; None goes by size. device: where spectrograms are computed.
     """
     where = data_root(root)
-    options: dict[str, Any] = {"preparation": preparation, "resident": resident, "device": device}
     if own and name == "folder":
         data = own_images(where, own, split=stream("split"), preparation=preparation)
     elif own:
         data = own_table(own, split=stream("split"), preparation=preparation)
     else:
-        data = official_splits(name, where, download=download, stream=stream, **options)
+        data = official_splits(
+            name, where, download=download, stream=stream, preparation=preparation, resident=resident, device=device
+        )
     for remark in data.remarks if os.environ.get("RANK", "0") == "0" else ():
         print(remark, flush=True)
     if validation:
@@ -126,8 +126,15 @@ def serve(
     padding: pixels of zeros around images. workers, on_error: see `StreamedImages`; resident inputs ignore them.
     """
     if not isinstance(split.inputs, torch.Tensor):
-        streams: dict[str, Any] = {"workers": workers, "on_error": on_error, "channels_last": channels_last}
-        return StreamedImages(split, info, device=device, padding=padding, **streams)
+        return StreamedImages(
+            split,
+            info,
+            device=device,
+            workers=workers,
+            on_error=on_error,
+            channels_last=channels_last,
+            padding=padding,
+        )
     if split.inputs.dtype == torch.uint8:
         fits = 4 * split.inputs.numel() <= NORMALISED_BYTES and not info.resized_crop
         return ResidentImages(
