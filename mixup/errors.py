@@ -67,5 +67,6 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_device(name: str, value: str) -> None:
+    """UserError for what names no device; whether it is there is not asked."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise UserError(f"{name}={value}: use auto, cpu, cuda or cuda:<n>")

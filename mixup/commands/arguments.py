@@ -14,13 +14,15 @@ from mixup.run.sources import Sources, sources_of
 class Request:
     """What a command line asks for: a run, or a sweep, of settings.
 
-    shows: instead of that, the flags by which Hydra itself shows something, such as --help.
+    shows: instead of that, the flags by which Hydra itself shows something, such as --cfg job.
+    asks_for_help: it is to say what can be chosen; `--help-all`, all of it, is Hydra's.
     """
 
     settings: list[str]
     sources: Sources
     multirun: bool
     shows: list[str]
+    asks_for_help: bool
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,8 +33,9 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """Hydra's flags. It answers the first group itself."""
     parser = Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
     shows = parser.add_argument_group("shows").add_argument
-    for flags in (("-h", "--help"), ("--hydra-help",), ("--version",), ("-sc", "--shell-completion")):
+    for flags in (("--help-all",), ("--hydra-help",), ("--version",), ("-sc", "--shell-completion")):
         shows(*flags, dest="show", action="store_true")
     shows("-c", "--cfg", choices=["job", "hydra", "all"])
     infos = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]
@@ -62,11 +65,12 @@ def request_of(arguments: Sequence[str]) -> Request:
         raise UserError("--experimental-rerun: Hydra keeps no file of a run here; the same command resumes or repeats one")
     shows = bool(options.show or options.cfg or options.info)
     if shows and (options.multirun or options.run):
-        raise UserError("-m and -r run something, and --cfg, --info and --help show something: give one of them")
+        raise UserError("-m and -r run something, and --cfg, --info and --help-all show something: give one of them")
     if (options.package or options.resolve) and not options.cfg:
         raise UserError("--package and --resolve choose what --cfg shows: add --cfg job")
-    flags = [word for word in arguments if word not in settings] if shows else []
-    return Request(settings, sources_of(options.config_dir, options.config_name), options.multirun, flags)
+    flags = [word.replace("--help-all", "--help") for word in arguments if word not in settings] if shows else []
+    sources = sources_of(options.config_dir, options.config_name)
+    return Request(settings, sources, options.multirun, flags, asks_for_help=options.help and not shows)
 
 
 def unknown(flag: str) -> str:

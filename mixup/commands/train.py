@@ -14,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from mixup.commands.arguments import request_of
+from mixup.commands.help import help_text
 from mixup.commands.process import check_ranks
 from mixup.errors import LocalError, UserError, redacted
 from mixup.run import records
@@ -64,6 +65,9 @@ def read_tasks(arguments: Sequence[str]) -> list[Task]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and `messages` says it in one message
     check_ranks()
     request = request_of(arguments)
+    if request.asks_for_help:
+        print(help_text(request))
+        return []
     if request.shows:
         sys.argv[1:] = [*(str(override.input_line) for override in parsed(request.settings)), *request.shows]
         show()
@@ -81,7 +85,7 @@ def read_tasks(arguments: Sequence[str]) -> list[Task]:
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
 def show(config: DictConfig) -> None:
-    """Hydra itself answers --help, --cfg job and the like."""
+    """Hydra itself answers --help-all, --cfg job and the like."""
 
 
 def perform(task: Task, train: Callable[[Task], records.Record]) -> int:

@@ -44,6 +44,7 @@ class Split:
         return self.inputs
 
     def select(self, index: np.ndarray) -> "Split":
+        """The examples at these positions, in this order; index: (N,), whole numbers."""
         rows = torch.from_numpy(index)
         identity, source = (None if values is None else values[rows] for values in (self.identity, self.source))
         return Split(self.inputs[rows], self.labels[rows], self.corrupted[rows], identity, source)

@@ -58,6 +58,7 @@ def jpeg(pixels: Tensor, severity: int, rng: torch.Generator) -> Tensor:
 
 
 def strength(by_severity: tuple[float, ...], severity: int) -> float:
+    """Of a corruption at a severity from 1 to 5. ValueError for another one."""
     if severity not in SEVERITIES:
         raise ValueError(f"severity={severity}: give one of {', '.join(map(str, SEVERITIES))}")
     return by_severity[severity - 1]

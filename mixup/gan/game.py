@@ -211,6 +211,7 @@ def play(players: Players, draws: Draws, turn: int) -> Tensor:
 
 
 def discriminator_loss(players: Players, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of `inputs`, (B, 2), and `labels`, (B,), the share of each that is real (section 3.7)."""
     return binary_cross_entropy_with_logits(players.discriminator(inputs).squeeze(1), labels)
 
 

@@ -59,6 +59,7 @@ def collect(runs: Sequence[Path], out: Path, *, allow_dirty: bool, replace: bool
 
 
 def collect_run(run: Path, out: Path, *, allow_dirty: bool, replace: bool) -> Word:
+    """Copies what a finished run leaves as evidence below `out`, or says why not."""
     files = contents(run)
     record = json.loads(files[".json"])
     target = out / record["name"] / f"{run.resolve().name}.json"

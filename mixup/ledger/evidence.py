@@ -83,6 +83,7 @@ def read_evidence(folder: Path) -> list[Evidence]:
 
 
 def read_run(file: Path) -> Evidence:
+    """The evidence of one run, by its record. UserError for files that cannot be read as such."""
     try:
         return parsed(file, files_of(file))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

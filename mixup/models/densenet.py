@@ -72,6 +72,7 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Each (B, any channels, H, W) -> the same, and `growth` channels more."""
         return [*features, self.dropout(self.conv(F.relu(self.bn(self.bottleneck(features)), inplace=True)))]
 
 
@@ -83,6 +84,7 @@ class Transition(nn.Module):
         self.compress = PointwiseConv(in_channels, in_channels // 2, dropout=dropout, memory_efficient=memory_efficient)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
+        """Each (B, any channels, H, W), C in all -> one of (B, C // 2, H // 2, W // 2)."""
         return [F.avg_pool2d(self.compress(features), 2)]
 
 
@@ -121,5 +123,6 @@ class DenseNet(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits, (B, classes)."""
         features = torch.cat(self.layers([self.stem(x)]), 1)
         return self.classifier(F.relu(self.bn(features), inplace=True).mean((2, 3)))

@@ -62,4 +62,5 @@ class PreActResNet18(nn.Module):
                 nn.init.uniform_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits, (B, classes)."""
         return self.classifier(self.stages(self.stem(x)).mean((2, 3)))

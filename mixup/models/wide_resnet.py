@@ -27,6 +27,7 @@ class WideResNet(nn.Module):
         self.apply(initialise)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) -> logits, (B, classes)."""
         features = F.relu(self.bn(self.stages(self.stem(x))), inplace=True)
         return self.classifier(features.mean((2, 3)))
 

@@ -149,6 +149,7 @@ def require_folders(tasks: Sequence[Task]) -> None:
 
 
 def checked(overrides: Sequence[Override], sources: Sources) -> TrainConfig:
+    """The configuration of one cell. UserError for a value, or for values together, that cannot be trained."""
     config = from_omegaconf(composed(overrides, sources))
     check_values(config)
     check_together(config)

@@ -40,6 +40,7 @@ def read_record(run_dir: Path) -> Record | None:
 
 
 def write_record(run_dir: Path, record: Record) -> None:
+    """Last of all files: a run that has one has finished."""
     write_json(run_dir / "record.json", record)
 
 

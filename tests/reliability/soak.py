@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sys
@@ -12,11 +13,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import train
 
 
+class Allocated(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "mapped", "usmblks", "fsmblks", "used", "fordblks", "keepcost")
+    ]
+
+
+def allocated_kb() -> int:
+    """What this process has asked for and not given back. Resident memory is more, and grows in steps, by fragmentation."""
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = Allocated
+    now = mallinfo()
+    return (now.used + now.mapped) // 1024
+
+
 def usage() -> dict[str, int]:
     """Of this process and its children."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {
         "process": os.getpid(),
+        "allocated kB": allocated_kb(),
         "resident kB": int(status["VmRSS"].split()[0]),
         "threads": int(status["Threads"]),
         "open files": len(os.listdir("/proc/self/fd")),

@@ -87,7 +87,8 @@ def test_the_projects_files_are_composed_from_alone_without_flags(own):
         (("-cd", "OWN", "-cn", "other", "--cfg=job", "--resolve"), "name: digits-lenet"),
         (("seed=3", "--info", "searchpath", "--config-dir", "OWN"), "OWN"),
         (("--info", "defaults"), "data/digits"),
-        (("--help",), "train.py trains one network"),
+        (("--help-all",), "memory_efficient: null"),
+        (("--help-all", "--config-dir", "OWN"), "mine"),
         (("--help", "--config-dir", "OWN"), "mine"),
     ],
 )

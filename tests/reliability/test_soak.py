@@ -30,7 +30,8 @@ def test_two_hundred_runs(command, tmp_path, slots):
         of_process = [line for line in lines if line["process"] == process]
         assert len(of_process) > RUNS // slots // 3
         early, late = of_process[len(of_process) // 4 :][:10], of_process[-10:]
-        growth = median(line["resident kB"] for line in late) - median(line["resident kB"] for line in early)
-        assert growth < 20_000, f"{growth} kB over {len(of_process) * 3 // 4} runs"
+        for name, most in (("allocated kB", 1_000), ("resident kB", 60_000)):
+            growth = median(line[name] for line in late) - median(line[name] for line in early)
+            assert growth < most, f"{name} grew by {growth} over {len(of_process) * 3 // 4} runs"
         for name in ("threads", "open files", "children"):
             assert max(line[name] for line in late) <= max(line[name] for line in early), (name, early[0], late[-1])
