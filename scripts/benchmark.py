@@ -1,4 +1,4 @@
-"""Measures speed, and writes results/benchmarks/<device>.json and docs/speed.md.
+"""Measures speed, and writes results/benchmarks/<device>.json, docs/speed.md and docs/scale.md.
 
     python scripts/benchmark.py throughput    images/s of the paper's networks, and of the loops that a user would write
     python scripts/benchmark.py floor         our step over the bare forward, backward and update of the same network
@@ -9,7 +9,7 @@
     python scripts/benchmark.py operations    operations of the device in a step, and in the network alone
     python scripts/benchmark.py startup       a dry run over `import torch`
     python scripts/benchmark.py sweep         a sweep one run after the other, over two slots
-    python scripts/benchmark.py page          docs/speed.md alone, from the files in results/benchmarks
+    python scripts/benchmark.py page          docs/speed.md and docs/scale.md alone, from the files in results/benchmarks
 
 Overrides of train.yaml come next, as `model.width=16`, and then options. Contestants take turns in one process tree, so that
 a machine that slows down slows all of them; a result is the median of paired ratios with its middle half. Data is

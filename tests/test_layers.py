@@ -56,8 +56,8 @@ def test_some_rooms_do_without_heavy_libraries(file):
     assert not {name.split(".")[0] for name in modules(file)} & unwanted.get(room_of(file), set())
 
 
-def test_only_tracking_knows_wandb():
-    assert [file.name for file in FILES if "import wandb" in file.read_text()] == ["tracking.py"]
+def test_only_the_mirror_knows_wandb():
+    assert [file.name for file in FILES if "import wandb" in file.read_text()] == ["mirror.py"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What `scripts/benchmark.py` does: measures one thing, keeps the numbers in results/benchmarks, writes docs/speed.md."""
+"""What `scripts/benchmark.py` does: measures one thing, keeps the numbers in results/benchmarks, writes docs/speed.md
+and docs/scale.md."""
 
 import argparse
 import json
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mixup.benchmark import ratios
+from mixup.benchmark import ratios, scale
 from mixup.benchmark.loader import loader
 from mixup.benchmark.machine import copy_gigabytes, describe
 from mixup.benchmark.processes import processes
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str], description: str) -> int:
     if options.what != "page":
         measure(options)
     if options.out == MEASURED:
-        write_page()
+        write_pages()
     return 0
 
 
@@ -117,11 +118,21 @@ def spread(values: dict[str, Any], number: str) -> str:
     return "{} ({} to {})".format(*(number.format(values[key]) for key in ("median", "low", "high")))
 
 
+def machines() -> dict[str, Any]:
+    """What was measured, by the name of its file."""
+    return {file.name: json.loads(file.read_text()) for file in sorted(MEASURED.glob("*.json"))}
+
+
 def page() -> str:
     """docs/speed.md, from the files in results/benchmarks."""
-    machines = [json.loads(file.read_text()) for file in sorted(MEASURED.glob("*.json"))]
-    return render("speed.j2", "markdown", machines=machines, spread=spread, share_of_peak=share_of_peak)
+    return render("speed.j2", "markdown", machines=machines().values(), spread=spread, share_of_peak=share_of_peak)
 
 
-def write_page() -> None:
+def scale_page() -> str:
+    """docs/scale.md, from the grids of the paper's tables and what was measured on one H100."""
+    return render("scale.j2", "markdown", scale=scale, machines=machines())
+
+
+def write_pages() -> None:
     write_atomic(ROOT / "docs" / "speed.md", page().encode())
+    write_atomic(ROOT / "docs" / "scale.md", scale_page().encode())

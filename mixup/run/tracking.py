@@ -2,7 +2,7 @@
 
 The run writes its metrics to disk, which is the truth. A child process follows that file and repeats it to W&B; the run
 itself never imports wandb. So a missing package, an outage or a client that hangs costs one warning, and at most the time
-that `Mirror.close` is given. `python -m mixup.run.tracking RUN_DIR` sends later what W&B has missed: it repeats everything.
+that `Mirror.close` is given. `python -m mixup.run.tracking RUNS` sends later what W&B has missed, by the same child process.
 
 Every start repeats the file from its first line under the run's one id. W&B drops a step that is not beyond its last one,
 so a resumed run continues its curves there. `train_loss` on disk is named `train/loss` there, which groups the charts.
@@ -14,20 +14,17 @@ import os
 import secrets
 import subprocess
 import sys
-import threading
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixup.errors import redacted
+from mixup.errors import UserError, redacted
 from mixup.run.config import TrackingConfig
 from mixup.run.files import write_json
 from mixup.run.places import PACKAGE
-from mixup.run.records import read_record
 
 SEND = "python -m mixup.run.tracking"
-POLL_SECONDS = 1.0
 LAST_SECONDS = 600.0  # for sending the rest after the run has ended
 
 
@@ -56,8 +53,8 @@ def give_each_run_its_own(runs: int) -> str | None:
 
 
 class Mirror:
-    """The child process that follows one run. No method raises; every one returns at once, except `close`, which waits for a
-    bounded time. `warn` is called at most once."""
+    """The child process, of `mirror`, that follows one run. No method raises; every one returns at once, except `close`,
+    which waits for a bounded time. `warn` is called at most once."""
 
     def __init__(self, run_dir: Path, *, mode: str, project: str, entity: str | None, warn: Callable[[str], None]) -> None:
         self.run_dir = run_dir
@@ -99,7 +96,7 @@ class Mirror:
 def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
     with open(run_dir / "wandb.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "mixup.run.tracking", str(run_dir.resolve()), "--follow", str(LAST_SECONDS)],
+            [sys.executable, "-m", "mixup.run.mirror", str(run_dir.resolve()), str(LAST_SECONDS)],
             stdin=subprocess.PIPE,  # its end tells the child that the run has ended, also if the run was killed
             stdout=log,
             stderr=log,
@@ -110,16 +107,28 @@ def start_child(run_dir: Path) -> subprocess.Popen[bytes]:
 
 
 def cause_of_death(run_dir: Path, status: int) -> str:
-    """Why the child has ended: the last line of its log if it failed by itself, else its exit status."""
+    """Why the child has ended: what it said last if it failed by itself, else its exit status."""
+    return (last_words(run_dir) if status == 1 else "") or f"its process ended with status {status}"
+
+
+def last_words(run_dir: Path) -> str:
+    """The last line of the child's log that is not empty; empty if there is none."""
     try:
-        lines = (run_dir / "wandb.log").read_text(errors="replace").split("\n") if status == 1 else []
+        lines = (run_dir / "wandb.log").read_text(errors="replace").split("\n")
     except OSError:
-        lines = []
-    return next((line for line in reversed(lines) if line.strip()), f"its process ended with status {status}")
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, without secrets; with its type, unless it is ours."""
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    return redacted(f"{kind}{' '.join(str(error).split()[:40])}")
 
 
 def read_address(run_dir: Path) -> dict[str, Any]:
-    """The run at W&B: id, mode, project, entity, and `url` once it has been online. Empty if the file cannot be read."""
+    """The run at W&B: id, mode, project, entity, `url` once it has been online, and `complete`, the same, once all of a
+    finished run has been sent there. Empty if the file cannot be read."""
     try:
         address = json.loads((run_dir / "wandb.json").read_text())
     except (OSError, ValueError):
@@ -134,108 +143,93 @@ def write_address(run_dir: Path, **values: str | None) -> None:
     write_json(run_dir / "wandb.json", {"id": first, **read_address(run_dir), **values})
 
 
-# -- the child process ---------------------------------------------------------------------------------------------------
+# -- sending later -------------------------------------------------------------------------------------------------------
 
 
-def mirror(run_dir: Path, run_ended: threading.Event) -> str:
-    """Repeats metrics.jsonl to W&B until the run has ended. Returns the run's address there, or its offline folder here."""
-    import wandb
+def runs_in(path: Path) -> list[Path]:
+    """The run at a path, or the runs in a folder of runs, as `runs/NAME` or `runs`. None for a file, such as the table that
+    a shell's glob finds beside the runs. Raises UserError where there is no run."""
+    found = {file.parent for below in ("", "*/", "*/*/") for file in path.glob(f"{below}metrics.jsonl")}
+    if not found and not path.is_file():
+        what = "has no metrics.jsonl, nor has a folder in it" if path.exists() else "does not exist, or matches no folder"
+        raise UserError(f"{path} {what}; runs lie at runs/<name>/<label>-<hash>")
+    return sorted(found)
+
+
+def mode_to_send() -> str:
+    """`online` or `offline`. Raises UserError if W&B is disabled, or if the environment has neither a key nor the mode."""
+    mode = resolve_mode("auto")
+    if mode == "disabled":
+        raise UserError("W&B is disabled by WANDB_MODE or WANDB_DISABLED: unset it to send runs")
+    if mode == "offline" and not os.environ.get("WANDB_MODE"):
+        remedy = (
+            "set WANDB_API_KEY; or WANDB_MODE=online after `wandb login`; or WANDB_MODE=offline to write for `wandb sync`"
+        )
+        raise UserError(f"no key of W&B in the environment: {remedy}")
+    return mode
+
+
+def send(run_dir: Path, *, mode: str, senders: dict[str, Path]) -> tuple[str, str]:
+    """Sends a run under its one id, made now if it was never tracked. Returns what was done, and its address or its offline
+    folder. senders: runs by id, which takes this one. Raises UserError, OSError, and what a damaged configuration raises."""
     import yaml
 
-    config = yaml.safe_load((run_dir / "config.yaml").read_text())
-    address, folder = read_address(run_dir), Path(os.environ.get("WANDB_DIR") or run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
-        dir=folder,
-        name=os.environ.get("WANDB_NAME") or run_dir.name[:128],  # W&B takes no more
-        group=os.environ.get("WANDB_RUN_GROUP") or config["name"],
-        config=config,
-        resume="allow",
-        settings=wandb.Settings(console="off", silent=True),
-        **{key: address[key] for key in ("id", "mode", "project", "entity")},
-    )
-    url = None if run.offline else run.url
-    if url:
-        write_address(run_dir, url=url)
-    if not config.get("gan"):  # a GAN has no epochs: its curves run over W&B's own step, the iteration
-        run.define_metric("epoch")
-        run.define_metric("*", step_metric="epoch")
-        for name in ("train/step_loss", "learning_rate"):  # also on lines without an epoch: over optimizer steps
-            run.define_metric(name)
-    position, last = 0, False
-    while not last:
-        last = run_ended.wait(POLL_SECONDS)
-        position = send_new_lines(run, run_dir / "metrics.jsonl", position)
-    record = read_record(run_dir)
-    if record is not None:
-        run.summary.update({key: value for key, value in record.items() if key != "config"})
-    run.finish(exit_code=0 if record is not None else 1)
-    return url or f"{Path(run.dir).parent}, which `wandb sync` uploads"
-
-
-def send_new_lines(run: Any, file: Path, position: int) -> int:
-    """Logs the complete lines after byte `position`; returns where they end. A line still being written waits."""
-    if not file.exists():
-        return position
-    with open(file, "rb") as stream:
-        stream.seek(position)
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            values = json.loads(line)
-            step = values.pop("step")
-            # Without `commit`, W&B would show an epoch only when the next one is there.
-            run.log({chart_name(key): value for key, value in values.items()}, step=step, commit=True)
-            position += len(line)
-    return position
-
-
-def chart_name(key: str) -> str:
-    """`train_loss` as `train/loss`: the part before the slash is a group of charts."""
-    splits = ("train_eval", "train", "test", "validation")
-    return next((f"{split}/{key.removeprefix(f'{split}_')}" for split in splits if key.startswith(f"{split}_")), key)
-
-
-def await_end(run_ended: threading.Event, last_seconds: float) -> None:
-    """Sets `run_ended` when standard input has a byte or ends; ends this process `last_seconds` later, even if it hangs."""
-    os.read(sys.stdin.fileno(), 1)
-    run_ended.set()
-    time.sleep(last_seconds)
-    os._exit(1)
-
-
-def prepare_sending(run_dir: Path) -> None:
-    """Chooses the mode anew, for a run that may have been offline, or not tracked at all."""
-    import yaml
-
-    if not (run_dir / "metrics.jsonl").exists():
-        raise FileNotFoundError(f"{run_dir} has no metrics.jsonl; runs lie at runs/<name>/<label>-<hash>")
     settings = yaml.safe_load((run_dir / "config.yaml").read_text())["tracking"]
-    write_address(run_dir, mode=resolve_mode("auto"), **resolve_place(settings["project"], settings["entity"]))
+    place, address = resolve_place(settings["project"], settings["entity"]), read_address(run_dir)
+    if "id" not in address and (run_dir / "wandb.json").exists():
+        raise UserError("its wandb.json, which has its id at W&B, is damaged: restore it, or remove it to send a new run")
+    if "id" in address and senders.setdefault(address["id"], run_dir) != run_dir:
+        raise UserError(f"it has the id of {senders[address['id']]}: remove the wandb.json of the one that is a copy")
+    if "complete" in address and place.items() <= address.items():
+        return "already complete", address["complete"]
+    write_address(run_dir, mode=mode, **place)
+    child = start_child(run_dir)
+    child.communicate(b"\n")  # the run has ended
+    if child.returncode:
+        raise UserError(cause_of_death(run_dir, child.returncode))
+    return "sent" if mode == "online" else "written offline", last_words(run_dir)
+
+
+def send_all(paths: Sequence[Path], mode: str) -> int:
+    """Sends every run at or in the paths, whatever becomes of the others. Returns the exit status: 1 if one has
+    failed, or if there is none."""
+    runs: dict[Path, Path] = {}
+    failures = []
+    for path in paths:
+        try:
+            runs |= {run_dir.resolve(): run_dir for run_dir in runs_in(path)}
+        except UserError as error:
+            failures.append(str(error))
+    if note := give_each_run_its_own(len(runs)):
+        print(f"warning: {note}", file=sys.stderr, flush=True)
+    senders: dict[str, Path] = {}
+    counts: Counter[str] = Counter()
+    for number, run_dir in enumerate(runs.values(), 1):
+        try:
+            done, words = send(run_dir, mode=mode, senders=senders)
+        except Exception as error:  # of this run alone
+            done, words = "failed", in_one_line(error)
+            failures.append(f"{run_dir}: {words}")
+        counts[done] += 1
+        print(f"[{number}/{len(runs)}] {run_dir} {done}: {words}", flush=True)
+    print(", ".join(f"{count} {done}" for done, count in counts.items()) or "no runs")
+    print("".join(f"failed: {failure}\n" for failure in failures), end="", file=sys.stderr)
+    return 0 if runs and not failures else 1
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog=SEND, description="Sends a run to Weights & Biases.")
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="a directory with config.yaml and metrics.jsonl")
-    follow = "as a run starts it: until standard input ends, and for at most so many seconds after that"
-    parser.add_argument("--follow", type=float, metavar="SECONDS", help=follow)
+    parser = argparse.ArgumentParser(prog=SEND, description="Sends runs to Weights & Biases, each under its one id.")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUNS", help="a run, or a folder of runs, as runs/NAME")
     options = parser.parse_args(arguments)
-    run_ended = threading.Event()
     try:
-        if options.follow is None:
-            run_ended.set()
-            prepare_sending(options.run_dir)
-        else:
-            os.nice(5)  # the training comes first
-            threading.Thread(target=await_end, args=(run_ended, options.follow), daemon=True).start()
-        print(mirror(options.run_dir, run_ended), flush=True)
-    except Exception as error:  # the run quotes this line in its warning
-        print(redacted(f"{type(error).__name__}: {' '.join(str(error).split()[:40])}"), file=sys.stderr, flush=True)
-        return 1
-    return 0
+        return send_all(options.runs, mode_to_send())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("stopped; the run in hand is still sent to its end, and the same command sends the others", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    if status:
-        os._exit(status)  # W&B's exit handlers may hang where W&B has failed
+    sys.exit(main(sys.argv[1:]))

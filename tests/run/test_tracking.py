@@ -9,12 +9,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from mixup.run import compose, tracking
+from mixup.run.mirror import chart_name, send_new_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -181,7 +183,7 @@ def unexpected(text: str) -> None:
     ],
 )
 def test_metrics_are_grouped_by_split(key: str, chart: str) -> None:
-    assert tracking.chart_name(key) == chart
+    assert chart_name(key) == chart
 
 
 @pytest.mark.parametrize(
@@ -261,14 +263,14 @@ class Log(list[tuple[int, dict[str, Any]]]):
 
 def test_a_line_is_sent_once_and_only_when_whole(tmp_path: Path) -> None:
     file, run = tmp_path / "metrics.jsonl", Log()
-    assert tracking.send_new_lines(run, file, 0) == 0
+    assert send_new_lines(run, file, 0) == 0
     first, second = b'{"step": 3, "epoch": 1, "train_loss": 1.5}\n', b'{"step": 6, "epoch": 2, "test_nll": NaN}\n'
     file.write_bytes(first + second[:20])
-    position = tracking.send_new_lines(run, file, 0)
-    assert position == tracking.send_new_lines(run, file, position) == len(first)
+    position = send_new_lines(run, file, 0)
+    assert position == send_new_lines(run, file, position) == len(first)
     assert run == [(3, {"epoch": 1, "train/loss": 1.5})]
     file.write_bytes(first + second)
-    assert tracking.send_new_lines(run, file, position) == len(first + second)
+    assert send_new_lines(run, file, position) == len(first + second)
     assert [step for step, _ in run] == [3, 6]
 
 
@@ -276,9 +278,9 @@ def test_a_file_cut_back_by_a_restart_is_not_sent_twice(tmp_path: Path) -> None:
     """A child left behind by a killed run may still look at the file that the next start has cut."""
     file, run = tmp_path / "metrics.jsonl", Log()
     file.write_text('{"step": 1}\n{"step": 2}\n')
-    position = tracking.send_new_lines(run, file, 0)
+    position = send_new_lines(run, file, 0)
     file.write_text('{"step": 1}\n')
-    assert tracking.send_new_lines(run, file, position) == position
+    assert send_new_lines(run, file, position) == position
     assert [step for step, _ in run] == [1, 2]
 
 
@@ -536,38 +538,127 @@ def test_a_run_directory_that_vanishes_costs_one_warning(run_dir: Path, stand_in
 # -- sending it later ----------------------------------------------------------------------------------------------------
 
 
-def send_again(run_dir: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mixup.run.tracking", str(run_dir)]
+def send(*paths: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mixup.run.tracking", *map(str, paths)]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=2 * PATIENCE
     )
+
+
+@pytest.fixture
+def three_runs(run_dir: Path) -> list[Path]:
+    """Three finished runs that were never tracked, and the table of their sweep."""
+    folders = [run_dir, *(run_dir.with_name(f"alpha=1.0,seed={seed}-0000000{seed}") for seed in (1, 2))]
+    for folder in folders[1:]:
+        shutil.copytree(run_dir, folder)
+    for folder in folders:
+        (folder / "record.json").write_text("{}")
+    (run_dir.parent / "table.md").touch()
+    return folders
+
+
+def ids_of(folders: Sequence[Path]) -> list[str]:
+    ids = [tracking.read_address(folder)["id"] for folder in folders]
+    assert len(set(ids)) == len(ids), "each run has its own"
+    return ids
 
 
 def test_a_run_is_sent_again_in_the_mode_of_now(run_dir: Path, stand_in: StandIn) -> None:
     start_mirror(run_dir, unexpected).close(PATIENCE)
-    done = send_again(run_dir, WANDB_API_KEY=KEY, STAND_IN_URL=ADDRESS)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{ADDRESS}\n", "")
+    done = send(run_dir, WANDB_API_KEY=KEY, STAND_IN_URL=ADDRESS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"[1/1] {run_dir} sent: {ADDRESS}\n1 sent\n", "")
     first, second = stand_in.calls("init")
     assert second["id"] == first["id"]
     assert [first["mode"], second["mode"]] == ["offline", "online"]
     assert stand_in.logged() == 2 * [5, 10, 15, 20]
+    assert "complete" not in tracking.read_address(run_dir)  # without a record, more may come
+
+
+def test_runs_are_sent_once_each_under_an_id_of_its_own(three_runs: list[Path], stand_in: StandIn) -> None:
+    start_mirror(three_runs[1], unexpected).close(PATIENCE)
+    begun = tracking.read_address(three_runs[1])["id"]
+    one_id_for_all = {"WANDB_API_KEY": KEY, "STAND_IN_URL": ADDRESS, "WANDB_RUN_ID": "abc"}
+    done = send(three_runs[0].parent, **one_id_for_all)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "3 sent"
+    assert done.stderr == "warning: WANDB_RUN_ID: of one run, and these are 3; each has its own\n"
+    ids = ids_of(three_runs)
+    assert ids[1] == begun
+    assert [call["id"] for call in stand_in.calls("init")] == [begun, *ids]
+    again = send(*three_runs, three_runs[0].parent / "table.md", three_runs[0].parent.parent, **one_id_for_all)
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "3 already complete")
+    assert len(stand_in.calls("init")) == 4, "nothing was sent again"
+    elsewhere = send(three_runs[0], **one_id_for_all, WANDB_PROJECT="other")
+    assert elsewhere.stdout.splitlines()[-1] == "1 sent"
+    assert (stand_in.calls("init")[-1]["id"], stand_in.calls("init")[-1]["project"]) == (ids[0], "other")
+
+
+def test_a_failure_is_of_one_run_and_of_the_exit_status(three_runs: list[Path], tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in.becomes(f"""
+def log(self, values, **options):
+    if {three_runs[1].name!r} == NAME: raise OSError("cut off by https://me:secret@host")
+def init(**values):
+    global NAME
+    NAME = values["name"]
+    note("init", **values)
+    return Run()
+Run.log = log
+""")
+    (tmp_path / "empty").mkdir()
+    (three_runs[2] / "config.yaml").write_text("tracking: [")
+    done = send(tmp_path / "empty", tmp_path / "run*", *three_runs, WANDB_API_KEY=KEY, STAND_IN_URL=ADDRESS)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "1 sent, 2 failed"
+    for number, what in enumerate(
+        [
+            f"failed: {tmp_path}/empty has no metrics.jsonl, nor has a folder in it",
+            f"failed: {tmp_path}/run* does not exist, or matches no folder",
+            f"failed: {three_runs[1]}: OSError: cut off by https://***@host",
+            f"failed: {three_runs[2]}: ParserError",
+        ]
+    ):
+        assert done.stderr.splitlines()[number].startswith(what)
+    assert done.stderr.count("\n") == 4
+    stand_in.becomes("")
+    again = send(*three_runs[:2], WANDB_API_KEY=KEY, STAND_IN_URL=ADDRESS)
+    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "1 already complete, 1 sent")
+    first, second, third = (call["id"] for call in stand_in.calls("init"))
+    assert first != second == third
+
+
+def test_a_run_that_would_take_the_place_of_another_is_not_sent(three_runs: list[Path], stand_in: StandIn) -> None:
+    tracking.write_address(three_runs[0], mode="offline")
+    shutil.copyfile(three_runs[0] / "wandb.json", three_runs[1] / "wandb.json")
+    (three_runs[2] / "wandb.json").write_text("{")
+    done = send(*three_runs, WANDB_API_KEY=KEY, STAND_IN_URL=ADDRESS)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 sent, 2 failed")
+    assert f"it has the id of {three_runs[0]}: remove the wandb.json of the one that is a copy" in done.stderr
+    assert "its wandb.json, which has its id at W&B, is damaged" in done.stderr
+    assert len(stand_in.calls("init")) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "what"),
+    [
+        ({}, "no key of W&B in the environment: set WANDB_API_KEY"),
+        ({"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "W&B is disabled by WANDB_MODE or WANDB_DISABLED"),
+    ],
+)
+def test_without_a_key_nothing_is_begun(environment: dict[str, str], what: str, run_dir: Path, stand_in: StandIn) -> None:
+    done = send(run_dir, **environment)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(what)
+    assert not stand_in.file.exists()
+    assert not (run_dir / "wandb.json").exists()
 
 
 def test_a_run_that_was_never_tracked_can_be_sent(run_dir: Path, stand_in: StandIn) -> None:
-    done = send_again(run_dir)
+    done = send(run_dir, WANDB_MODE="offline")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "/somewhere, which `wandb sync` uploads" in done.stdout
+    assert "/somewhere, which `wandb sync` uploads\n1 written offline\n" in done.stdout
     (begun,) = stand_in.calls("init")
     assert (begun["mode"], begun["project"], begun["entity"]) == ("offline", "mixup", "team")
     assert begun["id"] == tracking.read_address(run_dir)["id"]
-
-
-def test_a_directory_without_a_run_is_refused_in_one_line(tmp_path: Path) -> None:
-    done = send_again(tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"{tmp_path} has no metrics.jsonl" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 # -- whole runs ----------------------------------------------------------------------------------------------------------
@@ -663,7 +754,7 @@ def offline_files(run_dir: Path) -> list[Path]:
 def assert_same_epochs(there: list[dict[str, Any]], here: list[dict[str, Any]]) -> None:
     assert len(there) == len(here)
     for row, line in zip(there, here, strict=True):
-        expected = {tracking.chart_name(key): value for key, value in line.items() if key != "step"}
+        expected = {chart_name(key): value for key, value in line.items() if key != "step"}
         assert {key: row[key] for key in expected} == expected
         assert row["_step"] == line["step"]
 
@@ -687,7 +778,7 @@ def test_an_offline_run_holds_the_numbers_of_the_metrics_file(tmp_path: Path, mo
     )
     assert_same_epochs(epochs_at_wandb(file), lines)
     records = list(read_back(file))
-    (begun,) = [record.run for record in records if record.HasField("run") and record.run.start_time.seconds]
+    begun = start_in(file)
     assert begun.run_id == json.loads((folder / "wandb.json").read_text())["id"]
     assert begun.project == "mixup"
     config = items(begun.config.update)
@@ -703,11 +794,34 @@ def test_an_offline_run_holds_the_numbers_of_the_metrics_file(tmp_path: Path, mo
     assert summary["test"] == record["test"]
     assert [item.exit.exit_code for item in records if item.HasField("exit")] == [0]
 
-    again = send_again(folder, WANDB_MODE="offline")
+    again = send(folder, WANDB_MODE="offline")
     assert (again.returncode, again.stderr) == (0, "")
     assert len(offline_files(folder)) == 2
     assert_same_epochs(epochs_at_wandb(offline_files(folder)[1]), lines)
     assert_key_is_nowhere(tmp_path)
+
+
+def start_in(file: Path) -> Any:
+    """The record in a .wandb file that begins its run."""
+    (start,) = [item.run for item in read_back(file) if item.HasField("run") and item.run.start_time.seconds]
+    return start
+
+
+@pytest.mark.slow
+def test_offline_runs_of_a_node_are_sent_later_under_their_ids(three_runs: list[Path]) -> None:
+    """By the real package, as where a node has no network, and a login node that has none either repeats them."""
+    for folder in three_runs[:2]:
+        start_mirror(folder, unexpected).close(PATIENCE)
+    begun = ids_of(three_runs[:2])
+    done = send(three_runs[0].parent, WANDB_MODE="offline")
+    assert (done.returncode, done.stderr, done.stdout.splitlines()[-1]) == (0, "", "3 written offline")
+    ids = ids_of(three_runs)  # the third has been given its own
+    assert ids[:2] == begun
+    for folder, own, times in zip(three_runs, ids, (2, 2, 1), strict=True):
+        starts = [start_in(file) for file in offline_files(folder)]
+        assert [(start.run_id, start.display_name) for start in starts] == times * [(own, folder.name)]
+        for file in offline_files(folder):
+            assert_same_epochs(epochs_at_wandb(file), epochs_on_disk(folder))
 
 
 @pytest.mark.slow
@@ -732,9 +846,7 @@ def test_a_killed_and_resumed_run_is_one_run_at_wandb(tmp_path: Path, capsys: py
     assert "resumed at epoch" in shown.out
     assert json.loads((folder / "wandb.json").read_text())["id"] == begun
     killed, resumed = offline_files(folder)
-    for file in (killed, resumed):
-        (start,) = [record.run for record in read_back(file) if record.HasField("run") and record.run.start_time.seconds]
-        assert start.run_id == begun
+    assert [start_in(file).run_id for file in (killed, resumed)] == [begun, begun]
     lines = epochs_on_disk(folder)
     assert [line["epoch"] for line in lines] == list(range(1, 13))
     assert_same_epochs(epochs_at_wandb(resumed), lines)
