@@ -18,7 +18,7 @@ $(BIN)/.installed: requirements.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
 	  echo "the venv module is missing: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --requirement requirements.txt --group dev
+	$(BIN)/uv pip install --python $(BIN)/python --requirement requirements.txt --group dev
 	@touch $@
 
 run: setup ## the quick start: ERM against mixup on digits, 12 runs; table and picture in runs/quickstart
