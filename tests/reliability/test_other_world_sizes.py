@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,29 +61,38 @@ def batches(folder: Path) -> list[str]:
     return sorted(line for file in folder.iterdir() for line in file.read_text().splitlines())
 
 
+SCRIPT = "tests/reliability/logged_batches.py"
+
+
 @pytest.fixture(scope="module")
 def of_one_process(command, tmp_path_factory) -> list[str]:
     folder, runs = tmp_path_factory.mktemp("batches"), tmp_path_factory.mktemp("runs")
-    done = command("tests/reliability/logged_batches.py", folder, 0, *RUN, f"runs_dir={runs}")
+    done = command(SCRIPT, folder, 0, *RUN, f"runs_dir={runs}")
     assert done.returncode == 0, done.stderr
     return batches(folder)
 
 
+@pytest.fixture(scope="module")
+def stopped(command, tmp_path_factory) -> Path:
+    """The batches and runs of two processes that were stopped in mid-epoch."""
+    folder = tmp_path_factory.mktemp("stopped")
+    (folder / "batches").mkdir()
+    done = torchrun(command, 2, SCRIPT, str(folder / "batches"), "6", *RUN, f"runs_dir={folder / 'runs'}")
+    assert "stopped by SIGTERM after step" in done.stderr
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 4])
-def test_stopped_on_two_processes_it_goes_on_with_the_same_batches(command, of_one_process, tmp_path, processes):
+def test_stopped_on_two_processes_it_goes_on_with_the_same_batches(command, of_one_process, stopped, tmp_path, processes):
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     log, runs = tmp_path / "batches", tmp_path / "runs"
-    log.mkdir()
-    start = ("tests/reliability/logged_batches.py", str(log))
-    stopped = torchrun(command, 2, *start, "6", *RUN, f"runs_dir={runs}")
-    assert "stopped by SIGTERM after step" in stopped.stderr
-    assert 0 < len(batches(log)) < len(of_one_process)
-    launch = command if processes == 1 else lambda *arguments: torchrun(command, processes, *arguments)
-    done = launch(*start, "0", *RUN, f"runs_dir={runs}")
+    assert 0 < len(batches(log)) < len(of_one_process) == 3 * 101
+    arguments = (SCRIPT, str(log), "0", *RUN, f"runs_dir={runs}")
+    done = command(*arguments) if processes == 1 else torchrun(command, processes, *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"resumed with world_size {processes} instead of 2" in done.stderr
     assert batches(log) == of_one_process
-    assert len(of_one_process) == 3 * 101
     (folder,) = runs.glob("*/*/")
     record = records.read_record(folder)
     assert [segment["world_size"] for segment in record["segments"]] == [2, processes]
