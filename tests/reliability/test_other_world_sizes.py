@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,13 +84,15 @@ def stopped(command, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("processes", [1, 4])
 def test_stopped_on_two_processes_it_goes_on_with_the_same_batches(command, of_one_process, stopped, tmp_path, processes):
     shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     log, runs = tmp_path / "batches", tmp_path / "runs"
     assert 0 < len(batches(log)) < len(of_one_process) == 3 * 101
     arguments = (SCRIPT, str(log), "0", *RUN, f"runs_dir={runs}")
-    done = command(*arguments) if processes == 1 else torchrun(command, processes, *arguments)
+    launch = command if processes == 1 else partial(torchrun, command, processes)
+    done = launch(*arguments, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"resumed with world_size {processes} instead of 2" in done.stderr
     assert batches(log) == of_one_process
