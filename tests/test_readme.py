@@ -35,7 +35,7 @@ def commands_of(text: str) -> set[str]:
 KNOWN = {name: info for name, info in DATASETS.items() if name not in ("ring", "grid")}  # these are drawn without an end
 COMMANDS = set().union(*map(commands_of, PAGES.values()))
 KINDS = {
-    "train": r"(python|torchrun \S+) train\.py ?",
+    "train": r"(python|torchrun( --\S+)+) train\.py ?",
     "eval": r"python eval\.py ",
     "script": r"python (scripts/\w+\.py|-m mixup[\w.]+) ?",
     "make": r"make\b ?",

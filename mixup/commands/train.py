@@ -4,6 +4,7 @@ torch is imported only when there is something to train, or data to compare with
 """
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -48,9 +49,16 @@ def process_group() -> Iterator[None]:
     """Closes the process group that trainings inside joined under torchrun, if any."""
     try:
         yield
-    except Exception:
+    except Exception as error:
         if in_group():
-            traceback.print_exc()
+            if lost := re.search(r"gloo/transport/\S+ (.*?)(?:\. |$)", str(error)):
+                print(
+                    f"another process of this run has ended or cannot be reached ({lost[1]}): what it printed says why. "
+                    "The same command goes on from the last checkpoint",
+                    file=sys.stderr,
+                )
+            else:
+                traceback.print_exc()
             abandon_group(1)
         raise
     finally:

@@ -109,7 +109,7 @@ def read_state(
     if state is None:
         return None
     for key, now in machine.items():
-        if state.get(key, now) != now:
+        if key != "world_size" and state.get(key, now) != now:  # see `check_world_size`
             warn(f"resumed with {key} {now} instead of {state[key]}: the result will not be the same to the last bit")
     before = (segments(state)[-1]["environment"] or {}).get("commit")
     if before != environment["commit"]:
@@ -159,7 +159,8 @@ def save_state(run: Run, progress: Progress) -> None:
 
 def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
     """Continues from the newest good checkpoint, if there is one, after cutting metrics.jsonl back to it; called on every
-    rank. Raises UserError if the checkpoint was made on other data, or does not fit this code or metrics.jsonl."""
+    rank. Raises UserError if the checkpoint was made on other data, or does not fit this code, these processes, or
+    metrics.jsonl."""
     state, here = None, conditions(run)
     if run.group.is_leader:
         state = read_state(run.folder, here, environment, display.warn)
@@ -167,6 +168,8 @@ def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
             raise UserError(
                 f"the data is not what {run.folder} was trained on: restore it, or remove that folder to start again"
             )
+        if state:
+            check_world_size(run, state.get("world_size", run.group.world_size), display.warn)
         epoch = state["epoch"] if state else 0
         # The lines of an epoch are written when it ends, so all lines of the current epoch are still to come.
         lines = records.rewind_metrics(run.folder, epoch * run.steps_per_epoch)
@@ -183,6 +186,23 @@ def resume(run: Run, environment: dict[str, Any], display: Display) -> Progress:
         display.say(f"resumed at epoch {progress.epoch + 1}, step {progress.step}")
     run.segments = [*segments(state), {"step": progress.steps_done, **here, "environment": environment}]
     return progress
+
+
+def check_world_size(run: Run, before: int, warn: Callable[[str], None]) -> None:
+    """Warns if another number of processes goes on, and raises UserError if what they mix would be other from there on."""
+    now = run.group.world_size
+    if now == before:
+        return
+    if run.mixes_in_shares:
+        start = f"torchrun with {before} processes" if before > 1 else "one process, without torchrun"
+        raise UserError(
+            f"{run.folder} was trained with world_size {before}, and each process mixes its own share of a batch: with "
+            f"{now} the mixtures would be others. Go on with {start}, or remove the folder to start again"
+        )
+    warn(
+        f"resumed with world_size {now} instead of {before}: the batches stay the same, but BatchNorm and dropout see other "
+        "shares of them, and the result will not be the same to the last bit"
+    )
 
 
 def restore(run: Run, state: dict[str, Any]) -> Progress:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mixup.errors import UserError
+from mixup.errors import LocalError, UserError
 from mixup.run.config import TrainerConfig
 
 PREPARATION = timedelta(days=2)
@@ -34,7 +34,8 @@ class Group:
 
 
 def join_group(device: str) -> Group:
-    """The group that torchrun's environment describes, joined on first call: NCCL on GPUs, gloo on CPUs."""
+    """The group that torchrun's environment describes, joined on first call: NCCL on GPUs, gloo on CPUs. Raises UserError
+    where a process has no GPU or does not reach the others."""
     world_size = int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
     if world_size == 1:
         return Group()
@@ -49,9 +50,15 @@ def join_group(device: str) -> Group:
                 )
             torch.cuda.set_device(group.local_rank)
         device_id = torch.device("cuda", group.local_rank) if on_gpu else None
-        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device_id)
-        preparations.append(dist.new_group(backend="gloo", timeout=PREPARATION))
-        exchanges.append(dist.new_group(backend="gloo"))
+        try:
+            dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device_id)
+            preparations.append(dist.new_group(backend="gloo", timeout=PREPARATION))
+            exchanges.append(dist.new_group(backend="gloo"))
+        except RuntimeError as error:
+            raise LocalError(
+                f"the processes of this run do not reach one another ({error}). Where they are on several machines, set "
+                "GLOO_SOCKET_IFNAME on each, and NCCL_SOCKET_IFNAME for GPUs, to the network interface towards the others"
+            ) from error
     return group
 
 

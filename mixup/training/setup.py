@@ -70,6 +70,11 @@ class Run:
         """Whether training images are decoded when a step needs them."""
         return isinstance(self.train, StreamedImages)
 
+    @property
+    def mixes_in_shares(self) -> bool:
+        """Whether each process mixes its share of a batch by itself, so that mixtures depend on how many there are."""
+        return self.config.mixup.alpha > 0 and (self.streams or self.config.mixup.layer is not None)
+
 
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
     """Data, network and optimizer on this process's device, as at the start of the run."""

@@ -1,12 +1,16 @@
 """Real processes under torchrun, over gloo on the CPU."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mixup.commands import train
+from mixup.errors import LocalError
 from mixup.run import records
+from mixup.training.distributed import join_group
 
 
 def torchrun(command, processes: int, *arguments: str, **environ: str):
@@ -34,6 +38,30 @@ def test_ranks_together_do_what_one_process_does(command, processes, tmp_path):
     done = torchrun(command, processes, "tests/ranks.py", str(tmp_path), PYTHONPATH=".")
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"all claims hold on {processes} ranks" in done.stdout
+
+
+def test_processes_that_do_not_reach_one_another_are_told_the_setting(monkeypatch):
+    """As gloo fails where a machine's own name is an address of the loopback."""
+    fault = RuntimeError("Gloo connectFullMesh failed with [pair.cc:152] timed out connecting, remote=[127.0.1.1]:31122")
+    monkeypatch.setattr("torch.distributed.init_process_group", Mock(side_effect=fault))
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LocalError, match=r"do not reach one another \(Gloo connect.*set GLOO_SOCKET_IFNAME"):
+        join_group("cpu")
+
+
+def test_the_survivors_of_a_dead_process_say_so_in_one_message(monkeypatch, capsys):
+    fault = (
+        "[/pytorch/gloo/transport/tcp/pair.cc:561] Connection closed by peer [10.77.0.2]:42733. This is typically caused by"
+    )
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(train, "abandon_group", Mock(side_effect=SystemExit))
+    with pytest.raises(SystemExit), train.process_group():
+        raise RuntimeError(fault)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(
+        "another process of this run has ended or cannot be reached (Connection closed by peer [10.77.0.2]:"
+    )
 
 
 @pytest.mark.slow
