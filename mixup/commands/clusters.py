@@ -153,13 +153,12 @@ def watched(tasks: Sequence[Task], cluster: Cluster, placed: list[Placed]) -> St
 def look(job: Placed, result: Statuses | str | None, display: Overview, statuses: Statuses) -> None:
     """Takes the runs out that have ended. Its record says that a run has finished, before its job has ended."""
     for folder, (task, size) in list(job.runs.items()):
-        if task.folder not in display.running and (result is not None or size_of_log(task) > size):
-            display.start(task)
         finished = (folder / "record.json").exists()
-        if finished or result is not None:
+        ended = finished or result is not None
+        if task.folder not in display.running and (ended or size_of_log(task) > size):
+            display.start(task)
+        if ended:
             status = 0 if finished else result.get(task.folder, 1) if isinstance(result, dict) else 1
-            if task.folder not in display.running:
-                display.start(task)
             display.end(task, status, f"failed: {result}" if isinstance(result, str) else "")
             statuses[task.folder] = status
             del job.runs[folder]

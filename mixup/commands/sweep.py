@@ -104,6 +104,7 @@ class Sweep:
     devices: list[str]
     slots: list[Slot] = field(default_factory=list)
     statuses: Statuses = field(default_factory=dict)
+    ending: signal.Signals = signal.SIGTERM  # what asks the runs to stop
 
     def run(self) -> Statuses:
         display = Overview(self.waiting)
@@ -121,6 +122,8 @@ class Sweep:
                             self.close(slot, display)
                     display.look([slot.task for slot in self.slots if slot.task])
             except Interrupted as stop:
+                # SLURM sends its signal to the runs too, and the second of a kind would end them without a checkpoint
+                self.ending = signal.SIGUSR1 if stop.signal == signal.SIGTERM else signal.SIGTERM
                 print(f"stopped by {stop}; the same command resumes from the last checkpoints", file=sys.stderr)
                 raise SystemExit(128 + stop.signal) from None
             finally:
@@ -164,7 +167,10 @@ class Sweep:
     def end(self) -> None:
         """Asks every process to end, which saves a checkpoint first, and waits; a second Ctrl-C ends them at once."""
         for slot in self.slots:
-            slot.process.terminate() if slot.task else slot.connection.close()
+            if not slot.task:
+                slot.connection.close()
+            elif slot.process.is_alive():
+                os.kill(slot.process.pid, self.ending)
         try:
             for slot in self.slots:
                 slot.process.join()

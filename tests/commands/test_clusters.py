@@ -186,6 +186,8 @@ def test_a_run_whose_job_is_preempted_goes_on_to_the_same_bytes(start, cluster, 
     wait_until(lambda: sum(file.stat().st_size > 0 for file in runs.glob("*/*seed=0-*/metrics.jsonl")) == 2)
     (array,) = {job.partition("_")[0] for job in asked(cluster, "squeue", "--noheader", "--array", "--format=%i").split()}
     asked(cluster, "scancel", "--signal=USR1", f"{array}_0")
+    wait_until(lambda: "BeginTime" in asked(cluster, "squeue", "--noheader", "--format=%r"))
+    asked(cluster, "scontrol", "update", f"JobId={array}_0", "StartTime=now")  # SLURM lets it wait for two minutes
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
     assert f"2 jobs of SLURM: {array}; " in output
@@ -212,9 +214,9 @@ def test_a_command_that_is_stopped_leaves_its_jobs_to_the_same_command(start, cl
     words = ("-m", "seed=0,1,2", "trainer.epochs=100000", "sweep.on=slurm", "sweep.job.time=30")
     first, runs = start(*words), tmp_path / "runs"
     wait_until(lambda: any(file.stat().st_size for file in runs.glob("*/*/metrics.jsonl")))
-    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGTERM)
     output, _ = first.communicate(timeout=60)
-    assert first.returncode == 130, output
+    assert first.returncode == 143, output
     assert "the jobs go on, and the same command watches them again; scancel " in output
     jobs = asked(cluster, "squeue", "--noheader", "--array", "--format=%i").split()
     assert len(jobs) == 3
