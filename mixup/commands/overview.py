@@ -58,11 +58,12 @@ class Overview:
             self.bars.update(self.running[task.folder], completed=self.done[task.folder])
         self.bars.update(self.all, completed=sum(self.done.values()))
 
-    def end(self, task: Task, status: int) -> None:
+    def end(self, task: Task, status: int, why: str = "") -> None:
+        """why: a run failed, where it has not said so itself."""
         self.done[task.folder] = self.lengths[task.folder]
         self.bars.remove_task(self.running.pop(task.folder))
         record = records.read_record(task.folder) if status == 0 else None
-        self.say(f"{task.place}{outcome(record) if record else failure(task, status)}")
+        self.say(f"{task.place}{outcome(record) if record else why or failure(task, status)}")
 
 
 def done(folder: Path, key: str) -> float:

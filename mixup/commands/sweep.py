@@ -1,20 +1,18 @@
 """Many runs at once: a sweep has slots, each a process that trains one cell after the other. Imports no torch itself."""
 
 import contextlib
-import ctypes
-import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
 
 from mixup.commands.overview import Overview
-from mixup.commands.process import steady_output
+from mixup.commands.slots import Slot, Train, start
 from mixup.commands.train import NEED_NO_FILE, perform
+from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.compose import Task
 from mixup.run.processes import STOPPING, cores, handling
@@ -22,24 +20,47 @@ from mixup.run.processes import STOPPING, cores, handling
 # Networks that gain little from a second thread, so that two runs at once, with a thread each, end sooner.
 SMALL = ("lenet", "mlp", "gan")
 SECONDS_BETWEEN_LOOKS = 0.5
-PR_SET_PDEATHSIG = 1
 
-Train = Callable[[Task], records.Record]
+Statuses = dict[Path, int]
+"""The exit status of each run, by its folder; negative where a signal has ended its process."""
 
 
 def perform_all(tasks: Sequence[Task], train: Train) -> list[int]:
-    """Trains every run, as many at once as there are slots; returns their exit statuses. A run that fails ends alone."""
-    devices = gpus()
-    slots = slots_of(tasks, len(devices))
-    if slots == 1:
+    """Trains every run, as many at once as there are slots, here or in the jobs of a cluster; returns their exit statuses. A
+    run that fails ends alone."""
+    in_jobs, slots = is_for_cluster(tasks), slots_of(tasks, len(gpus()))
+    if slots == 1 and not in_jobs:
         return [perform(task, train) for task in tasks]
     runs = {task.folder: task for task in tasks}.values()  # two of one folder would wait for its lock
     finished = [task for task in runs if records.read_record(task.folder) is not None]
     statuses = [perform(task, train) for task in finished]
+    waiting = [task for task in runs if task not in finished]
+    if in_jobs:
+        from mixup.commands.clusters import perform_in_jobs
+
+        ended = perform_in_jobs(waiting, train)
+    else:
+        ended = side_by_side(waiting, train, slots)
+    return statuses + [status if status >= 0 else 128 - status for status in ended.values()]
+
+
+def is_for_cluster(tasks: Sequence[Task]) -> bool:
+    """Whether the runs are for the jobs of a cluster. UserError under torchrun."""
+    config = tasks[0].config if tasks else None
+    if config is None or config.dry_run or config.sweep.on == "local":
+        return False
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError(
+            f"sweep.on={config.sweep.on} and torchrun do not go together: a job has one process for each run; start with "
+            "python, or for one run on many devices with sweep.on=local"
+        )
+    return True
+
+
+def side_by_side(tasks: Sequence[Task], train: Train, slots: int) -> Statuses:
+    """Trains the runs in processes of their own, so many at once."""
     own_device = any(task.config.trainer.device not in ("auto", "cuda") for task in tasks)  # cpu, or cuda:1 of all GPUs
-    return (
-        statuses + Sweep([task for task in runs if task not in finished], train, slots, [] if own_device else devices).run()
-    )
+    return Sweep(list(tasks), train, slots, [] if own_device else gpus()).run()
 
 
 def slots_of(tasks: Sequence[Task], gpus: int) -> int:
@@ -74,21 +95,6 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Slot:
-    """A process and the run that it trains, if any."""
-
-    process: Any
-    connection: Connection
-    device: str | None
-    task: Task | None = None
-
-    @property
-    def signs(self) -> tuple[Any, int]:
-        """What becomes ready when the run has ended, or the process."""
-        return self.connection, self.process.sentinel
-
-
-@dataclass
 class Sweep:
     """Runs that are still to be trained, in slots."""
 
@@ -97,9 +103,10 @@ class Sweep:
     count: int
     devices: list[str]
     slots: list[Slot] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
+    statuses: Statuses = field(default_factory=dict)
+    ending: signal.Signals = signal.SIGTERM  # what asks the runs to stop
 
-    def run(self) -> list[int]:
+    def run(self) -> Statuses:
         display = Overview(self.waiting)
         with display, stopping_signals():
             try:
@@ -115,6 +122,8 @@ class Sweep:
                             self.close(slot, display)
                     display.look([slot.task for slot in self.slots if slot.task])
             except Interrupted as stop:
+                # SLURM sends its signal to the runs too, and the second of a kind would end them without a checkpoint
+                self.ending = signal.SIGUSR1 if stop.signal == signal.SIGTERM else signal.SIGTERM
                 print(f"stopped by {stop}; the same command resumes from the last checkpoints", file=sys.stderr)
                 raise SystemExit(128 + stop.signal) from None
             finally:
@@ -151,14 +160,17 @@ class Sweep:
             slot.process.join()
             self.slots.remove(slot)
             status = slot.process.exitcode or 1
-        self.statuses.append(status if status >= 0 else 128 - status)
+        self.statuses[slot.task.folder] = status
         display.end(slot.task, status)
         slot.task = None
 
     def end(self) -> None:
         """Asks every process to end, which saves a checkpoint first, and waits; a second Ctrl-C ends them at once."""
         for slot in self.slots:
-            slot.process.terminate() if slot.task else slot.connection.close()
+            if not slot.task:
+                slot.connection.close()
+            elif slot.process.is_alive():
+                os.kill(slot.process.pid, self.ending)
         try:
             for slot in self.slots:
                 slot.process.join()
@@ -186,58 +198,3 @@ def stopping_signals() -> Iterator[None]:
     others = [number for number in STOPPING if number != signal.SIGINT]
     with handling(others, stop):
         yield
-
-
-# -- in the process of a slot --------------------------------------------------------------------------------------------
-
-
-def start(train: Train, device: str | None, slots: int) -> Slot:
-    """A process that trains what it is sent, on this GPU, if any, and with its share of the cores."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, train, os.getpid()), daemon=False)
-    before = dict(os.environ)
-    os.environ.update(environment(device, slots))  # read when the process starts
-    try:
-        process.start()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    theirs.close()
-    return Slot(process, ours, device)
-
-
-def environment(device: str | None, slots: int) -> dict[str, str]:
-    """What one of so many slots has of this machine. LOCAL_WORLD_SIZE divides the processes that decode images."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // slots))
-    shares = {"OMP_NUM_THREADS": threads, "LOCAL_WORLD_SIZE": str(slots)}
-    return shares if device is None else {**shares, "CUDA_VISIBLE_DEVICES": device}
-
-
-def work(connection: Connection, train: Train, parent: int) -> None:
-    """Trains each run that comes, its output in `output.log` of its folder, until the connection is closed."""
-    steady_output()
-    os.setsid()  # Ctrl-C is for the sweep, which ends its processes itself
-    end_with_parent(parent)
-    with contextlib.suppress(EOFError):
-        while True:
-            task = connection.recv()
-            send_output_to(task.folder / "output.log")
-            connection.send(perform(task, train))
-
-
-def end_with_parent(parent: int) -> None:
-    """On Linux a process whose sweep is killed receives SIGTERM, and so saves a checkpoint and ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it has ended already
-            sys.exit(1)
-
-
-def send_output_to(file: Path) -> None:
-    """From here on, all that this process and its children print is added to the file."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "ab") as log:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(log.fileno(), stream.fileno())

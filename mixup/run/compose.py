@@ -29,7 +29,9 @@ from mixup.run.identity import run_dir, run_label
 from mixup.run.overrides import NOT_HYDRAS, for_shell, parsed
 from mixup.run.sources import CONFIGS, Sources, folders, opened
 
-ConfigStore.instance().store(name="schema", node=TrainConfig)
+SCHEMA = OmegaConf.structured(TrainConfig)
+OmegaConf.set_struct(SCHEMA.sweep.job, False)  # takes every key
+ConfigStore.instance().store(name="schema", node=SCHEMA)
 
 
 MOST_RUNS = 10_000  # of one sweep, which is composed before the first run starts: 100 a second

@@ -17,10 +17,8 @@ EVALUATIONS = ("attacks", "between", "card", "surface")
 GAMES = ("paper", "unmixed", "author")  # of figure 5; see `mixup/gan/game.py`
 OLD_NAMES = {"trainer.train_eval_size": "trainer.clean_slice"}  # of settings, in hashes and in files of earlier versions
 POINTS = ("ring", "grid")  # data sets of figure 5
-OWN = {  # data of the user's, with the settings that these alone have
-    "folder": ("size", "crop_padding", "flip", "resized_crop", "mean", "std"),
-    "csv": ("file", "target"),
-}
+# Data of the user's, with the settings that these alone have.
+OWN = {"folder": ("size", "crop_padding", "flip", "resized_crop", "mean", "std"), "csv": ("file", "target")}
 
 
 @dataclass
@@ -193,13 +191,18 @@ class TrackingConfig:
 
 @dataclass
 class SweepConfig:
-    """How a sweep (`-m`) uses the machine."""
+    """How a sweep (`-m`) uses this machine, or a cluster."""
 
-    slots: Any = "auto"  # runs at once; auto: one a GPU, or of small networks one a core
+    on: str = "local"  # this machine, or the jobs of a cluster: slurm or ray
+    slots: Any = "auto"  # runs at once, of a cluster in each job; auto: one a GPU, or of small networks one a core
+    runs_per_job: int | None = None  # null: as many as train at once, where `slots` says it, or one
+    job: dict[str, Any] = field(default_factory=dict)  # what each asks for, in the words of the cluster
 
     def __post_init__(self) -> None:
-        ok = self.slots == "auto" or (type(self.slots) is int and self.slots >= 1)
-        check("sweep.slots", self.slots, ok, "auto, or a whole number, at least 1")
+        check_choice("sweep.on", self.on, ["local", "slurm", "ray"])
+        slots, runs = self.slots == "auto" or (type(self.slots) is int and self.slots >= 1), self.runs_per_job
+        check("sweep.slots", self.slots, slots, "auto, or a whole number, at least 1")
+        check("sweep.runs_per_job", runs, runs is None or runs >= 1, "at least 1, or null")
 
 
 @dataclass

@@ -45,7 +45,8 @@ def schema_settings(schema: type = TrainConfig, prefix: str = "") -> tuple[tuple
     for item in dataclasses.fields(schema):
         sections = [part for part in (types[item.name], *get_args(types[item.name])) if dataclasses.is_dataclass(part)]
         if not sections or item.default is None:
-            settings.append((prefix + item.name, types[item.name], item.default))
+            default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+            settings.append((prefix + item.name, types[item.name], default))
         for section in sections:
             settings += schema_settings(cast(type, section), f"{prefix}{item.name}.")
     return tuple(settings)

@@ -13,7 +13,7 @@ from mixup.run.conversions import leaves, schema_defaults
 NOT_HASHED = (
     *("name", "runs_dir", "dry_run", "evaluate", "data.root", "data.download", "data.workers", "model.memory_efficient"),
     "data.file",
-    *("trainer.device", "trainer.capture", "sweep.slots"),
+    *("trainer.device", "trainer.capture", "sweep.on", "sweep.slots", "sweep.runs_per_job", "sweep.job"),
     *("trainer.log_every_steps", "trainer.checkpoint_every_minutes", "trainer.checkpoint_every_steps"),
     *("tracking.wandb", "tracking.project", "tracking.entity"),
 )

@@ -18,7 +18,7 @@ NOT_HYDRAS = {
     "run": "runs_dir=DIR says where the folders of the runs are made",
     "sweep": "runs_dir=DIR says where the folders of the runs are made",
     "output_subdir": "runs_dir=DIR says where the folders of the runs are made",
-    "launcher": "sweep.slots=N trains N runs of a sweep at once, on this machine",
+    "launcher": "sweep.slots=N trains N runs of a sweep at once, on this machine, and sweep.on=slurm or ray on others",
     "sweeper": "-m with key=value,value runs every combination",
     "mode": "-m makes a sweep",
 }

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixup.commands import sweep
+from mixup.commands import slots, sweep
 from mixup.commands.overview import Overview, done, failure
 from mixup.errors import UserError
 from mixup.run.compose import configuration, planned
@@ -23,12 +23,13 @@ CORES = 5
 
 @pytest.fixture(autouse=True)
 def five_cores(monkeypatch):
-    monkeypatch.setattr(sweep, "cores", lambda: CORES)
+    for module in (sweep, slots):
+        monkeypatch.setattr(module, "cores", lambda: CORES)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "gpus", "slots"),
+    ("overrides", "gpus", "count"),
     [
         (["seed=range(9)"], 0, CORES),
         (["seed=range(3)"], 0, 3),
@@ -43,8 +44,8 @@ def five_cores(monkeypatch):
         (["seed=range(9)", "data=ring", "model=gan"], 0, CORES),
     ],
 )
-def test_how_many_run_at_once(overrides, gpus, slots):
-    assert sweep.slots_of(planned(overrides, multirun=True), gpus) == slots
+def test_how_many_run_at_once(overrides, gpus, count):
+    assert sweep.slots_of(planned(overrides, multirun=True), gpus) == count
 
 
 def test_under_torchrun_there_is_one_slot(monkeypatch):
@@ -52,10 +53,10 @@ def test_under_torchrun_there_is_one_slot(monkeypatch):
     assert sweep.slots_of(planned(["seed=0,1"], multirun=True), 4) == 1
 
 
-@pytest.mark.parametrize("slots", ["0", "-1", "many", "1.5", "true"])
-def test_slots_are_a_number_or_auto(slots):
+@pytest.mark.parametrize("count", ["0", "-1", "many", "1.5", "true"])
+def test_slots_are_a_number_or_auto(count):
     with pytest.raises(UserError, match=r"sweep\.slots=.*use auto, or a whole number, at least 1"):
-        configuration([f"sweep.slots={slots}"])
+        configuration([f"sweep.slots={count}"])
 
 
 def test_the_gpus_are_those_that_the_process_may_use(monkeypatch):
@@ -71,12 +72,12 @@ def started(monkeypatch):
     """What each process that a sweep starts has of the machine; none is started."""
     found = []
 
-    def start(train, device, slots):
-        found.append(sweep.environment(device, slots))
-        return sweep.Slot(None, SimpleNamespace(send=lambda task: None), device)
+    def start(train, device, count):
+        found.append(slots.environment(device, count))
+        return slots.Slot(None, SimpleNamespace(send=lambda task: None), device)
 
     monkeypatch.setattr(sweep, "start", start)
-    monkeypatch.setattr(sweep.Sweep, "run", lambda self: self.fill(Overview(self.waiting)) or [0])
+    monkeypatch.setattr(sweep.Sweep, "run", lambda self: self.fill(Overview(self.waiting)) or {})
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     return found
@@ -91,8 +92,8 @@ def test_more_slots_than_gpus_share_them_and_all_share_the_cores(started):
 @pytest.mark.parametrize(("device", "threads"), [("cpu", 1), ("cuda:1", 2)])
 def test_a_device_that_is_named_is_found_in_every_slot(started, device, threads):
     """Only the first GPU would be left where CUDA_VISIBLE_DEVICES named one."""
-    slots = "auto" if device == "cpu" else 2
-    sweep.perform_all(planned(["seed=range(9)", f"sweep.slots={slots}", f"trainer.device={device}"], multirun=True), dict)
+    count = "auto" if device == "cpu" else 2
+    sweep.perform_all(planned(["seed=range(9)", f"sweep.slots={count}", f"trainer.device={device}"], multirun=True), dict)
     assert started
     assert {slot["OMP_NUM_THREADS"] for slot in started} == {str(threads)}
     assert not any("CUDA_VISIBLE_DEVICES" in slot for slot in started)
@@ -149,14 +150,14 @@ def test_how_far_a_run_has_come_is_read_from_its_metrics(tmp_path):
 @pytest.mark.slow
 def test_side_by_side_is_one_after_the_other_to_the_byte(command, tmp_path):
     weights = {}
-    for slots in (1, 2):
-        runs = tmp_path / str(slots)
-        arguments = ("seed=0,1", "mixup=erm,mixup", *DIGITS, "trainer.epochs=2", f"sweep.slots={slots}", f"runs_dir={runs}")
+    for count in (1, 2):
+        runs = tmp_path / str(count)
+        arguments = ("seed=0,1", "mixup=erm,mixup", *DIGITS, "trainer.epochs=2", f"sweep.slots={count}", f"runs_dir={runs}")
         done = command("train.py", "-m", *arguments)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("test error") >= 4
         assert "mixup" in done.stdout.splitlines()[-2] or "alpha" in done.stdout, "the table"
-        weights[slots] = {file.parent.name: file.read_bytes() for file in runs.glob("*/*/weights.safetensors")}
+        weights[count] = {file.parent.name: file.read_bytes() for file in runs.glob("*/*/weights.safetensors")}
     assert len(weights[1]) == 4
     assert weights[1] == weights[2]
     logs = list((tmp_path / "2").glob("*/*/output.log"))
