@@ -5,7 +5,7 @@ BIN := .venv/bin
 # A process that crashes ends them: pytest-xdist may wait for ever for the one that takes its place.
 PARALLEL := --numprocesses auto --dist loadfile --max-worker-restart=0
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow lint verify-data benchmark tables figures report reproduce clean
+.PHONY: help setup run test test-slow test-long lint verify-data benchmark tables figures report reproduce clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,10 +26,13 @@ run: setup ## the quick start: ERM against mixup on digits, 12 runs; table and p
 	@$(BIN)/python scripts/quickstart.py
 
 test: setup ## the fast tests, under 10 minutes on 2 cores
-	$(BIN)/python -m pytest -q -m "not slow" -rs $(PARALLEL)
+	$(BIN)/python -m pytest -q -m "not slow and not long" -rs $(PARALLEL)
 
 test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
 	$(BIN)/python -m pytest -q -m slow -rs $(PARALLEL)
+
+test-long: setup ## tests of minutes each: kills at random, two machines, clusters; CI leaves them out
+	$(BIN)/python -m pytest -q -m long -rs $(PARALLEL)
 
 lint: setup ## format check, lint and types
 	$(BIN)/ruff format --check .

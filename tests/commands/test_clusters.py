@@ -177,7 +177,7 @@ def weights(runs: Path) -> dict[str, bytes]:
     return {file.parent.name: file.read_bytes() for file in runs.glob("*/*/weights.safetensors")}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_whose_job_is_preempted_goes_on_to_the_same_bytes(start, cluster, command, tmp_path):
     """Four runs, two in each job and at once. The first job is asked to make room; then nothing is left to do."""
     grid = ("mixup=erm,mixup", "trainer.epochs=60")
@@ -246,7 +246,7 @@ def test_a_partition_that_does_not_exist_is_one_message(start):
 # -- Ray -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs("ray")
 def test_ray_trains_the_same_and_a_stopped_sweep_keeps_what_it_has(command, background, tmp_path):
     grid = ("-m", "seed=0,1", *DIGITS, "trainer.epochs=200", "sweep.job.num_cpus=1")

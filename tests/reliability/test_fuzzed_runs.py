@@ -86,7 +86,7 @@ def test_a_random_step_is_trained_or_refused(words):
     trained_or_refused(words)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @fuzz(60)
 @given(STEPS)
 def test_many_random_steps_are_trained_or_refused(words):

@@ -9,7 +9,7 @@ from tests.reliability.test_kills import weights
 KILLS, WRITING = 50, 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fifty_kills(command, tmp_path):
     run = (
         *(

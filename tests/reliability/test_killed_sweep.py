@@ -56,7 +56,7 @@ def epochs_trained(folder: Path) -> list[int]:
     return [int(number) for number in re.findall(r"^epoch +(\d+)/", (folder / "output.log").read_text(), re.M)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(2 * SECONDS)
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal of a parent's death is Linux's")
 def test_every_cell_of_a_sweep_that_is_killed_three_times_is_trained_once(train, command, background, tmp_path):

@@ -83,7 +83,7 @@ def stopped(command, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("processes", [1, 4])
 def test_stopped_on_two_processes_it_goes_on_with_the_same_batches(command, of_one_process, stopped, tmp_path, processes):

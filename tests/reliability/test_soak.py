@@ -13,7 +13,7 @@ SWEEP = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("slots", "runs_in_all"), [(1, 60), (2, 140)])
 def test_runs_leave_nothing_behind(command, tmp_path, slots, runs_in_all):
     usage, runs = tmp_path / "usage", tmp_path / "runs"

@@ -109,7 +109,7 @@ def machines(tmp_path) -> Iterator[list[Machine]]:
                 ip("netns", "delete", machine.name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(4 * SECONDS)
 def test_each_of_two_machines_dies_once_and_the_run_ends_as_on_one(machines, command, tmp_path):
     first, second = machines
