@@ -24,6 +24,7 @@ SETTINGS = {
     "data.label_noise": "share of training labels drawn anew, at random",
     "runs_dir": "where runs are written",
     "dry_run": "true: shows recipe, size and time; trains nothing",
+    "sweep.on": "where -m trains: local, slurm or ray",
     "sweep.slots": "runs of -m at once; auto: by GPUs or cores",
     "tracking.wandb": "auto, online, offline or disabled",
 }
