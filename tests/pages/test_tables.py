@@ -492,6 +492,7 @@ def test_tables_need_no_torch(tmp_path, command):
 # -- from training to a table ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_two_real_runs_to_a_table(tmp_path, command):
     runs = tmp_path / "runs"
     arguments = ("name=tiny", "data.train_size=100", "trainer.epochs=2", "mixup=erm,mixup", f"runs_dir={runs}")

@@ -558,6 +558,7 @@ def test_the_digest_does_not_depend_on_the_order():
     assert digest(split_of(images, labels)) != digest(split_of(images, labels[rows]))
 
 
+@pytest.mark.slow
 def test_the_pack_of_cifar100_is_the_official_one():
     root = Path(os.environ.get("MIXUP_DATA", ""))
     if not os.environ.get("MIXUP_DATA") or not (root / "cifar100" / "train").is_dir():
