@@ -37,7 +37,7 @@ def show_sweep(runs: Sequence[Path], measure: Measure, recipes: RecipesOf) -> in
     """After a sweep of these runs: the tables of their experiments; where that cannot be, a short one of one measure, mean ±
     standard deviation over seeds. Returns 1 where some run has no record, and says so."""
     finished = [run for run in runs if records.read_record(run) is not None]
-    if not show_tables(finished, recipes):
+    if finished and not show_tables(finished, recipes):
         print_cells([evidence_of(run) for run in finished], measure)
     missing = len(runs) - len(finished)
     if missing:
