@@ -29,7 +29,7 @@ test: setup ## the fast tests, under 10 minutes on 2 cores
 	$(BIN)/python -m pytest -q -m "not slow and not long" -rs $(PARALLEL)
 
 test-slow: setup ## the slow tests; those on real CIFAR-10 need MIXUP_DATA=DIR
-	$(BIN)/python -m pytest -q -m slow -rs $(PARALLEL)
+	$(BIN)/python -m pytest -q -m "slow and not long" -rs $(PARALLEL) --no-loadscope-reorder
 
 test-long: setup ## tests of minutes each: kills at random, two machines, clusters; CI leaves them out
 	$(BIN)/python -m pytest -q -m long -rs $(PARALLEL)

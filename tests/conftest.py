@@ -15,8 +15,15 @@ import torch
 
 torch.set_num_threads(1)  # the networks here are tiny: threads cost more than they give, above all on a busy machine
 
+# Files whose slow tests last longest. They start first, so that no process is left with one of them in the end.
+LENGTHY = ("test_generated.py", "test_packs.py", "test_distributed.py", "test_signals.py", "test_sweep.py")
+
 ROOT = Path(__file__).resolve().parent.parent
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LENGTHY)
 
 
 @pytest.fixture(scope="session")

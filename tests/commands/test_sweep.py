@@ -203,7 +203,9 @@ LONG = ("train.py", "-m", "seed=0,1", *DIGITS, "trainer.epochs=4000", "sweep.slo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_a_stopped_sweep_keeps_what_each_run_has_trained(background, command, tmp_path, number, status):
     process = background(*LONG, f"runs_dir={tmp_path}")
     wait_until(lambda: len(training(tmp_path)) == 2)

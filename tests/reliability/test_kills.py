@@ -51,7 +51,11 @@ def weights(runs: Path) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "mixup"),
-    [((), "mixup"), ((), "erm"), pytest.param(TORCHRUN, "mixup", id="two processes")],
+    [
+        pytest.param((), "mixup", marks=pytest.mark.long),
+        pytest.param((), "erm", marks=pytest.mark.long),
+        pytest.param(TORCHRUN, "mixup", id="two processes"),
+    ],
 )
 def test_killed_at_random_steps_and_started_again(command, background, tmp_path, launcher, mixup):
     run = (*launcher, "train.py", *RUN, f"mixup={mixup}")

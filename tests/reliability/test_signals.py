@@ -144,7 +144,12 @@ def together(command, tmp_path_factory) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("number", "to"), [(signal.SIGTERM, "one rank"), (signal.SIGUSR1, "all ranks"), (signal.SIGINT, "the group")]
+    ("number", "to"),
+    [
+        (signal.SIGTERM, "one rank"),
+        pytest.param(signal.SIGUSR1, "all ranks", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, "the group", marks=pytest.mark.long),
+    ],
 )
 def test_ranks_agree_where_they_stop_and_go_on_alike(command, background, together, tmp_path, number, to):
     arguments, cut = (*TORCHRUN, "train.py", *RUN), tmp_path / "cut"
