@@ -7,6 +7,7 @@ Each value and claim, and each setting that the paper does not state, carries th
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,12 @@ LISTS = {"rows": Row, "claims": Claim, "values": Value}  # fields that are lists
 
 def read_paper(file: Path) -> dict[str, Experiment]:
     """The experiments by name, in the file's order. UserError with place and remedy for every mistake in the file."""
+    return dict(experiments_of(file, file.read_bytes() if file.is_file() else b""))
+
+
+@cache
+def experiments_of(file: Path, content: bytes) -> dict[str, Experiment]:
+    """Those of `read_paper`. content: the file's, so that only a file that has changed is checked again, for seconds."""
     paper: dict[str, Experiment] = {}
     for name, section in read_yaml(file).items():
         place = f"{file}, {name}"
