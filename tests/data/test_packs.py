@@ -54,7 +54,10 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("run", RUNS)
+LONG = ("speech_lenet", "tiny_imagenet_resident", "densenet")  # minutes each; the others are of the same data
+
+
+@pytest.mark.parametrize("run", [pytest.param(run, marks=[pytest.mark.long] if run in LONG else []) for run in RUNS])
 def test_a_short_run_learns_and_eval_agrees(run, command, tmp_path):
     folder, arguments, limit = RUNS[run]
     root = os.environ.get("MIXUP_DATA", "")

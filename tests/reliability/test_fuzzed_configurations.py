@@ -164,7 +164,7 @@ def test_a_random_command_line_is_obeyed_or_refused_in_one_message(words):
     composed_alone(words)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @fuzz(500)
 @given(COMMANDS)
 def test_many_random_command_lines_are_obeyed_or_refused_in_one_message(words):
