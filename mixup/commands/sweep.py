@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mixup.commands.overview import Overview
 from mixup.commands.slots import Slot, Train, start
-from mixup.commands.train import NEED_NO_FILE, perform
+from mixup.commands.train import NEED_NO_FILE, in_group, perform
 from mixup.errors import UserError
 from mixup.run import records
 from mixup.run.compose import Task
@@ -49,7 +49,7 @@ def is_for_cluster(tasks: Sequence[Task]) -> bool:
     config = tasks[0].config if tasks else None
     if config is None or config.dry_run or config.sweep.on == "local":
         return False
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if in_group():
         raise UserError(
             f"sweep.on={config.sweep.on} and torchrun do not go together: a job has one process for each run; start with "
             "python, or for one run on many devices with sweep.on=local"
@@ -68,7 +68,7 @@ def slots_of(tasks: Sequence[Task], gpus: int) -> int:
     small, that is of `scale=cpu`, or one of `SMALL`. One under torchrun, on a GPU that is named, and where nothing is
     trained."""
     config = tasks[0].config if tasks else None
-    if config is None or config.dry_run or os.environ.get("WORLD_SIZE", "1") != "1":
+    if config is None or config.dry_run or in_group():
         return 1
     slots = config.sweep.slots
     if slots == "auto":

@@ -73,7 +73,12 @@ class Run:
     @property
     def mixes_in_shares(self) -> bool:
         """Whether each process mixes its share of a batch by itself, so that mixtures depend on how many there are."""
-        return self.config.mixup.alpha > 0 and (self.streams or self.config.mixup.layer is not None)
+        return self.config.mixup.alpha > 0 and partners_in_share(self.config, streamed=self.streams)
+
+
+def partners_in_share(config: TrainConfig, *, streamed: bool) -> bool:
+    """Whether streamed images or outputs of a layer are mixed, which have their partners on the same rank."""
+    return streamed or config.mixup.layer is not None
 
 
 def assemble(config: TrainConfig, folder: Path, group: Group) -> Run:
@@ -98,8 +103,7 @@ def run_on(data: Dataset, config: TrainConfig, folder: Path, group: Group, neigh
     """A run on this data, at its start. neighbours: (n, K), see `plan_settings`."""
     device, trainer = choose_device(config.trainer.device, group), config.trainer
     set_up_device(device, trainer)
-    # Streamed images and outputs of a layer have their partners on the same rank.
-    in_share = not isinstance(data.train.inputs, Tensor) or config.mixup.layer is not None
+    in_share = partners_in_share(config, streamed=not isinstance(data.train.inputs, Tensor))
     shards, labels = group.world_size if in_share else 1, data.train.labels.numpy()
     plan = plan_settings(config, data.info, labels, shards=shards, neighbours=neighbours)
     require_values_for_batchnorm(config, data.info, plan, group)

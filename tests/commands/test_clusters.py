@@ -8,7 +8,6 @@ import importlib.util
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,9 @@ from mixup.commands.clusters import divided, importable, locally
 from mixup.errors import UserError
 from mixup.run.compose import configuration, planned
 from mixup.run.identity import config_hash, run_label
+from tests.commands.test_sweep import wait_until
+
+PATIENCE = 200  # seconds, for what a cluster starts
 
 DIGITS = ("data.train_size=100", "trainer.train_eval_size=20", "trainer.batch_size=32", "optim.milestones=[]")
 IN_JOBS = ("sweep.on=slurm", "sweep.slots=4", "sweep.runs_per_job=20", "sweep.job.partition=gpu", "sweep.job.time=60")
@@ -171,13 +173,6 @@ def asked(cluster: dict[str, str], *words: str) -> str:
     return subprocess.run(words, env=cluster, capture_output=True, text=True, check=True).stdout
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 200) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
 def weights(runs: Path) -> dict[str, bytes]:
     return {file.parent.name: file.read_bytes() for file in runs.glob("*/*/weights.safetensors")}
 
@@ -188,10 +183,10 @@ def test_a_run_whose_job_is_preempted_goes_on_to_the_same_bytes(start, cluster, 
     grid = ("mixup=erm,mixup", "trainer.epochs=60")
     words = ("-m", "seed=0,1", *grid, "sweep.on=slurm", "sweep.slots=2", "sweep.job.time=30")
     process, runs = start(*words), tmp_path / "runs"
-    wait_until(lambda: sum(file.stat().st_size > 0 for file in runs.glob("*/*seed=0-*/metrics.jsonl")) == 2)
+    wait_until(lambda: sum(file.stat().st_size > 0 for file in runs.glob("*/*seed=0-*/metrics.jsonl")) == 2, PATIENCE)
     (array,) = {job.partition("_")[0] for job in asked(cluster, "squeue", "--noheader", "--array", "--format=%i").split()}
     asked(cluster, "scancel", "--signal=USR1", f"{array}_0")
-    wait_until(lambda: "BeginTime" in asked(cluster, "squeue", "--noheader", "--format=%r"))
+    wait_until(lambda: "BeginTime" in asked(cluster, "squeue", "--noheader", "--format=%r"), PATIENCE)
     asked(cluster, "scontrol", "update", f"JobId={array}_0", "StartTime=now")  # SLURM lets it wait for two minutes
     output, _ = process.communicate(timeout=400)
     assert process.returncode == 0, output
@@ -218,7 +213,7 @@ def test_a_command_that_is_stopped_leaves_its_jobs_to_the_same_command(start, cl
     """The runs that wait or train are not submitted again. A job that is cancelled is told, and its run has saved."""
     words = ("-m", "seed=0,1,2", "trainer.epochs=100000", "sweep.on=slurm", "sweep.job.time=30")
     first, runs = start(*words), tmp_path / "runs"
-    wait_until(lambda: any(file.stat().st_size for file in runs.glob("*/*/metrics.jsonl")))
+    wait_until(lambda: any(file.stat().st_size for file in runs.glob("*/*/metrics.jsonl")), PATIENCE)
     first.send_signal(signal.SIGTERM)
     output, _ = first.communicate(timeout=60)
     assert first.returncode == 143, output
@@ -257,7 +252,7 @@ def test_ray_trains_the_same_and_a_stopped_sweep_keeps_what_it_has(command, back
     grid = ("-m", "seed=0,1", *DIGITS, "trainer.epochs=200", "sweep.job.num_cpus=1")
     words = ("train.py", *grid, "sweep.on=ray", f"runs_dir={tmp_path / 'ray'}")
     process = background(*words)
-    wait_until(lambda: any(file.stat().st_size for file in tmp_path.glob("ray/*/*/metrics.jsonl")))
+    wait_until(lambda: any(file.stat().st_size for file in tmp_path.glob("ray/*/*/metrics.jsonl")), PATIENCE)
     process.send_signal(signal.SIGTERM)
     assert process.wait(100) == 128 + signal.SIGTERM
     assert list(tmp_path.glob("ray/*/*/checkpoint/*.pt"))
