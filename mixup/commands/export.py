@@ -215,9 +215,8 @@ def results(own: Evidence, cell: Cell, info: DatasetInfo) -> list[dict[str, str]
     """A row for each number that the run was measured by; of several seeds with mean, deviation and 95 % interval."""
 
     def is_shown(measure: Measure) -> bool:
-        short = measure.statistic == "last10_median" and own.record["epochs"] < records.MEDIAN_EPOCHS
         chosen_on_test = measure.metric.startswith("test.") and measure.statistic == "best"
-        return not (short or chosen_on_test or ("top5" in measure.metric and info.num_classes <= 5))
+        return not (chosen_on_test or ("top5" in measure.metric and info.num_classes <= 5))
 
     values = {measure: measure.read(own) for measure in MEASURES if is_shown(measure)}
     return [

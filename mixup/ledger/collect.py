@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import log_softmax
 
 from mixup.errors import UserError
 from mixup.evaluation.measurements import read_measurement
 from mixup.ledger.cells import cells_of
-from mixup.ledger.evidence import DIGITS, EXACT, Curve, Evidence, digest_of, faults, files_of, parsed, read_run
+from mixup.ledger.evidence import CARD_RTOL, DIGITS, EXACT, Curve, Evidence, digest_of, faults, files_of, parsed, read_run
 from mixup.run import records
 from mixup.run.config import EVALUATIONS
 from mixup.run.files import write_atomic
@@ -81,7 +82,8 @@ def collect_run(run: Path, out: Path, *, allow_dirty: bool, replace: bool) -> Wo
 
 
 def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
-    """Whether the last test error of a classifier is that of its own predictions."""
+    """Whether the last test error of a classifier, and its report card's likelihood on clean images, are those of its own
+    predictions."""
     if "top1_error" not in evidence.record["test"]:
         return []
     try:
@@ -94,7 +96,24 @@ def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
     wrong = 100 * (int((np.isnan(logits).any(1) | (logits.argmax(1) != labels)).sum()) - unreadable) / count
     if not records.agrees(record, wrong, count=count, device=record["device"]):
         return [f"its last test error {record['test']['top1_error']['last']} is not that of its predictions, {wrong}"]
-    return []
+    card = evidence.evaluations.get("card")
+    readable = ~np.isnan(logits).any(1)
+    return card_faults(card, logits[readable], labels[readable]) if card and card["test_count"] == readable.sum() else []
+
+
+def card_faults(card: Mapping[str, Any], logits: np.ndarray, labels: np.ndarray) -> list[str]:
+    """Whether the numbers of a report card that need no network but predictions, (N, C) and (N,), are theirs."""
+    log_probabilities = log_softmax(logits.astype(np.float64), 1)
+    one_hot = np.eye(logits.shape[1])[labels]
+    computed = {
+        "nll": -(one_hot * log_probabilities).sum(1).mean(),
+        "brier": np.square(np.exp(log_probabilities) - one_hot).sum(1).mean(),
+    }
+    return [
+        f"its report card's {name} {card['measures'][name]} is not that of its predictions, {value:.6g}: measure it again"
+        for name, value in computed.items()
+        if not math.isclose(card["measures"][name], value, rel_tol=CARD_RTOL)
+    ]
 
 
 def compared(before: Evidence, after: Evidence, files: Mapping[str, bytes]) -> Word:

@@ -29,6 +29,7 @@ from mixup.run.conversions import from_dict, leaves
 from mixup.run.identity import config_hash
 
 DIGITS = 6  # significant digits of a curve and of measurements
+CARD_RTOL = 1e-3  # of a likelihood, relative: other devices round otherwise
 EXACT = ("test_top1_error", "validation_top1_error")  # columns of a curve that keep every bit
 SUFFIXES = (".json", ".csv", ".npz")
 
@@ -159,7 +160,7 @@ def content_faults(run: Evidence) -> list[str]:
     epochs = run.curve.get("epoch")  # no column of a GAN's curve
     if epochs is not None and len(epochs) != record["epochs"]:
         reasons.append(f"its curve has {len(epochs)} epochs, its record {record['epochs']}")
-    return reasons + curve_faults(run)
+    return reasons + curve_faults(run) + card_faults(run)
 
 
 def curve_faults(run: Evidence) -> list[str]:
@@ -184,3 +185,21 @@ def curve_faults(run: Evidence) -> list[str]:
             shown = computed or "nothing"
             reasons.append(f"its {split} {name} {numbers} is not that of its curve, {shown}: one of them was changed")
     return reasons
+
+
+def card_faults(run: Evidence) -> list[str]:
+    """Whether the report card's error and likelihood are the record's, where both are of the whole test set. The card may
+    have been measured on another device."""
+    card, test = run.evaluations.get("card"), run.record["test"]
+    if not card or card.get("test_count") != test.get("count"):
+        return []
+    error, nll = (card["measures"][name] for name in ("top1_error", "nll"))
+    same = {
+        ("top1_error", error, test["top1_error"]["last"]): records.agrees(run.record, error, count=test["count"], device=""),
+        ("nll", nll, test.get("nll", nll)): math.isclose(nll, test.get("nll", nll), rel_tol=CARD_RTOL),
+    }
+    return [
+        f"its report card's {name} {there} is not the record's, {here}: one of them was changed"
+        for (name, there, here), agree in same.items()
+        if not agree
+    ]

@@ -51,7 +51,7 @@ def group_of(title: str, cells: list[Cell], experiment: str, paper: Experiment |
     else:
         cells.sort(key=lambda cell: [order(cell.settings[key]) for key in keys])
         columns, names = columns_of(cells, [key for key in keys if not is_method(key)], experiment)
-    measures = [measure for measure in measures_of(cells, paper) if any(cell.values(measure) for cell in cells)]
+    measures = [measure for measure in measures_of(cells, paper) if any(cell.values(measure) for cell in cells)] or [LAST]
     headline = Measure(paper.metric or "", paper.statistic) if paper else LAST10
     headline = headline if headline in measures else (*measures, headline)[0]
     return Group(title, experiment, tuple(cells), tuple(measures), headline, rows, columns, names)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from mixup.errors import UserError, suggestion
 from mixup.ledger.evidence import Evidence
 from mixup.run.identity import config_hash
+from mixup.run.records import MEDIAN_EPOCHS
 
 EPSILON = 4.0  # of table 3
 LAMBDAS = {"0": ("0", 0.0), "half": ("1/2", 0.5), "1": ("1", 1.0)}  # of figure 2: name, title, value
@@ -16,11 +17,14 @@ STATISTICS = {"last": "last epoch", "best": "best (chosen on test data)", "last1
 
 
 def of_record(run: Evidence, name: str, statistic: str) -> float | None:
-    """From the record; `epoch_N` and `epochs_N_M`, a mean, from the curve if that has all of these epochs."""
+    """From the record; `epoch_N` and `epochs_N_M`, a mean, from the curve if that has all of these epochs. Fewer epochs than
+    ten have no median of the last ten."""
     part, _, key = name.partition(".")
     value = (run.record.get(part) or {}).get(key)
     if not isinstance(value, dict):
         return value if statistic == "last" else None
+    if statistic == "last10_median" and run.record["epochs"] < MEDIAN_EPOCHS:
+        return None
     if statistic in value or not statistic.startswith("epoch"):
         return value.get(statistic)
     first, last = (int(number) for number in (re.findall(r"\d+", statistic) * 2)[:2])

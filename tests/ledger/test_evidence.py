@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from ledger_factory import commit_run, composed, edit, make_game, make_run
 
 from mixup.errors import UserError
+from mixup.evaluation.calibration import brier_scores
 from mixup.evaluation.measurements import write_measurement
 from mixup.ledger.collect import collect, contents, runs_below
 from mixup.ledger.evidence import EXACT, faults, read_evidence, read_run
@@ -157,6 +159,25 @@ def test_an_error_must_be_that_of_the_predictions(tmp_path):
     (run / "predictions.npz").unlink()
     ((_, reason),) = words([run], tmp_path / "kept")
     assert "predictions.npz cannot be read" in reason
+
+
+def test_a_report_card_must_be_of_the_predictions_and_of_the_record(tmp_path):
+    run = make_run(tmp_path / "runs", *SMALL, error=5.0)
+    with np.load(run / "predictions.npz") as saved:
+        logits, labels = torch.from_numpy(saved["logits"]), torch.from_numpy(saved["labels"])
+    true = {
+        "top1_error": 5.0,
+        "nll": torch.nn.functional.cross_entropy(logits.double(), labels).item(),
+        "brier": brier_scores(logits.softmax(1), labels).mean().item(),
+    }
+    edit(run / "record.json", test__nll=true["nll"], test__count=len(labels))
+    for name, said in {"top1_error": "the record's", "nll": "the record's", "brier": "that of its predictions"}.items():
+        measures = true | {name: 1.02 * true[name]}
+        write_measurement(run, "card.json", {"test_count": len(labels), "measures": measures})
+        ((word, reason),) = words([run], tmp_path / "kept")
+        assert (word, f"its report card's {name}" in reason, f"is not {said}" in reason) == ("refused", True, True), reason
+    write_measurement(run, "card.json", {"test_count": len(labels), "measures": true})
+    assert words([run], tmp_path / "kept") == [("collected", "")]
 
 
 def test_a_measurement_of_other_weights_is_refused(tmp_path):

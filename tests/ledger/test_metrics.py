@@ -6,7 +6,7 @@ import pytest
 
 from mixup.errors import UserError
 from mixup.ledger.evidence import Evidence
-from mixup.ledger.metrics import METRICS, Measure, metric_of
+from mixup.ledger.metrics import LAST10, METRICS, Measure, metric_of
 from mixup.ledger.paper import read_paper
 
 PAPER = read_paper(Path(__file__).resolve().parents[2] / "results" / "paper.yaml")
@@ -41,6 +41,12 @@ def test_every_metric_of_the_paper_is_in_the_list():
 )
 def test_a_number_is_read_from_where_the_run_has_it(metric, statistic, expected):
     assert metric_of(metric).read(RUN, metric, statistic) == expected
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(9, None), (10, 8.5)])
+def test_fewer_than_ten_epochs_have_no_median_of_the_last_ten(epochs, expected):
+    record = {"epochs": epochs, "test": {"top1_error": {"last": 9.0, "last10_median": 8.5}}}
+    assert LAST10.read(Evidence(record, {}, {}, Path())) == expected
 
 
 def test_titles_and_signs():
