@@ -36,11 +36,16 @@ def expanded(word: str) -> str:
 
 
 def draw_measurements(folder: Path, against: Path | None = None) -> list[Path]:
-    """Draws card.json, attacks.json and between.json of a run if their pictures are absent or older; returns the pictures.
+    """Draws card.json, attacks.json and between.json of a run, and those of fewer examples or pairs beside them, if their
+    pictures are absent or older; returns the pictures.
 
     against: a second run that between.png shows, too, and whose card-against-*.json in `folder` is drawn.
     """
-    names = ["card", "attacks", "between", *([f"card-against-{against.resolve().name}"] if against else [])]
+    kinds = ("card", "attacks", "between")
+    names = [
+        file.stem for kind in kinds for pattern in ("", "-[0-9]*") for file in sorted(folder.glob(f"{kind}{pattern}.json"))
+    ]
+    names += [f"card-against-{against.resolve().name}"] if against else []
     pictures = []
     for file, picture in ((folder / f"{name}.json", folder / f"{name}.png") for name in names):
         fresh = picture.exists() and file.exists() and picture.stat().st_mtime_ns >= file.stat().st_mtime_ns
@@ -56,14 +61,15 @@ def draw(picture: Path, folder: Path, values: Values, against: Path | None) -> N
     from mixup.ledger.figure2 import read_figure2
 
     runs = [(run_name(folder), finished_record(folder)["alpha"], values)]
+    kind = picture.stem.partition("-")[0]
     second = values.get("against")
-    if picture.stem == "between" and against is not None and against.resolve() != folder.resolve():
-        second = read_measurement(against, "between.json")
+    if kind == "between" and against is not None and against.resolve() != folder.resolve():
+        second = read_measurement(against, f"{picture.stem}.json") or read_measurement(against, "between.json")
     if against is not None and second is not None:
         runs.append((run_name(against), finished_record(against)["alpha"], second))
-    if picture.stem == "attacks":
+    if kind == "attacks":
         draw_attacks(picture, run_name(folder), values["results"])
-    elif picture.stem == "between":
+    elif kind == "between":
         draw_between(picture, runs, read_figure2())
     else:
         draw_card(picture, runs)

@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 
 from mixup.evaluation.doubts import doubts
 from mixup.evaluation.finished_run import WHITE, FinishedRun
-from mixup.evaluation.measurements import Values, read_measurement, stamp, tracked, write_measurement
+from mixup.evaluation.measurements import Values, place_for, read_measurement, stamp, tracked, write_measurement
 from mixup.plan import stream_seed
 from mixup.training.metrics import topk_errors
 
@@ -137,7 +137,8 @@ def measure_attacks(
     source: FinishedRun, targets: Sequence[FinishedRun], cells: Sequence[Cell], *, examples: int | None
 ) -> list[Values]:
     """Attacks the targets with examples made on the source, merges the results into each target's attacks.json, and returns
-    the contents of these files. Earlier results stay if they are of the target's present weights and of as many examples."""
+    the contents of these files. Earlier results of the target's present weights stay, if they are of as many examples; if of
+    more, these have a file of their own (`place_for`)."""
     wrong, contents = attack_errors(source, targets, targets[0].test_rows(examples), cells), []
     weights = stamp(source.folder)["weights_sha256"]
     for target, errors in zip(targets, wrong):
@@ -147,16 +148,17 @@ def measure_attacks(
             {"attack": name, "eps": eps, "steps": STEPS[name], **made_on, "top1_error": top1, "top5_error": top5}
             for (name, eps), (top1, top5) in zip(cells, (100 * errors.double().mean(2)).tolist())
         ]
-        earlier = read_measurement(target.folder, "attacks.json") or {"examples": count, "results": []}
+        file = place_for(target.folder, "attacks", examples=count)
+        earlier = read_measurement(target.folder, file.name) or {"examples": count, "results": []}
         if earlier["examples"] == count:
             results = [*earlier["results"], *results]
         else:
             replaced = f"errors on {earlier['examples']:,} examples: replaced by these, on {count:,}"
-            print(f"{target.folder / 'attacks.json'} held {replaced}")
+            print(f"{file} held {replaced}")
         ordered = sorted({place(result): result for result in results}.values(), key=place)
         for doubt in doubts(ordered, count):
             print(f"note on {target.name}, {count:,} examples: {doubt}", flush=True)
-        contents.append(write_measurement(target.folder, "attacks.json", {"examples": count, "results": ordered}))
+        contents.append(write_measurement(target.folder, file.name, {"examples": count, "results": ordered}))
     return contents
 
 

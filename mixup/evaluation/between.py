@@ -27,7 +27,7 @@ from torch import Tensor
 
 from mixup.errors import UserError
 from mixup.evaluation.finished_run import FinishedRun
-from mixup.evaluation.measurements import Values, tracked, write_measurement
+from mixup.evaluation.measurements import Values, place_for, tracked, write_measurement
 from mixup.evaluation.settings import PAIRS
 from mixup.mixing import mix, mixed_cross_entropy
 from mixup.plan import generator
@@ -96,7 +96,8 @@ def measure_between(run: FinishedRun, *, pairs: int = PAIRS) -> Values:
     """Writes between.json, the `summary` with the seed of the pairs, and returns it."""
     if len(run.data.train) < 2:
         raise UserError(f"{run.name} was trained on one example: figure 2 needs at least two")
-    return write_measurement(run.folder, "between.json", {**summary(*at_pairs(run, pairs)), "seed": run.config.data.seed})
+    values = {**summary(*at_pairs(run, pairs)), "seed": run.config.data.seed}
+    return write_measurement(run.folder, place_for(run.folder, "between", pairs=values["pairs"]).name, values)
 
 
 def at_pairs(run: FinishedRun, count: int) -> tuple[Tensor, Tensor]:

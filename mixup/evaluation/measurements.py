@@ -66,6 +66,15 @@ def read_measurement(folder: Path, file: str) -> Values | None:
     return values if isinstance(values, dict) and values.get("run") == stamp(folder) else None
 
 
+def place_for(folder: Path, name: str, **amounts: int) -> Path:
+    """`<name>.json`, or `<name>-<amounts>.json` where that one is of the present weights and of more: a quick look does not
+    replace a sweep's measurement. amounts: `examples`, `pairs`, as the file has them."""
+    earlier = read_measurement(folder, f"{name}.json") or {}
+    fewer = any(amount < earlier.get(key, 0) for key, amount in amounts.items())
+    words = [name, *(f"{amount}-{key}" for key, amount in amounts.items() if fewer)]
+    return folder / f"{'-'.join(words)}.json"
+
+
 def tracked(steps: Iterable[Step], title: str, total: int) -> Generator[Step, None, None]:
     """Yields the steps and shows a progress bar on a terminal, elsewhere a line every 30 seconds."""
     printed = time.monotonic()

@@ -11,6 +11,7 @@ from mixup.errors import UserError
 from mixup.evaluation.attacks import measure_attacks
 from mixup.evaluation.between import measure_between
 from mixup.evaluation.finished_run import FinishedRun, digest, open_finished_run
+from mixup.evaluation.measurements import place_for
 from mixup.evaluation.report_card import Card, Difference, make_card
 from mixup.evaluation.settings import ATTACKS, EvalConfig
 from mixup.run import records
@@ -109,7 +110,12 @@ def report_attacks(run: FinishedRun, source: FinishedRun, settings: EvalConfig) 
     box = "the run itself: white box" if source is run else f"{source.name}: black box"
     note = f"{run.record['data']['provenance']}, {values['examples']:,} of {len(run.data.test):,} test examples"
     note += "; epsilon in grey levels of 255"
-    print_table([run.name, f"attacked by examples made on {box}"], table, note, [run.folder / "attacks.json"])
+    print_table(
+        [run.name, f"attacked by examples made on {box}"],
+        table,
+        note,
+        [place_for(run.folder, "attacks", examples=values["examples"])],
+    )
 
 
 def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
@@ -125,4 +131,4 @@ def report_between(runs: Sequence[FinishedRun], pairs: int) -> None:
             cells.append(f"{values['gradient_norm'][place]:.4f} ± {values['gradient_error'][place]:.4f}")
         table.add_row(f"{lam:.2f}", *cells)
     note = f"{pairs:,} pairs of training examples, mean ± standard error"
-    print_table([run.name for run in runs], table, note, [run.folder / "between.json" for run in runs])
+    print_table([run.name for run in runs], table, note, [place_for(run.folder, "between", pairs=pairs) for run in runs])

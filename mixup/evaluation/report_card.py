@@ -19,7 +19,7 @@ from mixup.evaluation.between import LAMS, at_pairs
 from mixup.evaluation.calibration import bin_of, brier_scores, expected_calibration_error, reliability, scaled_probabilities
 from mixup.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from mixup.evaluation.finished_run import FinishedRun, digest
-from mixup.evaluation.measurements import Values, stamp, write_measurement
+from mixup.evaluation.measurements import Values, place_for, stamp, write_measurement
 from mixup.evaluation.settings import ATTACKS, EXAMPLES, PAIRS
 from mixup.evaluation.settings import CORRUPTIONS as CORRUPTION_NAMES
 from mixup.plan import generator, stream_seed
@@ -79,13 +79,14 @@ def make_card(
     rows, seed = run.test_rows(examples), run.config.data.seed
     runs = [run] if other is None else [run, other]
     cards = [measure_run(member, rows, seed, pairs, runs) for member in runs]
-    values, by_measure, file = dict(cards[0].values), {}, "card.json"
+    values, by_measure = dict(cards[0].values), {}
+    file = place_for(run.folder, "card", examples=values["examples"], pairs=pairs)
     if other is not None:
-        by_measure, file = differences(*cards), f"card-against-{other.folder.resolve().name}.json"
+        by_measure, file = differences(*cards), run.folder / f"card-against-{other.folder.resolve().name}.json"
         values["against"] = {"run": stamp(other.folder), **cards[1].values}
         values["differences"] = {name: asdict(difference) for name, difference in by_measure.items()}
-    write_measurement(run.folder, file, values)
-    return cards, by_measure, run.folder / file
+    write_measurement(run.folder, file.name, values)
+    return cards, by_measure, file
 
 
 def measure_run(run: FinishedRun, rows: np.ndarray, seed: int, pairs: int, runs: Sequence[FinishedRun]) -> Card:

@@ -54,7 +54,7 @@ class Cell:
 
     @property
     def provenance(self) -> str:
-        return self.first.record["data"]["provenance"]
+        return self.first.record["data"]["provenance"].removesuffix(", drawn as needed")  # of points: no news to a reader
 
     @property
     def seconds(self) -> float:

@@ -247,3 +247,14 @@ def test_a_repeated_call_replaces_its_own_cells_alone(copies):
     assert [r["top1_error"] == -1 for r in again] == [True, False, False, False]
     measure_attacks(net, [net], [("fgsm", 4.0)], examples=60)
     assert len(json.loads(file.read_text())["results"]) == 1, "results of other examples are not set beside each other"
+
+
+def test_a_quick_look_does_not_replace_a_measurement_on_more_examples(copies):
+    net = opened(copies["erm"])
+    measure_attacks(net, [net], [("fgsm", 4.0), ("ifgsm", 4.0)], examples=40)
+    file, quick = copies["erm"] / "attacks.json", copies["erm"] / "attacks-20-examples.json"
+    before = file.read_bytes()
+    for attack in ("fgsm", "ifgsm"):
+        measure_attacks(net, [net], [(attack, 8.0)], examples=20)
+    assert file.read_bytes() == before
+    assert [result["attack"] for result in json.loads(quick.read_text())["results"]] == ["fgsm", "ifgsm"]
