@@ -21,7 +21,7 @@ from mixup.ledger.effects import effects
 from mixup.ledger.entries import Ledger, unfitted
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.figure2 import read_figure2
-from mixup.ledger.names import experiment_title
+from mixup.ledger.names import experiment_title, picture_order
 from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.setups import Setup, read_setups
 from mixup.ledger.verdicts import build, checked
@@ -67,7 +67,7 @@ def all_pictures(
     pictures += setup_pictures(setups, paper["table4_uci"])
     if ledger and (seen := effects(ledger)):
         pictures.append(forest_picture(seen, ledger.papers))
-    return sorted(pictures, key=lambda picture: picture.name)
+    return sorted(pictures, key=lambda picture: picture_order(picture.name))
 
 
 def pictures_of(sheet: Sheet, paper: Mapping[str, Experiment]) -> list[Picture]:

@@ -138,9 +138,17 @@ class Ledger:
         return list({entry.cell.first.name: entry.cell for entry in self.entries if entry.cell}.values())
 
     @property
+    def whole(self) -> int:
+        """Different runs at the paper's scale of figures for which it prints no number."""
+        unprinted = [name for name, paper in self.papers.items() if not paper.rows]
+        groups = [group for group in self.groups if group.experiment in unprinted]
+        return runs_in(group for group in groups if group.cells[0].settings["scale"] == "paper")
+
+    @property
     def small(self) -> int:
-        """Different runs that cannot stand beside the numbers of their experiment of the paper, of networks that fit."""
-        return runs_in(group for group in self.groups if group.experiment in self.papers and group.unfitted is None)
+        """Different runs that cannot stand beside numbers of the paper and are not `whole`, of networks that fit."""
+        fitted = [group for group in self.groups if group.experiment in self.papers and group.unfitted is None]
+        return runs_in(fitted) - self.whole
 
     @property
     def unfitted(self) -> int:

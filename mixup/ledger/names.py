@@ -50,6 +50,11 @@ def experiments() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
 
 
+def picture_order(name: str) -> tuple[str, bool, str]:
+    """Sorts pictures by their experiments, those of the paper's scale before the small ones."""
+    return name.partition("-")[0], name.endswith("-cpu"), re.sub("-(paper|cpu)$", "", name)
+
+
 def experiment_title(name: str, papers: Mapping[str, Experiment]) -> str:
     """The paper's title of it, or what its file in configs/experiment says first, up to a stop or semicolon, or its name."""
     if name in papers:

@@ -17,7 +17,7 @@ from mixup.ledger.cells import Cell, experiment_of
 from mixup.ledger.comparable import Recipes
 from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
-from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, row_name, row_parts
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, picture_order, row_name, row_parts
 from mixup.ledger.paper import PAPER, read_paper
 from mixup.ledger.setups import NAME as SETUPS
 from mixup.ledger.setups import read_setups
@@ -92,8 +92,9 @@ class DrawnFigure:
 
 
 def drawn_figures(results: Path) -> list[DrawnFigure]:
-    """Those that `scripts/ledger.py figures` has drawn, by name."""
-    texts = {file.stem: file.read_text() for file in sorted(results.glob("figures/*.svg"))}
+    """Those that `scripts/ledger.py figures` has drawn, in `picture_order`."""
+    files = sorted(results.glob("figures/*.svg"), key=lambda file: picture_order(file.stem))
+    texts = {file.stem: file.read_text() for file in files}
     words = {name: re.search(r"<title>(.*?)</title>\s*<desc>(.*?)</desc>", text, re.S) for name, text in texts.items()}
     return [DrawnFigure(name, unescape(found[1]), unescape(found[2])) for name, found in words.items() if found]
 

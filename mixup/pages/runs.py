@@ -67,37 +67,48 @@ def points(curve: Sequence[float]) -> str:
 
 
 def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
-    """Runs in their order. Environments and differences are the same for many of them and stand once."""
+    """Runs in their order. What many of them share, as the seeds of a cell do, stands once: `of` says where."""
     environments = list(dict.fromkeys(map(environment_text, evidence)))
     kinds = [differences(run) for run in evidence]
     different = [kind for place, kind in enumerate(kinds) if kind not in kinds[:place]]
-    runs = [
-        run_data(run, different.index(kind), environments.index(environment_text(run))) for run, kind in zip(evidence, kinds)
-    ]
-    return script_json({"environments": environments, "differences": different, "runs": runs})
+    shared, runs = list[dict[str, Any]](), []
+    for run, kind in zip(evidence, kinds):
+        common = shared_data(run, different.index(kind), environments.index(environment_text(run)))
+        if common not in shared:
+            shared.append(common)
+        runs.append({"of": shared.index(common), **own_data(run)})
+    return script_json({"environments": environments, "differences": different, "shared": shared, "runs": runs})
 
 
-def run_data(run: Evidence, differ: int, environment: int) -> dict[str, Any]:
-    """differ, environment: the places of its differences and environment among all of the page."""
+def shared_data(run: Evidence, differ: int, environment: int) -> dict[str, Any]:
+    """What a run's cell has in common. differ, environment: the places of its differences and environment among all of the
+    page. measures: the titles of `own_data`'s values."""
     record = run.record
-    script, *arguments = record["environment"]["command"]
-    seconds = ["training time", duration(record["train_seconds"])]
     return {
         "section": experiment_of(run),
-        "file": f"results/runs/{run.name}.json",
         "data": record["data"]["provenance"],
         "net": net(run.settings),
         "method": method(run.settings),
         "scale": run.settings["scale"],
-        "seed": run.seed,
-        "command": shlex.join(["python", script, *arguments]),
         "commit": commit(run, letters=None),
         "device": record["device"],
         "environment": environment,
-        "numbers": [*([one.title, value] for one, value in numbers(run).items()), seconds],
+        "measures": [*(one.title for one in numbers(run)), "training time"],
         "differences": differ,
         "measured": sorted(run.evaluations),
-        "wandb": (record.get("wandb") or {}).get("url"),
+    }
+
+
+def own_data(run: Evidence) -> dict[str, Any]:
+    record = run.record
+    script, *arguments = record["environment"]["command"]
+    url = (record.get("wandb") or {}).get("url")
+    return {
+        "file": f"results/runs/{run.name}.json",
+        "seed": run.seed,
+        "command": shlex.join(["python", script, *arguments]),
+        "values": [*numbers(run).values(), duration(record["train_seconds"])],
+        **({"wandb": url} if url else {}),
     }
 
 

@@ -67,16 +67,17 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
     assert len(data["runs"]) == len(evidence) == page.count("<details id=")
     assert len(data["environments"]) == 1
-    for run_data, found in zip(data["runs"], evidence):
+    all_runs = [data["shared"][own["of"]] | own for own in data["runs"]]
+    for run_data, found in zip(all_runs, evidence):
         assert (ROOT / run_data["file"]).name == found.file.name
         assert run_data["command"].startswith("python train.py")
         if "top1_error" in found.record["test"]:
             last = f"{found.record['test']['top1_error']['last']:.2f} %"
-            assert ["test error, last epoch", last] in run_data["numbers"]
+            assert ("test error, last epoch", last) in zip(run_data["measures"], run_data["values"])
     pictures = all_pictures(evidence, read_paper(ROOT / "results" / "paper.yaml"))
     drawn = {*(picture.name for picture in pictures), "forest"}
     assert set(re.findall(r"<code>figures/(.*?)\.svg</code>", page)) == drawn
-    small = next(one for one in data["runs"] if one["section"] == "figure2_between")
+    small = next(one for one in all_runs if one["section"] == "figure2_between")
     differ = {setting: (here, there) for setting, here, there in data["differences"][small["differences"]]}
     assert differ["scale"] == ("cpu", "paper")
     assert differ["trainer.epochs"] == ("48", "200")

@@ -370,7 +370,7 @@ def test_gans_by_modes(tmp_path):
             run = make_game(tmp_path / "runs", "scale=cpu", f"mixup.alpha={alpha}", seed=seed, modes=seed + int(20 * alpha))
             commit_run(tmp_path / "results" / "runs", run)
     page = pages(tmp_path)["figure5_gan.md"]
-    found = line(section(page, "## Not comparable"), "mixup, alpha 0.2, the paper's formula")
+    found = line(section(page, "## What was measured"), "mixup, alpha 0.2, the paper's formula")
     assert found[1] == "5.0 ± 1.0 (n=3)"
     assert found[4:6] == ["+4.0", "+4.0 +4.0 +4.0"]
 
