@@ -18,7 +18,7 @@ from mixup.ledger.metrics import MODES
 
 REAL, FAKE = COLOURS["mixup"], "#e07b1a"  # blue and orange, as in the paper
 WINDOW = 1.25
-DRAWN = 120  # points a panel: more hide each other
+DRAWN = 120  # samples a panel: more hide each other
 COVERED = (
     "Mean and range over seeds, of 1,000 samples. A sample is good within 3 standard deviations of a mode; a mode is "
     "covered by a tenth of an equal share of the samples, all of them good."
@@ -59,8 +59,8 @@ def gan_samples(sheet: Sheet) -> list[Picture]:
         return []
     steps = sorted({step for _, (_, run) in rows for step in run.settings["gan.snapshots"]})
     note = (
-        f"{described(sheet)}, seed {rows[0][1][1].seed}. Orange: what the generator makes; blue: the data. Below each "
-        "panel: modes covered, by 1,000 samples."
+        f"{described(sheet)}, seed {rows[0][1][1].seed}. Orange: what the generator makes; blue: the data's modes. "
+        "Below each panel: modes covered, by 1,000 samples."
     )
 
     def draw_row(places: Sequence[Axes], row: tuple[str, Evidence]) -> None:
@@ -95,9 +95,15 @@ def draw_snapshots(axes: Sequence[Axes], steps: Sequence[int], run: Evidence) ->
     with np.load(run.samples) as points:
         for step, place in zip(steps, axes):
             if f"fake{step}" in points:
-                for name, colour, size, alpha in (("real", REAL, 4, 1.0), (f"fake{step}", FAKE, 2.2, 0.7)):
-                    seen = points[name][:DRAWN]
-                    dots(place, seen[(np.abs(seen) <= WINDOW).all(1)], colour, size=size, alpha=alpha)
+                made = points[f"fake{step}"][:DRAWN]
+                dots(place, centres(points["real"]), REAL, size=6)
+                dots(place, made[(np.abs(made) <= WINDOW).all(1)], FAKE, size=2.2, alpha=0.7)
                 place.set_xlabel(f"{modes[step] or 0:.0f} of {run.record['data']['modes']} modes", fontsize=11)
             place.set(xticks=[], yticks=[], xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal")
             place.spines[["top", "right"]].set_visible(True)
+
+
+def centres(points: np.ndarray) -> np.ndarray:
+    """The modes of real points, (N, 2), as means of what lies together: they are far wider apart than a tenth."""
+    _, mode = np.unique(points.round(1) + 0, axis=0, return_inverse=True)  # + 0: no -0
+    return np.stack([points[mode.ravel() == one].mean(0) for one in range(mode.max() + 1)])
