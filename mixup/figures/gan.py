@@ -93,10 +93,11 @@ def draw_snapshots(axes: Sequence[Axes], steps: Sequence[int], run: Evidence) ->
     """Real and made points at each step of which the run has a snapshot."""
     modes = dict(zip(run.curve["step"], run.curve["test_modes"]))
     with np.load(run.samples) as points:
+        modes_at = centres(points["real"])
         for step, place in zip(steps, axes):
             if f"fake{step}" in points:
                 made = points[f"fake{step}"][:DRAWN]
-                dots(place, centres(points["real"]), REAL, size=6)
+                dots(place, modes_at, REAL, size=6)
                 dots(place, made[(np.abs(made) <= WINDOW).all(1)], FAKE, size=2.2, alpha=0.7)
                 place.set_xlabel(f"{modes[step] or 0:.0f} of {run.record['data']['modes']} modes", fontsize=11)
             place.set(xticks=[], yticks=[], xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), aspect="equal")

@@ -138,17 +138,17 @@ class Ledger:
         return list({entry.cell.first.name: entry.cell for entry in self.entries if entry.cell}.values())
 
     @property
-    def whole(self) -> int:
+    def unprinted(self) -> int:
         """Different runs at the paper's scale of figures for which it prints no number."""
-        unprinted = [name for name, paper in self.papers.items() if not paper.rows]
-        groups = [group for group in self.groups if group.experiment in unprinted]
+        names = [name for name, paper in self.papers.items() if not paper.rows]
+        groups = [group for group in self.groups if group.experiment in names]
         return runs_in(group for group in groups if group.cells[0].settings["scale"] == "paper")
 
     @property
     def small(self) -> int:
-        """Different runs that cannot stand beside numbers of the paper and are not `whole`, of networks that fit."""
+        """Different runs that cannot stand beside numbers of the paper and are not `unprinted`, of networks that fit."""
         fitted = [group for group in self.groups if group.experiment in self.papers and group.unfitted is None]
-        return runs_in(fitted) - self.whole
+        return runs_in(fitted) - self.unprinted
 
     @property
     def unfitted(self) -> int:

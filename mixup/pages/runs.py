@@ -15,6 +15,7 @@ from mixup.run.display import duration
 
 POINTS = 18  # of a small curve
 BOX = (120.0, 24.0)  # its size
+OWN = ("file", "seed", "command", "values", "wandb")  # what the runs of a cell do not share
 
 Differences = Callable[[Evidence], list[tuple[str, str, str]] | None]
 """A run's settings that differ from its recipe at the paper's scale: setting, here, there. None where it has no recipe."""
@@ -73,41 +74,36 @@ def runs_json(evidence: Sequence[Evidence], differences: Differences) -> str:
     different = [kind for place, kind in enumerate(kinds) if kind not in kinds[:place]]
     shared, runs = list[dict[str, Any]](), []
     for run, kind in zip(evidence, kinds):
-        common = shared_data(run, different.index(kind), environments.index(environment_text(run)))
+        common = run_data(run, different.index(kind), environments.index(environment_text(run)))
+        own = {key: common.pop(key) for key in OWN if key in common}
         if common not in shared:
             shared.append(common)
-        runs.append({"of": shared.index(common), **own_data(run)})
+        runs.append({"of": shared.index(common), **own})
     return script_json({"environments": environments, "differences": different, "shared": shared, "runs": runs})
 
 
-def shared_data(run: Evidence, differ: int, environment: int) -> dict[str, Any]:
-    """What a run's cell has in common. differ, environment: the places of its differences and environment among all of the
-    page. measures: the titles of `own_data`'s values."""
-    record = run.record
+def run_data(run: Evidence, differ: int, environment: int) -> dict[str, Any]:
+    """differ, environment: the places of its differences and environment among all of the page. measures: the titles of its
+    values."""
+    record, measured = run.record, numbers(run)
+    script, *arguments = record["environment"]["command"]
+    url = (record.get("wandb") or {}).get("url")
     return {
         "section": experiment_of(run),
+        "file": f"results/runs/{run.name}.json",
         "data": record["data"]["provenance"],
         "net": net(run.settings),
         "method": method(run.settings),
         "scale": run.settings["scale"],
+        "seed": run.seed,
+        "command": shlex.join(["python", script, *arguments]),
         "commit": commit(run, letters=None),
         "device": record["device"],
         "environment": environment,
-        "measures": [*(one.title for one in numbers(run)), "training time"],
+        "measures": [*(one.title for one in measured), "training time"],
+        "values": [*measured.values(), duration(record["train_seconds"])],
         "differences": differ,
         "measured": sorted(run.evaluations),
-    }
-
-
-def own_data(run: Evidence) -> dict[str, Any]:
-    record = run.record
-    script, *arguments = record["environment"]["command"]
-    url = (record.get("wandb") or {}).get("url")
-    return {
-        "file": f"results/runs/{run.name}.json",
-        "seed": run.seed,
-        "command": shlex.join(["python", script, *arguments]),
-        "values": [*numbers(run).values(), duration(record["train_seconds"])],
         **({"wandb": url} if url else {}),
     }
 

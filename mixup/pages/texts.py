@@ -176,8 +176,8 @@ def outcome(ledger: Ledger) -> str:
     small, own = clarities(ledger, comparable=False), clarities(ledger, comparable=True)
     if own:
         sentences.append(f"Of its claims, under the paper's recipe as far as it is stated: {own}.")
-    if ledger.whole:
-        sentences.append(f"{counted(ledger.whole, 'run')} at the paper's scale have no printed number to stand beside.")
+    if ledger.unprinted:
+        sentences.append(f"{counted(ledger.unprinted, 'run')} at the paper's scale have no printed number to stand beside.")
     if ledger.small:
         runs = counted(ledger.small, "run") + " at a smaller scale or on other data"
         sentences.append(
