@@ -96,12 +96,13 @@ def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
     wrong = 100 * (int((np.isnan(logits).any(1) | (logits.argmax(1) != labels)).sum()) - unreadable) / count
     if not records.agrees(record, wrong, count=count, device=record["device"]):
         return [f"its last test error {record['test']['top1_error']['last']} is not that of its predictions, {wrong}"]
-    card = evidence.evaluations.get("card")
-    readable = ~np.isnan(logits).any(1)
-    return card_faults(card, logits[readable], labels[readable]) if card and card["test_count"] == readable.sum() else []
+    card, readable = evidence.evaluations.get("card"), ~np.isnan(logits).any(1)
+    if not card or card["test_count"] != readable.sum():
+        return []
+    return card_against_predictions(card, logits[readable], labels[readable])
 
 
-def card_faults(card: Mapping[str, Any], logits: np.ndarray, labels: np.ndarray) -> list[str]:
+def card_against_predictions(card: Mapping[str, Any], logits: np.ndarray, labels: np.ndarray) -> list[str]:
     """Whether the numbers of a report card that need no network but predictions, (N, C) and (N,), are theirs."""
     log_probabilities = log_softmax(logits.astype(np.float64), 1)
     one_hot = np.eye(logits.shape[1])[labels]

@@ -160,7 +160,7 @@ def content_faults(run: Evidence) -> list[str]:
     epochs = run.curve.get("epoch")  # no column of a GAN's curve
     if epochs is not None and len(epochs) != record["epochs"]:
         reasons.append(f"its curve has {len(epochs)} epochs, its record {record['epochs']}")
-    return reasons + curve_faults(run) + card_faults(run)
+    return reasons + curve_faults(run) + card_against_record(run)
 
 
 def curve_faults(run: Evidence) -> list[str]:
@@ -187,7 +187,7 @@ def curve_faults(run: Evidence) -> list[str]:
     return reasons
 
 
-def card_faults(run: Evidence) -> list[str]:
+def card_against_record(run: Evidence) -> list[str]:
     """Whether the report card's error and likelihood are the record's, where both are of the whole test set. The card may
     have been measured on another device."""
     card, test = run.evaluations.get("card"), run.record["test"]

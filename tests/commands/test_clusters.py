@@ -20,7 +20,7 @@ from mixup.commands.clusters import divided, importable, locally
 from mixup.errors import UserError
 from mixup.run.compose import configuration, planned
 from mixup.run.identity import config_hash, run_label
-from tests.commands.test_sweep import wait_until
+from tests.waiting import wait_until
 
 PATIENCE = 200  # seconds, for what a cluster starts
 
@@ -208,7 +208,7 @@ def test_a_run_whose_job_is_preempted_goes_on_to_the_same_bytes(start, cluster, 
     assert "jobs of SLURM" not in output
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_command_that_is_stopped_leaves_its_jobs_to_the_same_command(start, cluster, tmp_path):
     """The runs that wait or train are not submitted again. A job that is cancelled is told, and its run has saved."""
     words = ("-m", "seed=0,1,2", "trainer.epochs=100000", "sweep.on=slurm", "sweep.job.time=30")

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +15,7 @@ from mixup.commands import slots, sweep
 from mixup.commands.overview import Overview, done, failure
 from mixup.errors import UserError
 from mixup.run.compose import configuration, planned
+from tests.waiting import wait_until
 
 DIGITS = ("data.train_size=100", "trainer.train_eval_size=20", "trainer.batch_size=32", "optim.milestones=[]")
 CORES = 5
@@ -174,13 +174,6 @@ def test_a_run_that_fails_ends_alone(command, tmp_path):
     (record,) = tmp_path.glob("*/*/record.json")
     assert json.loads(record.read_text())["config"]["mixup"]["layer"] == "3"
     assert not list(tmp_path.glob("*/*nosuch*"))
-
-
-def wait_until(condition, seconds: float = 90) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def training(runs: Path) -> list[Path]:

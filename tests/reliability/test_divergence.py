@@ -84,7 +84,7 @@ def test_training_that_is_not_finite_ends_with_the_place_and_keeps_a_good_checkp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("where", ["loss", "gradient", "weight"])
+@pytest.mark.parametrize("where", ["gradient", *(pytest.param(name, marks=pytest.mark.long) for name in ("loss", "weight"))])
 def test_one_rank_of_two_ends_both_with_one_message(command, tmp_path, where):
     done = command(
         *TORCHRUN,

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from mixup.run import records
-from tests.commands.test_sweep import wait_until
 from tests.reliability.test_resume import assert_equal
 from tests.reliability.test_signals import children
 from tests.training.test_train import assert_same_run
+from tests.waiting import wait_until
 
 CELLS, EPOCHS, KILLS, SLOTS, SECONDS = 24, 10, 3, 2, 600
 LEFT = ("metrics.jsonl", "predictions.npz", "weights.safetensors", "record.json")

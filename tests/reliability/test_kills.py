@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
+
 RUN = (
     *("model=preact_resnet18", "model.width=16", "model.dropout=0.2", "data.train_size=300", "trainer.epochs=6"),
     *(
@@ -25,14 +27,6 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend
 def newest(runs: Path) -> int:
     """Steps done at the newest checkpoint of the only run in a folder."""
     return max((int(file.stem.split("-")[1]) for file in runs.glob("*/*/checkpoint/step-*.pt")), default=0)
-
-
-def wait_until(true, process, seconds: float = 120) -> None:
-    began = time.monotonic()
-    while not true():
-        assert process.poll() is None, "it ended before its time"
-        assert time.monotonic() - began < seconds, "it did not come"
-        time.sleep(0.002)
 
 
 def kill_all(argument: str) -> None:
@@ -65,7 +59,7 @@ def test_killed_at_random_steps_and_started_again(command, background, tmp_path,
     rng = random.Random()
     for target in sorted(rng.sample(range(1, STEPS - 12), 2)):
         process = background(*run, f"runs_dir={killed}")
-        wait_until(lambda target=target: newest(killed) >= target, process)
+        wait_until(lambda target=target: newest(killed) >= target, process=process)
         time.sleep(0.03 * rng.random())
         kill_all(str(killed))
         process.wait()
@@ -80,7 +74,7 @@ def test_killed_at_random_steps_and_started_again(command, background, tmp_path,
 def test_ctrl_c_saves_the_step_and_names_the_way_on(background, tmp_path):
     with open(tmp_path / "output", "wb") as output:
         process = background("train.py", *RUN, f"runs_dir={tmp_path}", output=output)
-        wait_until(lambda: newest(tmp_path) > 0, process)
+        wait_until(lambda: newest(tmp_path) > 0, process=process)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 128 + signal.SIGINT
     said = (tmp_path / "output").read_text()

@@ -18,9 +18,10 @@ import pytest
 
 from mixup.run import records
 from tests.conftest import ROOT
-from tests.reliability.test_kills import RUN, TORCHRUN, newest, wait_until
+from tests.reliability.test_kills import RUN, TORCHRUN, newest
 from tests.reliability.test_resume import assert_equal
 from tests.training.test_train import assert_same_run
+from tests.waiting import wait_until
 
 PORT, SECONDS = 29500, 600
 # A name of its own and a table of names, as in Debian's /etc/hosts: the machine's own name is an address of the loopback.
@@ -121,13 +122,13 @@ def test_each_of_two_machines_dies_once_and_the_run_ends_as_on_one(machines, com
     runs.rename(undisturbed)
 
     running = [machine.start(first, *settings) for machine in machines]
-    wait_until(lambda: newest(runs) >= early, running[0], SECONDS)
+    wait_until(lambda: newest(runs) >= early, SECONDS, running[0])
     second.die()
     running[1].wait()
     second.plug_in()
     # torchrun waits on the first machine: only what died is started again.
     running[1] = second.start(first, *settings)
-    wait_until(lambda: newest(runs) >= late, running[0], SECONDS)
+    wait_until(lambda: newest(runs) >= late, SECONDS, running[0])
     # Without the first machine, where the ranks meet, torchrun ends on the other: both are started again.
     first.kill()
     for process in running:

@@ -24,6 +24,7 @@ import yaml
 
 from mixup.run import compose, tracking
 from mixup.run.mirror import chart_name, send_new_lines
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -152,13 +153,6 @@ def write_epochs(folder: Path, *epochs: int) -> None:
 
 def start_mirror(run_dir: Path, warn: Callable[[str], None], mode: str = "offline") -> tracking.Mirror:
     return tracking.Mirror(run_dir, mode=mode, project="mixup", entity=None, warn=warn)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until, "it has not happened in time"
-        time.sleep(0.02)
 
 
 def unexpected(text: str) -> None:
