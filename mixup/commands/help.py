@@ -31,7 +31,7 @@ SETTINGS = {
 EXAMPLES = {
     "python train.py": "digits: seconds",
     "python train.py model=wrn28 data=cifar100": "the paper's recipe",
-    "python train.py -m experiment=table2_label_noise scale=cpu": "a table, small",
+    "python train.py -m experiment=table4_uci scale=cpu": "a table, small: a minute",
 }
 FLAGS = "-m trains every cell of a grid; --cfg job prints every setting; --config-dir DIR reads files of yours; --help-all."
 

@@ -47,7 +47,8 @@ def learning_curves(sheet: Sheet, title: str) -> Picture:
     )
     says = (
         "Where ERM's excess loss falls to nothing it knows its examples by heart; mixup's should stay up. In the end "
-        f"{ends(shown)}. mixup never meets an example twice, so that there is nothing to know by heart."
+        f"{ends(shown)}. Mixtures are new each time, which keeps mixup's excess loss up; it may name the examples "
+        "themselves rightly."
     )
     return curves_picture(shown, "curves", title, note, [ERROR, LOSS], says=says, spread=spread)
 

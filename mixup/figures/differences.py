@@ -45,7 +45,7 @@ def differences(sheet: Sheet, paper: Experiment | None, statistic: str) -> list[
     better = sum(ours.high is not None and ours.high < 0 for ours in ends)
     worse = sum(ours.low is not None and ours.low > 0 for ours in ends)
     says = (
-        f"You should see what errs less than {base[:-2]} left of 0. Of {len(lines)} intervals {better} lie left of 0 and "
+        f"Methods that err less than {base[:-2]} lie left of 0. Of {len(lines)} intervals {better} lie left of 0 and "
         f"{worse} right of it. Pairs of one seed share initial weights and the order of examples, so that their difference "
         "scatters less than the runs do."
     )

@@ -33,7 +33,8 @@ def attacks(sheet: Sheet, paper: Experiment | None) -> Picture:
         f"net itself; black box: on an ERM net of another seed.{' Diamonds: the paper, top-1.' if paper else ''}"
     )
     says = (
-        "mixup's curves should lie below ERM's, most of all in the white box. By FGSM at ε 4 "
+        "In the paper mixup errs less than ERM under FGSM and in the black box; under I-FGSM in the white box both err "
+        "nearly always. Here, by FGSM at ε 4, "
         f"{compared(sheet, 'white_box.fgsm.top1_error', '%')} in the white box. The paper's reason: the gradient of the "
         "loss with respect to the input is smaller."
     )

@@ -33,8 +33,8 @@ def forest_picture(effects: Sequence[Effect], papers: Mapping[str, Experiment]) 
     )
     says = (
         "You should see dots left of 0, near the hollow marks, if the paper's claims hold in these runs. "
-        f"Of {len(drawn)} claims {counts}. An interval that crosses 0 is of too few seeds, or of a difference too small for "
-        "them."
+        f"Of {len(drawn)} claims {counts}. An interval that crosses 0 cannot tell: there is no difference, or too few "
+        "seeds to show it."
     )
     return Picture(NAME, NAME, text, lambda: forest_figure(drawn, papers, text), says)
 

@@ -33,20 +33,20 @@ def gan_pictures(sheet: Sheet) -> list[Picture]:
     title, says = (
         "Figure 5: modes covered over the iterations",
         (
-            "mixup's GANs should cover more modes than ERM's, and go on covering them. In the end the means are "
-            f"{covered(sheet)}. The paper's reason: a smoother discriminator gives the generator steady gradients."
+            "mixup's GANs should cover more modes than ERM's, and go on covering them. In the end they cover, as means over "
+            f"seeds, {covered(sheet)}. The paper's reason: a smoother discriminator gives the generator steady gradients."
         ),
     )
     return [*gan_samples(sheet), curves_picture(sheet, "modes", title, note, columns, x="step", says=says)]
 
 
 def covered(sheet: Sheet) -> str:
-    """`ring: ERM 0.0 of 8, ...`, the modes that each method covers in the end."""
+    """`of the ring's 8 modes: 0.0 (ERM), ...`, what each method covers in the end."""
     words = []
     for title, cells in sheet.panels.items():
         modes = cells[0].first.record["data"]["modes"]
-        each = [f"{sheet.name(cell)} {fmean(cell.values(MODES).values()):.1f}" for cell in cells]
-        words.append(f"{title}, of {modes}: {', '.join(each)}")
+        each = [f"{fmean(cell.values(MODES).values()):.1f} ({sheet.name(cell)})" for cell in cells]
+        words.append(f"of the {title}'s {modes} modes {', '.join(each)}")
     return "; ".join(words)
 
 

@@ -20,7 +20,9 @@ PAPERS_DATA = {
     "CIFAR-100": "CIFAR-100",
     "ImageNet-2012": "ImageNet",
     "Speech Commands v0.01": r"Speech Commands v0\.01",
-    **dict.fromkeys(("Abalone", "Arcene", "Arrhythmia", "Htru2", "Iris", "Phishing"), r"UCI [\w ]*"),
+    **{name: f"UCI {name}" for name in ("Abalone", "Arcene", "Arrhythmia", "Iris")},
+    "Htru2": "UCI HTRU2",
+    "Phishing": "UCI Website Phishing",
 }
 
 Recipes = Callable[[str, str], Settings | None]

@@ -47,7 +47,7 @@ class Group:
         return (self.headline,) if self.wide else self.measures
 
     @property
-    def unfitted(self) -> float | None:
+    def unfitted(self) -> tuple[float, float] | None:
         return unfitted(self.cells)
 
     def row(self, cell: Cell) -> tuple[Row | None, str]:
@@ -161,14 +161,14 @@ class Ledger:
         return replace(self, entries=entries, claims=tuple(claim for claim in self.claims if claim.difference.seeds))
 
 
-def unfitted(cells: Iterable[Cell]) -> float | None:
-    """The training error with which ERM of a network that was made smaller ends, or without ERM any method, the largest of
-    its cells, where that is above `FITTED`: such runs test the machinery and say nothing of the paper's claims. None where
-    it fits."""
+def unfitted(cells: Iterable[Cell]) -> tuple[float, float] | None:
+    """The lowest and the highest training error above `FITTED` with which ERM of networks that were made smaller ends, or
+    without ERM any method: such runs test the machinery and say nothing of the paper's claims. None where all fit."""
     small = [cell for cell in cells if cell.settings["scale"] != "paper" and cell.settings["model.name"] != "mlp"]
     columns = [cell.column("train_eval_top1_error") for cell in [c for c in small if is_erm(c.settings)] or small]
     errors = [float(np.nanmean(column[:, -1])) for column in columns if column.size]
-    return max(errors) if errors and max(errors) > FITTED else None
+    above = [error for error in errors if error > FITTED]
+    return (min(above), max(above)) if above else None
 
 
 def runs_in(groups: Iterable[Group]) -> int:

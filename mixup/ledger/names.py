@@ -50,6 +50,11 @@ def experiments() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "experiment").glob("*.yaml") if file.stem != "none")
 
 
+def has_small_form(experiment: str) -> bool:
+    """Whether `scale=cpu` trains something else of it."""
+    return (CONFIGS / "scale" / "experiment" / f"cpu_{experiment}.yaml").exists()
+
+
 def picture_order(name: str) -> tuple[str, bool, str]:
     """Sorts pictures by their experiments, those of the paper's scale before the small ones."""
     return name.partition("-")[0], name.endswith("-cpu"), re.sub("-(paper|cpu)$", "", name)

@@ -17,7 +17,7 @@ from mixup.ledger.cells import Cell, experiment_of
 from mixup.ledger.comparable import Recipes
 from mixup.ledger.entries import Ledger
 from mixup.ledger.evidence import Evidence, read_evidence
-from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, picture_order, row_name, row_parts
+from mixup.ledger.names import MISSING, ROW_PARTS, experiment_title, has_small_form, picture_order, row_name, row_parts
 from mixup.ledger.paper import PAPER, read_paper
 from mixup.ledger.setups import NAME as SETUPS
 from mixup.ledger.setups import read_setups
@@ -63,7 +63,7 @@ def environment(format: str) -> Environment:
 def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Address, **more: Any) -> str:
     """One experiment. ledger: its part. more: the pictures and runs of the report."""
     about = {"name": name, "paper": ledger.papers.get(name), "title": experiment_title(name, ledger.papers)}
-    parts = {"pictures": (), "runs": (), "doubts": attack_doubts(ledger.cells), **more}
+    parts = {"pictures": (), "runs": (), "doubts": attack_doubts(ledger.cells), "small": has_small_form(name), **more}
     return render("page.j2", format, ledger=ledger, page=address, record=record, **about, **parts)
 
 

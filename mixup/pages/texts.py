@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from mixup.ledger.cells import Cell, Settings, distinct, is_erm, is_mixup, uncropped
 from mixup.ledger.effects import CLARITIES, clarity_of, effects
-from mixup.ledger.entries import WORDS, ClaimEntry, Group, Ledger
+from mixup.ledger.entries import WORDS, ClaimEntry, Group, Ledger, runs_in
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.inference import Paired, Word, sign_test
 from mixup.ledger.metrics import Measure
@@ -178,11 +178,13 @@ def outcome(ledger: Ledger) -> str:
         sentences.append(f"Of its claims, under the paper's recipe as far as it is stated: {own}.")
     if ledger.unprinted:
         sentences.append(f"{counted(ledger.unprinted, 'run')} at the paper's scale have no printed number to stand beside.")
-    if ledger.small:
-        runs = counted(ledger.small, "run") + " at a smaller scale or on other data"
-        sentences.append(
-            f"In {runs}, whose networks fit what they train on, its claims are: {small}." if small else f"{runs}."
-        )
+    tested = runs_in(one.group for one in effects(ledger) if one.group and one.fitted)
+    if small:
+        runs = f"{counted(tested, 'run')} at a smaller scale or on other data"
+        sentences.append(f"In {runs}, whose networks fit what they train on, its claims are: {small}.")
+    if others := ledger.small - tested:
+        more = " more" * bool(small)
+        sentences.append(f"{counted(others, 'run')}{more} at a smaller scale or on other data have no claim to test.")
     if ledger.unfitted:
         sentences.append(unfitted(ledger))
     return " ".join(sentences)
@@ -190,7 +192,7 @@ def outcome(ledger: Ledger) -> str:
 
 def unfitted(ledger: Ledger) -> str:
     """What runs are worth whose networks have not fitted their training examples."""
-    errors = [group.unfitted for group in ledger.groups if group.unfitted is not None]
+    errors = [error for group in ledger.groups for error in group.unfitted or ()]
     few, most = (f"{error:.0f}" for error in (min(errors), max(errors)))
     missed = few if few == most else f"{few} to {most}"
     runs = f"{counted(ledger.unfitted, 'run')} more test" if ledger.small else "These runs test"

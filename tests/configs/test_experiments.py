@@ -27,7 +27,7 @@ RUNS = {
     "semantics": (8 * 3, 8 * 3),
     "table1_imagenet": (4 * 2, 2 * 3),
     "table1_imagenet_200": (3 * 2, 2 * 3),
-    "table2_label_noise": (3 * 22 * 3, 5 * 3),
+    "table2_label_noise": (3 * 22 * 3, 5 * 5),
     "table3_adversarial": (2 * 2, 2 * 3),
     "table4_uci": (8 * 2 * 10, 3 * 2 * 10),
     "table5_ablation": (2 * 22 * 3, 22 * 3),
@@ -182,10 +182,10 @@ def test_the_commands_of_a_header_are_ones_that_work(name, scale):
             assert configuration(overrides_of(*arguments)[-1]).name == tasks_of(name, scale)[0].config.name
 
 
-def test_the_small_forms_together_take_under_five_hours():
+def test_the_small_forms_together_take_under_seven_hours():
     """By their headers; each under half an hour, but for those whose networks fit what they train on."""
     minutes = {name: int(re.search(r"about (\d+) minute", header(name, "cpu")).group(1)) for name in RUNS}
-    fitted = minutes.pop("figure2_between"), minutes.pop("figure3_cifar10")
-    assert max(fitted) < 90
+    fitted = minutes.pop("figure2_between"), minutes.pop("figure3_cifar10"), minutes.pop("table2_label_noise")
+    assert max(fitted) < 180
     assert max(minutes.values()) < 30
-    assert sum([*fitted, *minutes.values()]) < 300
+    assert sum([*fitted, *minutes.values()]) < 420
