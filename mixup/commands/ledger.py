@@ -14,7 +14,7 @@ from mixup.commands.process import prepare_process
 from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
-from mixup.ledger.collect import collect, runs_below
+from mixup.ledger.collect import collect_run, runs_below
 from mixup.ledger.evidence import read_evidence
 from mixup.ledger.paper import PAPER, Experiment, read_paper
 from mixup.ledger.seeds_needed import plans, seeds_needed
@@ -95,13 +95,16 @@ def collect_runs(options: Options) -> int:
         runs = [run for run in runs if run.parent.name != SETUPS]
     if not runs:
         return 0
-    outcomes = collect(runs, options.out, allow_dirty=options.allow_dirty, replace=options.replace)
-    for outcome in outcomes:
-        if outcome.word == "refused":
-            print(f"refused {outcome.run}: {outcome.reason}", file=sys.stderr)
-        elif outcome.word != "unchanged":
-            print(f"{outcome.word}: {outcome.run}")
-    counts = Counter(outcome.word for outcome in outcomes)
+    counts = Counter[str]()
+    for run in runs:
+        try:
+            word: str = collect_run(run, options.out, allow_dirty=options.allow_dirty, replace=options.replace)
+            if word != "unchanged":
+                print(f"{word}: {run}")
+        except UserError as error:  # of one run: the others are collected
+            word = "refused"
+            print(f"refused {run}: {error}", file=sys.stderr)
+        counts[word] += 1
     print(f"{', '.join(f'{count} {word}' for word, count in counts.items())}; evidence is in {options.out}")
     return int(counts["refused"] > 0)
 

@@ -30,13 +30,8 @@ __all__ = ["WANTED", "Picture", "all_pictures", "missing", "write_figures"]
 
 # Whose learning curves say nothing: what is measured otherwise, or compares many methods.
 NO_CURVES = (
-    "figure2_between",
-    "table3_adversarial",
-    "table4_uci",
-    "table5_ablation",
-    "alpha_sweep",
-    "semantics",
-    "report_card",
+    *("figure2_between", "table3_adversarial", "table4_uci", "table5_ablation"),
+    *("alpha_sweep", "semantics", "report_card"),
 )
 WANTED = (  # the starts of pictures' names; those of their experiments make the runs
     *("figure1_toy", "figure2_between", "figure3b_curve", "figure5_gan", "figure5_gan-modes", "table2_label_noise-bars"),

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,16 +23,7 @@ from mixup.run.files import write_atomic
 SURFACE_DIGITS = 4  # significant ones
 SAMPLES_SEED = 0  # of a GAN; the figure shows one seed
 
-Word = Literal["collected", "unchanged", "replaced", "measurements added", "refused"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one run. reason: of a refusal, in one sentence."""
-
-    run: Path
-    word: Word
-    reason: str = ""
+Word = Literal["collected", "unchanged", "replaced", "measurements added"]
 
 
 def runs_below(paths: Iterable[Path]) -> list[Path]:
@@ -48,19 +38,8 @@ def runs_below(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(runs))
 
 
-def collect(runs: Sequence[Path], out: Path, *, allow_dirty: bool, replace: bool) -> list[Outcome]:
-    """Writes the evidence of each run below `out`, or says why not; one run's refusal leaves the others alone."""
-    outcomes = []
-    for run in runs:
-        try:
-            outcomes.append(Outcome(run, collect_run(run, out, allow_dirty=allow_dirty, replace=replace)))
-        except UserError as error:
-            outcomes.append(Outcome(run, "refused", str(error)))
-    return outcomes
-
-
 def collect_run(run: Path, out: Path, *, allow_dirty: bool, replace: bool) -> Word:
-    """Copies what a finished run leaves as evidence below `out`, or says why not."""
+    """Copies what a finished run leaves as evidence below `out`. UserError for what cannot be believed, in one sentence."""
     files = contents(run)
     record = json.loads(files[".json"])
     target = out / record["name"] / f"{run.resolve().name}.json"

@@ -7,7 +7,7 @@ from mixup.ledger.entries import Group, Ledger
 from mixup.ledger.inference import FEWEST_SEEDS, Interval
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
-from mixup.ledger.paper import Claim, Experiment
+from mixup.ledger.paper import Claim, Experiment, printed_difference
 
 Clarity = Literal["clearly as claimed", "clearly opposite", "cannot tell"]
 CLARITIES: tuple[Clarity, ...] = ("clearly as claimed", "clearly opposite", "cannot tell")
@@ -21,7 +21,6 @@ class Effect:
     ours: over pairs of seeds. group: of runs that are not comparable with the paper's."""
 
     experiment: str
-    claim: str
     what: str
     measure: Measure
     paper: float | None
@@ -49,44 +48,24 @@ def clarity_of(ours: Interval) -> Clarity:
 
 def effects(ledger: Ledger) -> list[Effect]:
     """What runs say of claims between two rows, in percent or not: first runs of the paper's own recipe and data."""
-    found: list[Effect] = []
-    others: list[Effect] = []
+    found = []
     for claim in ledger.claims:
-        paper, ours = ledger.papers[claim.experiment], claim.difference.interval
-        if ours is None:
-            continue
-        if claim.group:
-            lower, higher = (claim.group.names[cell.first.name] for cell in claim.cells)
-        else:
-            lower, higher = (row_name(row, paper.rows) for row in claim.rows)
-        effect = Effect(
-            claim.experiment,
-            claim.claim.text,
-            versus(lower, higher),
-            claim.measure,
-            printed_difference(claim.claim, paper),
-            ours,
-            claim.group,
-        )
-        (others if claim.group else found).append(effect)
+        if ours := claim.difference.interval:
+            rows = ledger.papers[claim.experiment].rows
+            names = [claim.group.names[cell.first.name] for cell in claim.cells] if claim.group else []
+            what = versus(*(names or [row_name(row, rows) for row in claim.rows]))
+            printed = printed_difference(*claim.rows, claim.measure)
+            found.append(Effect(claim.experiment, what, claim.measure, printed, ours, claim.group))
     for entry in ledger.entries:
-        if not (entry.claim and entry.direction and entry.direction.interval and entry.group):
-            continue
-        assert entry.row is not None
-        assert entry.cell is not None
-        assert entry.baseline is not None
-        cells = [entry.cell, entry.baseline] if entry.row.id == entry.claim.better else [entry.baseline, entry.cell]
-        effect = Effect(
-            entry.experiment,
-            entry.claim.text,
-            versus(*(entry.group.names[cell.first.name] for cell in cells)),
-            entry.measure,
-            printed_difference(entry.claim, ledger.papers[entry.experiment]),
-            entry.direction.interval,
-            entry.group,
-        )
-        others.append(effect)
-    return found + others
+        if entry.claim and entry.direction and entry.direction.interval and entry.group:
+            assert entry.row
+            assert entry.cell
+            assert entry.baseline
+            names = [entry.group.names[cell.first.name] for cell in (entry.cell, entry.baseline)]
+            what = versus(*(names if entry.row.id == entry.claim.better else reversed(names)))
+            printed = printed_of(entry.claim, ledger.papers[entry.experiment])
+            found.append(Effect(entry.experiment, what, entry.measure, printed, entry.direction.interval, entry.group))
+    return sorted(found, key=lambda one: one.group is not None)
 
 
 def versus(a: str, b: str) -> str:
@@ -97,10 +76,7 @@ def versus(a: str, b: str) -> str:
     return ": ".join([*([", ".join(common)] if common else []), " < ".join(rest)])
 
 
-def printed_difference(claim: Claim, paper: Experiment) -> float | None:
-    """The better row's printed number minus the worse one's; None where one is a range."""
-    if claim.better is None or claim.worse is None:
-        return None
-    values = [paper.row(id).value(claim.measure.metric, claim.measure.statistic) for id in (claim.better, claim.worse)]
-    better, worse = (value.value if value else None for value in values)
-    return None if better is None or worse is None else better - worse
+def printed_of(claim: Claim, paper: Experiment) -> float | None:
+    assert claim.better
+    assert claim.worse
+    return printed_difference(paper.row(claim.better), paper.row(claim.worse), claim.measure)

@@ -21,17 +21,8 @@ METHODS = ["erm", "mixup", "dropout", "mixup_dropout", "latent", "inputs_only", 
 METHODS += ["inputs_label_smoothing", "noise"]
 STATISTIC = r"last|best|last10_median|epoch_\d+|epochs_\d+_\d+"
 PAPER = RESULTS / "paper.yaml"
-INHERITED = (
-    "data",
-    "model",
-    "settings",
-    "settings_source",
-    "recipe",
-    "metric",
-    "statistic",
-    "unit",
-    "decimals",
-)  # from the experiment
+# What rows, values and claims have of their experiment if they do not say otherwise.
+INHERITED = ("data", "model", "settings", "settings_source", "recipe", "metric", "statistic", "unit", "decimals")
 
 Settings = dict[str, Any]
 """Dotted keys of our configuration (mixup/run/config.py) with their values."""
@@ -151,13 +142,6 @@ class Claim(Sourced):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curves(Sourced):
-    """Digitised curves: a CSV file, its path relative to the YAML file's folder."""
-
-    file: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A table or figure. data to decimals: what its rows, values and claims have if they do not say otherwise."""
 
@@ -176,7 +160,6 @@ class Experiment:
     note: str | None = None
     rows: list[Row] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
-    curves: Curves | None = None
 
     def __post_init__(self) -> None:
         in_words = self.statistic == "qualitative"
@@ -195,6 +178,13 @@ class Experiment:
 
     def row(self, id: str) -> Row:
         return next(row for row in self.rows if row.id == id)
+
+
+def printed_difference(lower: Row | None, higher: Row | None, measure: Measure) -> float | None:
+    """The first row's printed number minus the second's; None where there is none, or one of them is a range."""
+    found = [row.value(measure.metric, measure.statistic) if row else None for row in (lower, higher)]
+    first, second = (value.value if value else None for value in found)
+    return None if first is None or second is None else first - second
 
 
 def mismatches(ours: Mapping[str, Any], settings: Settings) -> list[str]:
@@ -222,9 +212,6 @@ def experiments_of(file: Path, content: bytes) -> dict[str, Experiment]:
     for name, section in read_yaml(file).items():
         place = f"{file}, {name}"
         paper[name] = build(Experiment, mapping(section, place) | {"name": name}, place, {})
-        curves = paper[name].curves
-        if curves and not (file.parent / curves.file).is_file():
-            raise UserError(f"{place}: curves.file={curves.file} is not in {file.parent}: correct its path")
     return paper
 
 
@@ -245,6 +232,4 @@ def build(kind: type[Section], raw: object, place: str, experiment: Settings) ->
             raise UserError(f"{place}: {name} should be a list, not {given[name]!r}")
         parts = [(part, f"{place}, {name[:-1]} {number}") for number, part in enumerate(given[name], 1)]
         held[name] = [build(LISTS[name], part, where, experiment) for part, where in parts]
-    if "curves" in given and kind is Experiment:
-        held["curves"] = build(Curves, given["curves"], f"{place}, curves", {})
     return checked(kind, given, place, held)

@@ -12,9 +12,8 @@ from mixup.ledger.cells import is_erm
 from mixup.ledger.comparable import erm_row
 from mixup.ledger.entries import Ledger
 from mixup.ledger.inference import FEWEST_SEEDS, Paired
-from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
-from mixup.ledger.paper import Row
+from mixup.ledger.paper import printed_difference
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,6 @@ def plans(ledger: Ledger) -> list[Plan]:
                 printed = printed_difference(entry.row, erm_row(entry.row, paper.rows), measure)
                 found.append(Plan(what, entry.difference, printed))
     return [plan for plan in found if len(plan.pairs.seeds) > 1]
-
-
-def printed_difference(a: Row | None, b: Row | None, measure: Measure) -> float | None:
-    values = [row.value(measure.metric, measure.statistic) if row else None for row in (a, b)]
-    numbers = [value.value for value in values if value and value.value is not None]
-    return numbers[0] - numbers[1] if len(numbers) == 2 else None
 
 
 def power_of(n: int, std: float, difference: float, level: float = 0.95) -> float:

@@ -16,7 +16,7 @@ PAPERS = read_paper(PAPER)
 
 def effect(mean: float, paper: float | None, what: str = "mixup, alpha 1 < ERM", measure: Measure = LAST) -> Effect:
     ours = Interval(mean, mean - 0.5, mean + 0.5, 3, 0.95)
-    return Effect("table2_label_noise", "lower", what, measure, paper, ours, None)
+    return Effect("table2_label_noise", what, measure, paper, ours, None)
 
 
 def drawn(*found: Effect) -> str:

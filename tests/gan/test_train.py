@@ -20,7 +20,7 @@ from mixup.figures import write_figures
 from mixup.gan import train as gan_run
 from mixup.gan.game import SPREAD, mode_centres, picture_points
 from mixup.gan.modes import coverage
-from mixup.ledger.collect import collect, runs_below
+from mixup.ledger.collect import collect_run, runs_below
 from mixup.run import records
 from mixup.run.compose import configuration, planned
 from mixup.run.config import TrainConfig
@@ -252,7 +252,8 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     assert status == 0
     assert output.count("already finished") == 4
     evidence, figures = tmp_path / "evidence", tmp_path / "figures"
-    collect(runs_below([tmp_path / "runs" / "figure5_gan"]), evidence, allow_dirty=True, replace=False)
+    for run in runs_below([tmp_path / "runs" / "figure5_gan"]):
+        collect_run(run, evidence, allow_dirty=True, replace=False)
     assert write_figures(runs=evidence, results=tmp_path, allow_dirty=True) == 0
     names = {file.stem.rpartition("-")[0] for file in figures.iterdir()}
     assert names == {"figure5_gan", "figure5_gan-modes"}

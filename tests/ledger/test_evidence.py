@@ -11,7 +11,7 @@ from ledger_factory import commit_run, composed, edit, make_game, make_run
 from mixup.errors import UserError
 from mixup.evaluation.calibration import brier_scores
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.collect import collect, contents, runs_below
+from mixup.ledger.collect import collect_run, contents, runs_below
 from mixup.ledger.evidence import EXACT, faults, read_evidence, read_run
 from mixup.run import records
 
@@ -19,7 +19,14 @@ SMALL = ("experiment=quickstart", "trainer.epochs=12")
 
 
 def words(runs, out, *, allow_dirty=False, replace=False):
-    return [(outcome.word, outcome.reason) for outcome in collect(runs, out, allow_dirty=allow_dirty, replace=replace)]
+    """What becomes of each run, and the reason of a refusal."""
+    found = []
+    for run in runs:
+        try:
+            found.append((collect_run(run, out, allow_dirty=allow_dirty, replace=replace), ""))
+        except UserError as error:
+            found.append(("refused", str(error)))
+    return found
 
 
 # -- what is kept --------------------------------------------------------------------------------------------------------
