@@ -49,8 +49,9 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The runs' label without the seed."""
-        return ",".join(part for part in self.first.record["label"].split(",") if part != f"seed={self.first.seed}")
+        """The runs' label without the seed, and without the seed of their data where that follows."""
+        seeds = [f"seed={self.first.seed}", *([f"data.seed={self.first.seed}"] if draws_its_data(self.first) else [])]
+        return ",".join(part for part in self.first.record["label"].split(",") if part not in seeds)
 
     @property
     def provenance(self) -> str:
@@ -153,7 +154,7 @@ def check_cells(cells: Sequence[Cell]) -> None:
                 raise UserError(f"{before.name} and {after.name} were trained on different data, both {cell.provenance}")
         check_samples(cell)
         if len(cell.first.record["label"]) < LONGEST_LABEL:
-            place = (cell.first.file.parent.name, cell.provenance, cell.settings.get("scale"), label_of(cell.first))
+            place = (cell.first.file.parent.name, cell.provenance, cell.settings.get("scale"), cell.label)
             if place in by_label:
                 raise UserError(difference(by_label[place].first, cell.first))
             by_label[place] = cell
@@ -167,12 +168,6 @@ def check_samples(cell: Cell) -> None:
             (a, first), (b, second) = list(counts.items())[:2]
             what = f"{name} of {a} and {b} {key}"
             raise UserError(f"{first} and {second} are of one cell, and their {what}: measure both alike")
-
-
-def label_of(run: Evidence) -> str:
-    """The run's label without its seed, and without the seed of its data where that follows."""
-    seeds = [f"seed={run.seed}", *([f"data.seed={run.seed}"] if draws_its_data(run) else [])]
-    return ",".join(part for part in run.record["label"].split(",") if part not in seeds)
 
 
 def difference(a: Evidence, b: Evidence) -> str:

@@ -7,7 +7,7 @@ from mixup.ledger.entries import Group, Ledger
 from mixup.ledger.inference import FEWEST_SEEDS, Interval
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import row_name
-from mixup.ledger.paper import Claim, Experiment, printed_difference
+from mixup.ledger.paper import printed_difference
 
 Clarity = Literal["clearly as claimed", "clearly opposite", "cannot tell"]
 CLARITIES: tuple[Clarity, ...] = ("clearly as claimed", "clearly opposite", "cannot tell")
@@ -63,7 +63,9 @@ def effects(ledger: Ledger) -> list[Effect]:
             assert entry.baseline
             names = [entry.group.names[cell.first.name] for cell in (entry.cell, entry.baseline)]
             what = versus(*(names if entry.row.id == entry.claim.better else reversed(names)))
-            printed = printed_of(entry.claim, ledger.papers[entry.experiment])
+            paper = ledger.papers[entry.experiment]
+            better, worse = (paper.row(id) for id in (entry.claim.better, entry.claim.worse) if id)
+            printed = printed_difference(better, worse, entry.claim.measure)
             found.append(Effect(entry.experiment, what, entry.measure, printed, entry.direction.interval, entry.group))
     return sorted(found, key=lambda one: one.group is not None)
 
@@ -74,9 +76,3 @@ def versus(a: str, b: str) -> str:
     common = [part for part in parts if part in others]
     rest = [", ".join(part for part in one if part not in common) for one in (parts, others)]
     return ": ".join([*([", ".join(common)] if common else []), " < ".join(rest)])
-
-
-def printed_of(claim: Claim, paper: Experiment) -> float | None:
-    assert claim.better
-    assert claim.worse
-    return printed_difference(paper.row(claim.better), paper.row(claim.worse), claim.measure)

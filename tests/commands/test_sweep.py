@@ -192,6 +192,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
+PATIENCE = 90  # seconds until a sweep has got as far as a test wants it
 LONG = ("train.py", "-m", "seed=0,1", *DIGITS, "trainer.epochs=4000", "sweep.slots=2")
 
 
@@ -201,14 +202,14 @@ LONG = ("train.py", "-m", "seed=0,1", *DIGITS, "trainer.epochs=4000", "sweep.slo
 )
 def test_a_stopped_sweep_keeps_what_each_run_has_trained(background, command, tmp_path, number, status):
     process = background(*LONG, f"runs_dir={tmp_path}")
-    wait_until(lambda: len(training(tmp_path)) == 2)
+    wait_until(lambda: len(training(tmp_path)) == 2, PATIENCE)
     children = [process_of(folder) for folder in training(tmp_path)]
     process.send_signal(number)
     assert process.wait(60) == status
     assert not any(map(is_alive, children))
     assert len(list(tmp_path.glob("*/*/checkpoint/*.pt"))) >= 2
     again = background(*LONG, f"runs_dir={tmp_path}")
-    wait_until(lambda: all("resumed at" in log.read_text() for log in tmp_path.glob("*/*/output.log")))
+    wait_until(lambda: all("resumed at" in log.read_text() for log in tmp_path.glob("*/*/output.log")), PATIENCE)
     again.send_signal(signal.SIGTERM)
     again.wait(60)
 
@@ -217,10 +218,10 @@ def test_a_stopped_sweep_keeps_what_each_run_has_trained(background, command, tm
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal of a parent's death is Linux's")
 def test_the_runs_of_a_killed_sweep_save_and_end(background, tmp_path):
     process = background(*LONG, f"runs_dir={tmp_path}")
-    wait_until(lambda: len(training(tmp_path)) == 2)
+    wait_until(lambda: len(training(tmp_path)) == 2, PATIENCE)
     children = [process_of(folder) for folder in training(tmp_path)]
     process.kill()
-    wait_until(lambda: not any(map(is_alive, children)))
+    wait_until(lambda: not any(map(is_alive, children)), PATIENCE)
     assert len({file.parent for file in tmp_path.glob("*/*/checkpoint/*.pt")}) == 2
 
 
@@ -229,7 +230,7 @@ def test_a_killed_run_does_not_end_the_sweep(background, tmp_path):
     arguments = ("train.py", "-m", "seed=0,1,2", *DIGITS, "trainer.epochs=60", "sweep.slots=2", f"runs_dir={tmp_path}")
     with open(tmp_path / "output", "wb") as output:
         process = background(*arguments, output=output)
-        wait_until(lambda: len(training(tmp_path)) >= 1)
+        wait_until(lambda: len(training(tmp_path)) >= 1, PATIENCE)
         killed = training(tmp_path)[0]
         os.kill(process_of(killed), signal.SIGKILL)
         assert process.wait(120) == 128 + signal.SIGKILL

@@ -11,7 +11,7 @@ from mixup.ledger.paper import Claim
 from mixup.ledger.verdicts import build, is_baseline, sole_cells
 
 
-def apart(*claims: Claim, **errors: list[float]) -> Ledger:
+def at_cpu_scale(*claims: Claim, **errors: list[float]) -> Ledger:
     """Runs at cpu scale."""
     return ledger([run for method, values in errors.items() for run in runs(method, values, CPU)], table(*claims))
 
@@ -25,7 +25,7 @@ def of_group(found: Ledger, method: str, measure: Measure = MEDIAN) -> Entry:
 
 
 def test_runs_at_another_scale_have_entries_of_their_own_which_no_rule_judges():
-    found = apart(claim("mixup", "erm"), erm=[5.5, 5.6, 5.7], mixup=[4.1, 4.2, 4.35])
+    found = at_cpu_scale(claim("mixup", "erm"), erm=[5.5, 5.6, 5.7], mixup=[4.1, 4.2, 4.35])
     assert [entry.verdict.word for entry in found.entries if not entry.group] == ["not run"] * 6
     assert len(of_groups(found)) == 2 * 2  # cells times measures
     mixup, erm = of_group(found, "mixup"), of_group(found, "erm")
@@ -43,17 +43,17 @@ def test_runs_at_another_scale_have_entries_of_their_own_which_no_rule_judges():
 
 
 def test_a_claim_that_erm_is_better_is_looked_for_the_other_way_round_and_none_is_not_looked_for():
-    worse = apart(claim("erm", "mixup"), erm=[5.5, 5.6, 5.7], mixup=[5.9, 6.0, 6.15])
+    worse = at_cpu_scale(claim("erm", "mixup"), erm=[5.5, 5.6, 5.7], mixup=[5.9, 6.0, 6.15])
     assert of_group(worse, "mixup").difference.differences == pytest.approx([0.4, 0.4, 0.45])
     assert of_group(worse, "mixup").direction.differences == pytest.approx([-0.4, -0.4, -0.45])
-    silent = apart(erm=[5.5, 5.6, 5.7], mixup=[5.9, 6.0, 6.15])
+    silent = at_cpu_scale(erm=[5.5, 5.6, 5.7], mixup=[5.9, 6.0, 6.15])
     assert of_group(silent, "mixup").difference is not None
     assert of_group(silent, "mixup").direction is None
 
 
 def test_the_direction_of_a_cell_is_the_claim_of_the_row_that_it_resembles():
     claims = claim("mixup", "erm"), claim("erm", "strong")
-    found = apart(*claims, erm=[5.5, 5.6], mixup=[5.0, 5.0], strong=[6.0, 6.2])
+    found = at_cpu_scale(*claims, erm=[5.5, 5.6], mixup=[5.0, 5.0], strong=[6.0, 6.2])
     assert of_group(found, "mixup").direction.differences == pytest.approx([-0.5, -0.6])
     assert of_group(found, "strong").direction.differences == pytest.approx([-0.5, -0.6]), "ERM is claimed to be lower"
 
@@ -75,7 +75,7 @@ def test_a_cell_on_other_data_says_which_data_the_papers_number_is_of():
 def test_a_claim_about_two_cells_of_which_neither_is_erm_is_looked_for_where_both_are_there():
     claims = claim("strong", "mixup"), claim("mixup", "erm"), claim("mixup", "erm", TOP5), claim(None, None)
     errors = {"mixup": [4.1, 4.2, 4.35], "strong": [3.8, 3.9, 4.0]}
-    everything = apart(*claims, erm=[5.5, 5.6, 5.7], **errors).claims
+    everything = at_cpu_scale(*claims, erm=[5.5, 5.6, 5.7], **errors).claims
     assert [one.verdict.word for one in everything if not one.group] == ["not run"] * 3
     found = [one for one in everything if one.group]
     assert [(one.rows[0].id, one.rows[1].id, one.measure) for one in found] == [
@@ -86,7 +86,7 @@ def test_a_claim_about_two_cells_of_which_neither_is_erm_is_looked_for_where_bot
     assert found[0].verdict is None
     assert [cell.settings["mixup.alpha"] for cell in found[0].cells] == [8.0, 1.0]
     assert found[0].group.title == "CIFAR-10, cpu scale"
-    without = [one for one in apart(*claims, **errors).claims if one.group]
+    without = [one for one in at_cpu_scale(*claims, **errors).claims if one.group]
     assert [(one.rows[0].id, one.rows[1].id) for one in without] == [("strong", "mixup")]
 
 

@@ -171,11 +171,11 @@ def page(chromium, file):
 
 
 RUN = "details[data-run]"
-SHOWN = "[...document.querySelectorAll('{}')].filter((e) => e.checkVisibility()).length"
+VISIBLE = "[...document.querySelectorAll('{}')].filter((e) => e.checkVisibility()).length"
 
 
-def shown(page, selector: str) -> int:
-    return page.value(SHOWN.format(selector))
+def count_visible(page, selector: str) -> int:
+    return page.value(VISIBLE.format(selector))
 
 
 def no_wider_than(page, width: int) -> bool:
@@ -185,22 +185,24 @@ def no_wider_than(page, width: int) -> bool:
 
 @needs_chromium
 def test_words_leave_the_rows_and_runs_that_have_them_all(page):
-    runs, rows = shown(page, RUN), shown(page, "main > section[data-title] tr.row")
+    runs, rows = count_visible(page, RUN), count_visible(page, "main > section[data-title] tr.row")
     page.click("#text")
     page.type("label_noise=0.5 SEED=1")
     wanted = "(e) => e.textContent.includes('label_noise=0.5') && e.textContent.includes('seed=1')"
     assert (
-        shown(page, RUN) == page.value(f"[...document.querySelectorAll('details[data-run]')].filter({wanted}).length") == 4
+        count_visible(page, RUN)
+        == page.value(f"[...document.querySelectorAll('details[data-run]')].filter({wanted}).length")
+        == 4
     )
-    assert shown(page, f"#table2_label_noise {RUN}") == 4
+    assert count_visible(page, f"#table2_label_noise {RUN}") == 4
     assert not page.value("document.querySelector('#figure2_between').checkVisibility()")
     assert f"4 of {runs} runs" in page.value("document.getElementById('found').textContent")
     page.click("button[type=reset]")
     page.wait("document.getElementById('found').textContent === ''")
-    assert (shown(page, RUN), shown(page, "main > section[data-title] tr.row")) == (runs, rows)
+    assert (count_visible(page, RUN), count_visible(page, "main > section[data-title] tr.row")) == (runs, rows)
     page.click("#text")
     page.type("no such thing anywhere")
-    assert shown(page, "main section") == shown(page, RUN) == 0
+    assert count_visible(page, "main section") == count_visible(page, RUN) == 0
 
 
 @needs_chromium
@@ -210,34 +212,34 @@ def test_the_filter_finds_what_its_own_example_says(page, evidence):
     page.type(example)
     assert example == "mixup seed=1"
     wanted = [run for run in evidence if run.seed == 1 and run.settings["mixup.alpha"] > 0]
-    assert 0 < shown(page, f"{RUN}:not(#semantics *)") == len([run for run in wanted if "semantics" not in run.name])
+    assert 0 < count_visible(page, f"{RUN}:not(#semantics *)") == len([run for run in wanted if "semantics" not in run.name])
 
 
 @needs_chromium
 def test_what_is_not_run_is_folded_and_unfolds_where_words_are_found_in_it(page):
-    assert shown(page, "#table2_label_noise .more tr.row") == 0
+    assert count_visible(page, "#table2_label_noise .more tr.row") == 0
     page.click("#text")
     page.type("80 % corrupted mixup")
-    assert shown(page, "#table2_label_noise .more tr.row") > 0
+    assert count_visible(page, "#table2_label_noise .more tr.row") > 0
     page.click("button[type=reset]")
     page.wait("document.getElementById('found').textContent === ''")
-    assert shown(page, "#table2_label_noise .more tr.row") == 0
+    assert count_visible(page, "#table2_label_noise .more tr.row") == 0
 
 
 @needs_chromium
 def test_a_row_is_found_by_the_heading_above_it(page):
     page.click("#text")
     page.type("figure3_cifar10 (jpeg copy), cpu")  # the data are named by a heading alone
-    assert shown(page, "#figure3_cifar10 tr.row") == 4
-    assert shown(page, "#figure3_cifar10 h4") == 1
+    assert count_visible(page, "#figure3_cifar10 tr.row") == 4
+    assert count_visible(page, "#figure3_cifar10 h4") == 1
 
 
 @needs_chromium
 def test_words_also_look_into_what_is_folded_and_hide_what_holds_none(page):
     page.click("#text")
     page.type("figure2_between resnet-18")  # the net, which no line shows
-    assert shown(page, RUN) == 4
-    assert shown(page, "#figure2_between tr.row") == 0
+    assert count_visible(page, RUN) == 4
+    assert count_visible(page, "#figure2_between tr.row") == 0
     titles = (
         "[...document.querySelectorAll('#figure2_between h3')].filter((e) => e.checkVisibility()).map((e) => e.textContent)"
     )
@@ -251,8 +253,8 @@ def test_an_experiment_is_chosen_alone_with_all_it_has(page):
     page.value("document.getElementById('experiment').dispatchEvent(new Event('change'))")
     there = "[...document.querySelectorAll('main > section')].filter((e) => e.checkVisibility()).map((e) => e.id)"
     assert page.value(there) == ["table3_adversarial"]
-    assert shown(page, "#table3_adversarial tr.row") == everything
-    assert shown(page, "#table3_adversarial figure") == 1
+    assert count_visible(page, "#table3_adversarial tr.row") == everything
+    assert count_visible(page, "#table3_adversarial figure") == 1
 
 
 @needs_chromium
@@ -266,9 +268,9 @@ def test_a_run_unfolds_to_its_command_settings_environment_and_curve(page):
     assert "absent" not in text
     assert made_up.ENVIRONMENT["commit"] in text
     assert "test error over 48 epochs: " in text
-    assert shown(page, "#figure2_between .details .curve") == 1
+    assert count_visible(page, "#figure2_between .details .curve") == 1
     page.click("#figure2_between details[data-run] summary")
-    assert shown(page, "#figure2_between .details") == 0
+    assert count_visible(page, "#figure2_between .details") == 0
 
 
 @needs_chromium
@@ -350,7 +352,7 @@ def test_two_runs_from_training_to_the_page(tmp_path, chromium, monkeypatch):
     assert [file.name for file in (tmp_path / "figures").iterdir()] == ["digits-lenet-curves-paper.svg"]
     chromium.errors.clear()
     chromium.open((tmp_path / "report.html").as_uri() + "#digits-lenet")
-    assert shown(chromium, f"#digits-lenet {RUN}") == 2
+    assert count_visible(chromium, f"#digits-lenet {RUN}") == 2
     chromium.click("#digits-lenet details[data-run] summary")
     chromium.wait("document.querySelector('.details') !== null")
     text = chromium.value("document.querySelector('.details').innerText")

@@ -12,7 +12,7 @@ from ledger_factory import commit_cell, commit_run, composed, config_of, edit, m
 from mixup.commands.redo import grid, planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.evaluation.measurements import write_measurement
-from mixup.ledger.cells import SAMPLES, Cell, cells_of, label_of
+from mixup.ledger.cells import SAMPLES, Cell, cells_of
 from mixup.ledger.evidence import Evidence, read_evidence
 from mixup.ledger.groups import telling_keys
 from mixup.ledger.metrics import LAST, metric_of
@@ -307,7 +307,7 @@ def test_seeds_that_draw_their_own_split_are_pairs(tmp_path):
     commit_cell(tmp_path, *uci, "mixup=mixup", errors=[17.0, 19.5, 20.0])
     runs = read_evidence(tmp_path / "results" / "runs")
     assert [len(cell.runs) for cell in cells_of(runs)] == [3, 3]
-    assert {label_of(run) for run in runs} == {"data=iris_uci,alpha=0.0", "data=iris_uci,alpha=0.2"}
+    assert {Cell((run,)).label for run in runs} == {"data=iris_uci,alpha=0.0", "data=iris_uci,alpha=0.2"}
     page = section(pages(tmp_path)["table4_uci.md"], "## The paper's numbers and ours")
     found = line(page, "Iris", "mixup, alpha 0.2")
     assert found[4] == "-3.17 [-5.57, -0.77]", "wider by sqrt(1 + 3 * 10,000 / 50,000)"

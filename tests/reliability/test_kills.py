@@ -21,6 +21,7 @@ RUN = (
     ),
 )
 STEPS = 60
+PATIENCE = 120  # seconds until a run has got as far as a test wants it
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0")
 
 
@@ -59,7 +60,7 @@ def test_killed_at_random_steps_and_started_again(command, background, tmp_path,
     rng = random.Random()
     for target in sorted(rng.sample(range(1, STEPS - 12), 2)):
         process = background(*run, f"runs_dir={killed}")
-        wait_until(lambda target=target: newest(killed) >= target, process=process)
+        wait_until(lambda target=target: newest(killed) >= target, PATIENCE, process)
         time.sleep(0.03 * rng.random())
         kill_all(str(killed))
         process.wait()
@@ -74,7 +75,7 @@ def test_killed_at_random_steps_and_started_again(command, background, tmp_path,
 def test_ctrl_c_saves_the_step_and_names_the_way_on(background, tmp_path):
     with open(tmp_path / "output", "wb") as output:
         process = background("train.py", *RUN, f"runs_dir={tmp_path}", output=output)
-        wait_until(lambda: newest(tmp_path) > 0, process=process)
+        wait_until(lambda: newest(tmp_path) > 0, PATIENCE, process)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 128 + signal.SIGINT
     said = (tmp_path / "output").read_text()

@@ -13,7 +13,7 @@ from mixup.run.compose import configuration
 from mixup.run.processes import STOPPING
 from mixup.training import train as run
 from tests.conftest import ROOT
-from tests.reliability.test_kills import RUN, TORCHRUN, newest, weights
+from tests.reliability.test_kills import PATIENCE, RUN, TORCHRUN, newest, weights
 from tests.training.test_train import NORMED, SMALL, STEPS, assert_same_run
 from tests.waiting import wait_until
 
@@ -125,7 +125,7 @@ def test_the_exit_status_names_the_signal_though_the_terminal_is_gone(tmp_path):
         stderr=subprocess.PIPE,
     )
     try:
-        wait_until(lambda: newest(tmp_path) > 0, process=process)
+        wait_until(lambda: newest(tmp_path) > 0, PATIENCE, process)
         process.stderr.close()
         process.send_signal(signal.SIGHUP)
         assert process.wait(60) == 128 + signal.SIGHUP
@@ -156,7 +156,7 @@ def test_ranks_agree_where_they_stop_and_go_on_alike(command, background, togeth
     arguments, cut = (*TORCHRUN, "train.py", *RUN), tmp_path / "cut"
     with open(tmp_path / "output", "wb") as output:
         process = background(*arguments, f"runs_dir={cut}", output=output)
-        wait_until(lambda: newest(cut) >= 8, process=process)
+        wait_until(lambda: newest(cut) >= 8, PATIENCE, process)
         ranks = [pid for pid in children(process.pid) if b"train.py" in command_line(pid)]
         assert len(ranks) == 2
         if to == "the group":

@@ -283,10 +283,10 @@ def test_the_child_sends_lines_as_they_come_and_the_record_at_the_end(
 ) -> None:
     monkeypatch.setenv("STAND_IN_URL", ADDRESS)
     mirror = start_mirror(run_dir, unexpected)
-    wait_until(lambda: stand_in.logged() == [5, 10, 15, 20])
+    wait_until(lambda: stand_in.logged() == [5, 10, 15, 20], PATIENCE)
     mirror.check()
     write_epochs(run_dir, 3)
-    wait_until(lambda: stand_in.logged()[4:] == [25, 30])
+    wait_until(lambda: stand_in.logged()[4:] == [25, 30], PATIENCE)
     write_epochs(run_dir, 4)  # and at once the end: the last lines are not lost
     (run_dir / "record.json").write_text(json.dumps({"test": {"top1_error": {"last": 4.5}}, "config": {"seed": 0}}))
     mirror.close(PATIENCE)
@@ -441,7 +441,7 @@ def test_a_wandb_that_hangs_delays_by_the_bounded_wait_and_dies_later(
     assert child is not None
     mirror.check()
     assert time.monotonic() - began < 3.0  # neither call has waited for the child
-    wait_until(lambda: stand_in.calls("import"))
+    wait_until(lambda: stand_in.calls("import"), PATIENCE)
     began = time.monotonic()
     mirror.close(0.3)
     assert 0.3 <= time.monotonic() - began < 2.0
@@ -479,12 +479,12 @@ def test_the_child_of_a_killed_run_ends_by_itself(broken: str, seconds: float, r
     stand_in.becomes(broken)
     with subprocess.Popen([sys.executable, "-c", PARENT, str(run_dir), str(seconds)], cwd=ROOT) as parent:
         try:
-            wait_until(lambda: stand_in.calls("import"))
+            wait_until(lambda: stand_in.calls("import"), PATIENCE)
             write_epochs(run_dir, 3)
             assert not stand_in.process_ended()
         finally:
             parent.kill()
-    wait_until(stand_in.process_ended)
+    wait_until(stand_in.process_ended, PATIENCE)
     if not broken:  # what the run had written has been sent
         assert stand_in.logged() == [5, 10, 15, 20, 25, 30]
         assert [call["exit_code"] for call in stand_in.calls("finish")] == [1]
@@ -495,7 +495,7 @@ def test_a_child_stopped_by_sigterm_ends_at_once_and_costs_one_warning(run_dir: 
     mirror = start_mirror(run_dir, warnings.append)
     child = mirror.child
     assert child is not None
-    wait_until(lambda: stand_in.calls("init"))
+    wait_until(lambda: stand_in.calls("init"), PATIENCE)
     child.terminate()
     child.wait(5)
     mirror.check()
@@ -826,7 +826,7 @@ def test_a_killed_and_resumed_run_is_one_run_at_wandb(tmp_path: Path, capsys: py
     command = [sys.executable, "train.py", *overrides(tmp_path / "runs", *more)]
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL) as run:
         try:
-            wait_until(lambda: list(tmp_path.glob("runs/*/*/checkpoint/step-*.pt")))
+            wait_until(lambda: list(tmp_path.glob("runs/*/*/checkpoint/step-*.pt")), PATIENCE)
         finally:
             run.kill()
     (folder,) = tmp_path.glob("runs/*/*")
@@ -873,13 +873,13 @@ def test_an_outage_leaves_neither_the_key_nor_a_process(
     mirror = start_mirror(run_dir, warnings.append, mode=tracking.resolve_mode("auto"))
     child = mirror.child
     assert child is not None
-    wait_until(lambda: processes_of(child.pid))
+    wait_until(lambda: processes_of(child.pid), PATIENCE)
     mirror.close(1.0)
     assert len(warnings) == 1
     assert tracking.read_address(run_dir)["mode"] == "online"
     assert "url" not in tracking.read_address(run_dir)
     assert child.wait(PATIENCE) == 1
-    wait_until(lambda: not processes_of(child.pid))
+    wait_until(lambda: not processes_of(child.pid), PATIENCE)
     assert_key_is_nowhere(tmp_path)
 
 
