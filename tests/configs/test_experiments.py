@@ -16,7 +16,7 @@ from mixup.run.conversions import leaves
 # Runs at the paper's scale and at cpu scale, all seeds.
 RUNS = {
     "figure5_gan": (40, 40),
-    "alpha_sweep": (8 * 3, 5 * 3),
+    "alpha_sweep": (8 * 3, 5 * 5),
     "dirichlet": (3 * 3, 3 * 3),
     "figure1_toy": (2 * 3, 2 * 3),
     "figure2_between": (2 * 3, 2 * 5),
@@ -182,10 +182,12 @@ def test_the_commands_of_a_header_are_ones_that_work(name, scale):
             assert configuration(overrides_of(*arguments)[-1]).name == tasks_of(name, scale)[0].config.name
 
 
-def test_the_small_forms_together_take_under_seven_hours():
-    """By their headers; each under half an hour, but for those whose networks fit what they train on."""
-    minutes = {name: int(re.search(r"about (\d+) minute", header(name, "cpu")).group(1)) for name in RUNS}
-    fitted = minutes.pop("figure2_between"), minutes.pop("figure3_cifar10"), minutes.pop("table2_label_noise")
-    assert max(fitted) < 180
+def test_the_small_forms_together_take_under_eight_hours():
+    """By their headers, runs that experiments share counted once: six hours of those whose networks fit what they train on, and
+    each other one in under half an hour."""
+    last = {name: re.findall(r"(?:about|or) (\d+) (?:minute|where)", header(name, "cpu"))[-1] for name in RUNS}
+    minutes = {name: int(found) for name, found in last.items()}
+    fitted = [minutes.pop(name) for name in ("figure3_cifar10", "figure2_between", "alpha_sweep", "table2_label_noise")]
+    assert sum(fitted) < 360
     assert max(minutes.values()) < 30
-    assert sum([*fitted, *minutes.values()]) < 420
+    assert sum([*fitted, *minutes.values()]) < 480
