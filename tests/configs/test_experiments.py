@@ -183,8 +183,8 @@ def test_the_commands_of_a_header_are_ones_that_work(name, scale):
 
 
 def test_the_small_forms_together_take_under_eight_hours():
-    """By their headers, runs that experiments share counted once: six hours of those whose networks fit what they train on, and
-    each other one in under half an hour."""
+    """By their headers, shared runs counted once: those whose networks fit what they train on under six hours together, each
+    other one under half an hour."""
     last = {name: re.findall(r"(?:about|or) (\d+) (?:minute|where)", header(name, "cpu"))[-1] for name in RUNS}
     minutes = {name: int(found) for name, found in last.items()}
     fitted = [minutes.pop(name) for name in ("figure3_cifar10", "figure2_between", "alpha_sweep", "table2_label_noise")]

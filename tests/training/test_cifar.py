@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 RESNET, WIDE = ("model=preact_resnet18", "model.width=16"), ("model=wrn28", "model.depth=10", "model.width=2")
 
 
-@pytest.mark.parametrize(("model", "mixup"), [(RESNET, "erm"), (RESNET, "mixup"), (WIDE, "mixup")])
+@pytest.mark.parametrize(
+    ("model", "mixup"), [(RESNET, "mixup"), (WIDE, "mixup"), pytest.param(RESNET, "erm", marks=pytest.mark.long)]
+)
 def test_a_short_run_learns_and_is_evaluated_again_exactly(command, cifar10_root, tmp_path, capsys, model, mixup):
     settings = (
         "data.train_size=4000",
