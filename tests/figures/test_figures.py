@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -90,6 +91,20 @@ def test_without_evidence_nothing_is_drawn_and_each_is_named_with_its_command(tm
     for name, command in missing([]).items():
         assert f"missing: {name}: " in output
         assert command in output
+
+
+@pytest.mark.long  # of the committed evidence test_generated.py asks the same
+def test_another_process_draws_the_same_bytes(results, pictures):
+    code = (
+        "import sys, pathlib, mixup.figures as figures; runs, results = map(pathlib.Path, sys.argv[1:]); "
+        "sys.exit(figures.write_figures(runs=runs, results=results))"
+    )
+    command = [sys.executable, "-c", code, made_up.everything(), results]
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=ROOT)
+    files = {name: picture.file() for name, picture in pictures.items()}
+    assert {file.stem: file.read_text() for file in (results / "figures").iterdir()} == files
+    assert done.stdout.splitlines()[: len(files)] == [f"wrote {results / 'figures' / name}.svg" for name in files]
 
 
 def test_what_the_evidence_no_longer_makes_goes_and_what_is_not_ours_stays(tmp_path, results, capsys):

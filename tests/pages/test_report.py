@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import browser
@@ -79,6 +82,22 @@ def test_it_has_every_run_and_its_data_are_the_records(file, evidence):
     assert differ["scale"] == ("cpu", "paper")
     assert differ["trainer.epochs"] == ("48", "200")
     assert not {"seed", "runs_dir", "name"} & set(differ)
+
+
+@pytest.mark.long  # of the committed evidence test_generated.py asks the same
+def test_it_is_the_same_bytes_again(file):
+    again = file.parent / "again" / "report.html"
+    command = [
+        sys.executable,
+        ROOT / "scripts" / "ledger.py",
+        "report",
+        "--runs",
+        made_up.everything(),
+        "--out",
+        again.parent,
+    ]
+    subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"})
+    assert again.read_bytes() == file.read_bytes()
 
 
 def test_it_needs_no_other_file(file):
