@@ -8,24 +8,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mixup.commands.process import prepare_process
-from mixup.errors import UserError
+from mixup.commands.messages import one_message
 from mixup.figures.quickstart import write_quickstart
+from mixup.run.places import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
+@one_message(stopped="stopped before the picture was drawn", remedy="put this right and run the command again")
 def main() -> int:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="as runs_dir of the sweep (default runs)")
-    options = parser.parse_args()
-    try:
-        picture = write_quickstart(options.runs)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(f"the picture: {picture}")
+    print(f"the picture: {write_quickstart(parser.parse_args().runs)}")
     return 0
 
 

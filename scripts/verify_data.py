@@ -20,30 +20,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mixup.commands.process import prepare_process
+from mixup.commands.messages import one_message
 from mixup.data import DATASETS, data_root, dataset_info
 from mixup.data.verification import Finding, verify
 from mixup.errors import UserError
 
 
+@one_message(stopped="stopped before all was checked", remedy="put this right and run the command again")
 def main() -> int:
-    prepare_process()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"some of {', '.join(DATASETS)} (default all)")
     parser.add_argument("--root", metavar="DIR", help="the data root (default $MIXUP_DATA, else ~/.cache/mixup-data)")
     parser.add_argument("--quick", action="store_true", help="list and count alone: no image or clip is read")
     options = parser.parse_args()
-    try:
-        names, root = check_names(options.datasets), data_root(options.root)
-        if not root.is_dir():
-            raise UserError(f"{root} is no folder: name the data root with --root DIR, or set MIXUP_DATA=DIR")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        findings = [verify(name, root, quick=options.quick) for name in names]
-    except KeyboardInterrupt:
-        return 130
+    names, root = check_names(options.datasets), data_root(options.root)
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder: name the data root with --root DIR, or set MIXUP_DATA=DIR")
+    findings = [verify(name, root, quick=options.quick) for name in names]
     show(findings, root, quick=options.quick)
     return int(any(finding.problems for finding in findings))
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixup.commands.messages import REFUSALS, explain
-from mixup.commands.process import prepare_process
+from mixup.commands.messages import one_message
 from mixup.commands.redo import Command, commands, commands_of_row, differences, full_name, planned_seeds, recipes
 from mixup.errors import UserError
 from mixup.ledger.cells import runs_of
@@ -26,17 +25,11 @@ from mixup.run.places import RESULTS, ROOT
 Options = argparse.Namespace
 
 
+@one_message(stopped="stopped", remedy="put this right and run the command again")
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit status: 0 done, 1 refused or out of date, 2 a mistake in the request."""
-    prepare_process()
     options = parser().parse_args(arguments)
-    try:
-        return options.verb(options)
-    except (*REFUSALS, OSError) as error:
-        print(explain(error), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return options.verb(options)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +83,7 @@ def collect_runs(options: Options) -> int:
     runs = runs_below(options.paths)
     setups = [run for run in runs if run.parent.name == SETUPS]
     if setups:
-        count = collect_setups(setups, options.out.parent)
+        count = collect_setups(setups, options.out.parent, replace=options.replace)
         print(f"collected: {count:,} runs of {SETUPS} as one file, {options.out.parent / SETUPS}.csv")
         runs = [run for run in runs if run.parent.name != SETUPS]
     if not runs:
@@ -101,7 +94,7 @@ def collect_runs(options: Options) -> int:
             word: str = collect_run(run, options.out, allow_dirty=options.allow_dirty, replace=options.replace)
             if word != "unchanged":
                 print(f"{word}: {run}")
-        except UserError as error:  # of one run: the others are collected
+        except (UserError, OSError) as error:  # of one run: the others are collected
             word = "refused"
             print(f"refused {run}: {error}", file=sys.stderr)
         counts[word] += 1
@@ -147,10 +140,14 @@ def reproduce(options: Options) -> int:
 
         wanted = [full_name(options.experiment, paper)] if options.experiment else list(paper)
         with_rows = {name: paper[name] for name in wanted if name in paper and paper[name].rows}
+        if not with_rows:
+            raise UserError(f"--within {options.within}: {wanted[0]} has no numbers of the paper, give --run instead")
         return reproduce_within(seconds_of(options.within), with_rows, options.scale, read_evidence(options.runs))
     if options.experiment is None:
         raise UserError(f"reproduce: name an experiment, of {', '.join(paper)}; or give --within TIME")
     name = full_name(options.experiment, paper)
+    if options.row and name not in paper:
+        raise UserError(f"--row {options.row}: {name} is not in the paper and has no rows, leave out --row")
     if not (options.row or options.all or options.run):
         if name in paper and paper[name].rows:
             return list_rows(name, paper, options.runs)

@@ -27,7 +27,7 @@ Command = list[str]
 
 @dataclass(frozen=True)
 class GridCell:
-    """A cell of a sweep: the overrides that choose it, its seeds as the sweep writes them, its configuration at one seed."""
+    """A cell of a sweep: the overrides that choose it, its seeds with commas between, its configuration at one seed."""
 
     experiment: str
     overrides: tuple[str, ...]
@@ -44,7 +44,7 @@ def grid(experiment: str, scale: str) -> tuple[GridCell, ...]:
     """Every cell of an experiment's sweep, composed and checked."""
     choice = chosen(experiment, scale)
     params = dict(line.split("=", 1) for line in sweeper_params(parsed(choice)))
-    seeds = params.pop("seed", "0")
+    seeds = ",".join(str(seed.value()) for (seed,) in expanded(parsed([f"seed={params.pop('seed', '0')}"])))
     cells = expanded(parsed([f"{key}={value}" for key, value in params.items()]))
     words = [tuple(str(override.input_line) for override in cell) for cell in cells]
     return tuple(GridCell(experiment, cell, seeds, configuration([*cell, *choice])) for cell in words)

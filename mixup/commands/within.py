@@ -24,7 +24,6 @@ from mixup.run.places import ROOT
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 STARTING = 10.0  # seconds until a run trains: imports, and data from its cache
-GRACE = 60.0  # seconds that a run has to save a checkpoint and end
 TIMED: dict[str, float] = {}  # seconds of a step, by the kind of step
 
 
@@ -120,7 +119,7 @@ def run_until(command: Command, seconds: float) -> int | None:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
-        process.wait(GRACE)
+        process.wait()
         return None
 
 

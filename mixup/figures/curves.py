@@ -148,8 +148,8 @@ def noise_bars(sheet: Sheet, paper: Experiment | None) -> list[Picture]:
     says = (
         "ERM learns wrong labels by heart, so that its last error should lie far above its best; mixup's should not. "
         + (f"With {where} ERM ends {mean(erm, LAST) - mean(erm, BEST):.0f} points above its best epoch. " if erm else "")
-        + f"The lowest last error there, {mean(least, LAST):.1f} %, is that of {sheet.name(least)}. A wrong label that is "
-        "mixed with another one each time is hard to learn by heart."
+        + f"The lowest last error there, {mean(least, LAST):.1f} %, is that of {sheet.name(least)}. The paper's "
+        "reason: interpolations of real examples are easier to learn than to know those of random labels by heart."
     )
     options: dict[str, Any] = {"height": height, "sharex": True, "gridspec_kw": {"height_ratios": count}, "says": says}
     return [sheet.rows_picture("bars", title, note, sheet.panels.items(), 1, draw_row, **options)]

@@ -14,7 +14,7 @@ from mixup.ledger.cells import Cell, baseline_of, is_erm, overlap
 from mixup.ledger.comparable import erm_row
 from mixup.ledger.inference import Paired, paired_difference
 from mixup.ledger.metrics import Measure
-from mixup.ledger.paper import Experiment, mismatches
+from mixup.ledger.paper import Experiment, mismatches, printed_difference
 
 MEDIAN = "last10_median"
 STATISTICS = {"last": "after the last epoch", MEDIAN: "median of the last ten epochs"}
@@ -83,10 +83,9 @@ def lines_of(sheet: Sheet, cells: Sequence[Cell], measure: Measure, paper: Exper
 
 def printed(cell: Cell, measure: Measure, paper: Experiment | None) -> float | None:
     """The paper's number of the cell's row minus that of its ERM row."""
-    row = next((row for row in (paper.rows if paper else ()) if not mismatches(cell.settings, row.settings)), None)
-    erm = erm_row(row, paper.rows) if paper else None
-    ours, theirs = (one.value(measure.metric, measure.statistic) if one else None for one in (row, erm))
-    return ours.value - theirs.value if ours and theirs and ours.value is not None and theirs.value is not None else None
+    rows = paper.rows if paper else []
+    row = next((row for row in rows if not mismatches(cell.settings, row.settings)), None)
+    return printed_difference(row, erm_row(row, rows), measure)
 
 
 def draw_lines(axes: Axes, lines: Sequence[Line]) -> None:

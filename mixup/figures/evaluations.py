@@ -19,14 +19,17 @@ from mixup.figures.style import COLOURS, INK, Picture
 from mixup.ledger.cells import Cell
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.figure2 import Figure2
-from mixup.ledger.metrics import Measure
+from mixup.ledger.metrics import Measure, attack_results
 from mixup.ledger.paper import Experiment
 
 # -- adversarial examples ------------------------------------------------------------------------------------------------
 
 
 def attacks(sheet: Sheet, paper: Experiment | None) -> Picture:
-    lines = {title: sheet.measured(cells, "attacks", style="o-") for title, cells in sheet.panels.items()}
+    lines = {
+        title: [sheet.line(cell, [{"results": attack_results(run)} for run in cell.runs], "o-") for cell in cells]
+        for title, cells in sheet.panels.items()
+    }
     examples = sheet.cells[0].first.evaluations["attacks"]["examples"]
     note = (
         f"{caption(sheet)}, {examples:,} test examples. Mean and range over seeds. White box: examples made on the attacked "
@@ -44,9 +47,8 @@ def attacks(sheet: Sheet, paper: Experiment | None) -> Picture:
 def compared(sheet: Sheet, metric: str, unit: str) -> str:
     """`ERM has 16.5 % and mixup, alpha 1 6.0 %`: means over the seeds of the first panel's cells."""
     measure = Measure(metric, "last")
-    values = {sheet.name(cell): list(cell.values(measure).values()) for cell in sheet.cells}
-    words = [f"{name} has {np.mean(found):.{measure.decimals}f} {unit}" for name, found in values.items() if found]
-    return " and ".join(words)
+    values = {sheet.name(cell): list(cell.values(measure).values()) for cell in next(iter(sheet.panels.values()))}
+    return " and ".join(f"{name} has {np.mean(seen):.{measure.decimals}f} {unit}" for name, seen in values.items() if seen)
 
 
 def attack_figure(titled: Mapping[str, Sequence[Line]], note: str, paper: Experiment | None = None) -> Figure:
@@ -82,9 +84,9 @@ def draw_attack(axes: Axes, line: Line, attack: str, box: str) -> None:
         {result["eps"]: result for result in run["results"] if result["attack"] == attack and box_of(result) == box}
         for run in line.runs
     ]
-    if not (runs := [run for run in runs if run]):
+    runs = [run for run in runs if run]
+    if not (eps := sorted(set.intersection(*map(set, runs)) if runs else ())):
         return
-    eps = sorted(set.intersection(*map(set, runs)))
     for key, part in (("top1_error", line), ("top5_error", Line(f"{line.name}, top-5", line.colour, [], ":"))):
         if key in runs[0][eps[0]]:
             band(axes, eps, np.array([[run[place][key] for place in eps] for run in runs], float), part, spread=part is line)
@@ -167,8 +169,7 @@ def calibration(sheet: Sheet) -> Picture:
         "ERM's points should lie below the dashed line, where a net is too sure of itself, and mixup's nearer to it or "
         f"above. The calibration error: {compared(sheet, 'card.ece', '%')}. A mixed label never asks for full confidence."
     )
-    options: dict[str, Any] = {"heading": heading, "height": 4.0, "says": says}
-    return sheet.rows_picture("calibration", "Calibration", note, rows, 2, draw_row, **options)
+    return sheet.rows_picture("calibration", "Calibration", note, rows, 2, draw_row, heading=heading, height=4.0, says=says)
 
 
 def draw_reliability(axes: Axes, lines: Sequence[Line]) -> None:
@@ -226,8 +227,7 @@ def surfaces(sheet: Sheet) -> Picture:
         "ERM's blue should end at an edge between the rings, and mixup's fade. A probability from 0.1 to 0.9 has "
         f"{shares} of the picture. Between the rings lie mixup's mixtures, whose labels are mixtures, too."
     )
-    options: dict[str, Any] = {"heading": heading, "height": 4.3, "says": says}
-    return sheet.rows_picture("", "Figure 1(b)", note, rows, len(cells), draw_row, **options)
+    return sheet.rows_picture("", "Figure 1(b)", note, rows, len(cells), draw_row, heading=heading, height=4.3, says=says)
 
 
 def undecided(run: Evidence) -> float:

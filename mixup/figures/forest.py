@@ -32,9 +32,9 @@ def forest_picture(effects: Sequence[Effect], papers: Mapping[str, Experiment]) 
         f"not fit what they train on."
     )
     says = (
-        "You should see dots left of 0, near the hollow marks, if the paper's claims hold in these runs. "
-        f"Of {len(drawn)} claims {counts}. An interval that crosses 0 cannot tell: there is no difference, or too few "
-        "seeds to show it."
+        "You should see dots left of 0 if the paper's claims hold in these runs, and near the hollow marks where the recipe "
+        f"is the paper's. Of {len(drawn)} claims {counts}. An interval that crosses 0 cannot tell: there is no difference, "
+        "or too few seeds to show it."
     )
     return Picture(NAME, NAME, text, lambda: forest_figure(drawn, papers, text), says)
 

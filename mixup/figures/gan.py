@@ -27,7 +27,8 @@ COVERED = (
 
 def gan_pictures(sheet: Sheet) -> list[Picture]:
     """Samples, and modes covered and good samples over the iterations, with the short names of the data sets."""
-    sheet = replace(sheet, panels={cells[0].settings["data.name"]: cells for cells in sheet.panels.values()})
+    short = {cells[0].settings["data.name"]: cells for cells in sheet.panels.values()}
+    sheet = replace(sheet, panels=short) if len(short) == len(sheet.panels) else sheet
     note = f"{described(sheet)}, {seeds(sheet.cells)}. {COVERED}"
     columns = [Column("test_modes", "modes covered", -0.4), Column("test_good_share", "good samples (%)", -3)]
     title, says = (

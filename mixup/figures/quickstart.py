@@ -14,6 +14,7 @@ from mixup.ledger.collect import contents
 from mixup.ledger.evidence import Evidence, parsed
 from mixup.ledger.metrics import LAST
 from mixup.run.compose import planned
+from mixup.run.overrides import quoted
 from mixup.run.records import read_record
 
 NAME = "quickstart"
@@ -41,7 +42,7 @@ def write_quickstart(runs: Path) -> Path:
 
 
 def finished(runs: Path) -> list[Evidence]:
-    folders = [task.folder for task in planned([f"experiment={NAME}", f"runs_dir={runs}"], multirun=True)]
+    folders = [task.folder for task in planned([f"experiment={NAME}", quoted("runs_dir", str(runs))], multirun=True)]
     found = [parsed(folder.with_name(f"{folder.name}.json"), contents(folder)) for folder in folders if read_record(folder)]
     if not found:
         raise UserError(f"no finished run of the quick start in {runs}: first python train.py -m experiment={NAME}")

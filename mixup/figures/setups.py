@@ -1,6 +1,7 @@
 """Which set-up is behind table 4: every one that was tried, beside the paper's numbers."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,28 +11,20 @@ from matplotlib.typing import CapStyleType
 from mixup.figures.panels import dots, framed, rows_figure, strokes
 from mixup.figures.style import INK, PALETTE, WIDTH, Picture
 from mixup.ledger.inference import Paired
-from mixup.ledger.metrics import LAST
 from mixup.ledger.paper import Experiment
-from mixup.ledger.setups import NAME, Setup, against_erm
+from mixup.ledger.setups import NAME, SCALINGS, Setup, against_erm, printed
 
 SPLITS = {"random": ("o", "drawn rows"), "file_order": ("s", "first rows")}
-SCALINGS = {"standardised": "standardised", "min-max": "scaled to 0 and 1", "raw": "raw numbers"}
 ALPHAS = ("#9ecae1", "#6baed6", "#2f7fc1", "#0b4a8f")  # from the smallest to the largest
-
-
-def printed(paper: Experiment, method: str) -> dict[str, tuple[str, float]]:
-    """data.name -> the table's name and the paper's error in percent."""
-    rows = [row for row in paper.rows if row.method == method]
-    values = {row.settings["data.name"]: (row.data, row.value(LAST.metric, LAST.statistic)) for row in rows}
-    return {name: (title, value.value) for name, (title, value) in values.items() if value and value.value is not None}
 
 
 def setup_pictures(setups: Sequence[Setup], paper: Experiment) -> list[Picture]:
     """ERM's errors of every set-up, and mixup's difference to them; nothing without runs."""
-    erm = [one for one in setups if one.alpha == 0]
+    numbers = printed(paper, "erm")
+    erm = [one for one in setups if one.alpha == 0 and one.data in numbers]
     if not erm:
         return []
-    numbers, tables = printed(paper, "erm"), dict.fromkeys(one.data for one in erm)
+    tables = dict.fromkeys(one.data for one in erm)
     fitting = {name: sum(one.fits(numbers[name][1]) for one in erm if one.data == name) for name in tables}
     tried = max(sum(one.data == name for one in erm) for name in tables)
     words = ", ".join(f"{numbers[name][0]} {count}" for name, count in fitting.items())
@@ -52,9 +45,9 @@ def setup_pictures(setups: Sequence[Setup], paper: Experiment) -> list[Picture]:
             "that overlap, and cut where they are far wider than most."
         )
         says = (
-            f"You should see dots below 0 where mixup helps. Of {len(pairs)} set-ups and alphas the 95 % interval lies "
-            f"below 0 in {len(clear)}. One reason may be that ten epochs hardly fit these tables, and leave nothing to hold "
-            "back."
+            f"You should see dots below 0 where mixup helps. In {len(clear)} of {len(pairs)} comparisons, each of a table, "
+            "a set-up and an alpha, the 95 % interval lies below 0. One reason may be that ten epochs hardly fit these "
+            "tables, and leave nothing to hold back."
         )
         pictures.append(Picture(f"{NAME}-mixup", NAME, mixed, lambda: mixup_figure(pairs, paper, mixed), says))
     return pictures
@@ -108,15 +101,15 @@ def mixup_figure(pairs: Sequence[tuple[Setup, Paired]], paper: Experiment, capti
 
     def draw_panel(axes: Axes, name: str, scaling: str) -> None:
         axes.axhline(0, color=INK, linewidth=1)
-        for place, alpha in enumerate(alphas):
+        for place, (alpha, colour) in enumerate(zip(alphas, cycle((*ALPHAS, *PALETTE)))):
             chosen = [(one, pair) for one, pair in pairs if (one.data, one.scaling, one.alpha) == (name, scaling, alpha)]
             drawn = [(one.train_share, pair.interval) for one, pair in chosen if pair.interval]
             x = [shares.index(share) + 0.18 * (place - (len(alphas) - 1) / 2) for share, _ in drawn]
             means = np.array([ours.mean for _, ours in drawn])
             halves = np.array([0.0 if ours.high is None else ours.high - ours.mean for _, ours in drawn])
-            axes.plot([], [], "o-", color=ALPHAS[place], markersize=3, linewidth=1, label=f"alpha {alpha:g}")
-            dots(axes, np.column_stack([x, means]), ALPHAS[place], size=3)
-            strokes(axes, np.column_stack([x, means - halves]), np.column_stack([x, means + halves]), ALPHAS[place])
+            axes.plot([], [], "o-", color=colour, markersize=3, linewidth=1, label=f"alpha {alpha:g}")
+            dots(axes, np.column_stack([x, means]), colour, size=3)
+            strokes(axes, np.column_stack([x, means - halves]), np.column_stack([x, means + halves]), colour)
         axes.set_xticks(range(len(shares)), [f"{100 * share:g}" for share in shares])
 
     def draw_row(panels: Sequence[Axes], name: str) -> None:
@@ -129,7 +122,7 @@ def mixup_figure(pairs: Sequence[tuple[Setup, Paired]], paper: Experiment, capti
         ends = [
             abs(ours.high) for one, pair in pairs if one.data == name and (ours := pair.interval) and ours.high is not None
         ]
-        reach = 1.5 * float(np.quantile(ends, 0.75))
+        reach = 1.5 * float(np.quantile(ends or [1.0], 0.75))
         panels[0].set_ylim(-reach, reach)
         panels[0].set_ylabel(f"{numbers[name][0]}\nmixup - ERM, %")
 

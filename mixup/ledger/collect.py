@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.special import log_softmax
@@ -66,9 +67,9 @@ def prediction_faults(run: Path, evidence: Evidence) -> list[str]:
     if "top1_error" not in evidence.record["test"]:
         return []
     try:
-        with np.load(run / "predictions.npz") as saved:
+        with open(run / "predictions.npz", "rb") as file, np.load(file) as saved:  # numpy alone leaves a broken one open
             logits, labels = saved["logits"], saved["labels"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         return [f"its predictions.npz cannot be read ({error}): run it again"]
     record = evidence.record  # of unreadable examples, which it does not count, the logits are no numbers
     count, unreadable = record["test"]["count"], record["data"]["unreadable"]["test"]

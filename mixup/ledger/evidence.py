@@ -130,7 +130,7 @@ def faults(run: Evidence, *, allow_dirty: bool = False) -> list[str]:
     if not run.untouched:
         reasons.append("its digest is not that of its content: it was edited after it was collected")
     starts = run.record.get("segments", [run.record])  # of a run, each with what it ran in; earlier records have one
-    environments = [start["environment"] or {"commit": None, "dirty": None} for start in starts]
+    environments = [start.get("environment") or {"commit": None, "dirty": None} for start in starts]
     commits = {environment["commit"] for environment in environments}
     if not reasons and len(commits) > 1:
         names = ", ".join(sorted((commit or "unknown")[:7] for commit in commits))

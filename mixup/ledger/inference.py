@@ -58,6 +58,7 @@ import numpy as np
 from scipy import stats
 
 FEWEST_SEEDS = 3
+LEVEL = 0.95  # of every interval, but the 90 % one of a cell
 LEAST_MARGIN = 0.3  # percentage points; `margin` says why
 RELATIVE_MARGIN = 0.02
 ROUNDING = 1e-9  # percentage points: differences of floats that should be equal differ by less
@@ -116,7 +117,7 @@ class Verdict:
 # -- estimates and tests -------------------------------------------------------------------------------------------------
 
 
-def interval(values: Sequence[float], level: float = 0.95, *, overlap: float = 0.0) -> Interval:
+def interval(values: Sequence[float], level: float = LEVEL, *, overlap: float = 0.0) -> Interval:
     """The mean with its two-sided t interval. Raises ValueError for no values, or one that is not finite.
 
     overlap: test rows / training rows, where the values are of overlapping splits of the same rows; see the head."""
@@ -130,18 +131,16 @@ def interval(values: Sequence[float], level: float = 0.95, *, overlap: float = 0
     return Interval(mean, mean - half, mean + half, n, level)
 
 
-def prediction(values: Sequence[float], level: float = 0.95) -> Interval:
+def prediction(values: Sequence[float]) -> Interval:
     """Where one more run is expected, from two runs or more: mean ± t s sqrt(1 + 1/n)."""
-    return interval(values, level, overlap=1.0)
+    return interval(values, overlap=1.0)
 
 
-def paired_difference(
-    a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95, *, overlap: float = 0.0
-) -> Paired:
+def paired_difference(a: Mapping[int, float], b: Mapping[int, float], *, overlap: float = 0.0) -> Paired:
     """a - b over the seeds that both have. overlap: as for `interval`."""
     seeds = tuple(sorted(a.keys() & b.keys()))
     differences = tuple(a[seed] - b[seed] for seed in seeds)
-    return Paired(seeds, differences, interval(differences, level, overlap=overlap) if seeds else None, overlap)
+    return Paired(seeds, differences, interval(differences, overlap=overlap) if seeds else None, overlap)
 
 
 def sign_test(differences: Sequence[float]) -> SignTest:
@@ -170,7 +169,7 @@ def margin(value: float) -> float:
 # -- verdicts ------------------------------------------------------------------------------------------------------------
 
 
-def cell_verdict(values: Sequence[float], number: float, level: float = 0.95) -> Verdict:
+def cell_verdict(values: Sequence[float], number: float) -> Verdict:
     """The first table above. values: ours, one a seed; number: the paper's; both in percent."""
     n = len(values)
     if n == 0:
@@ -178,15 +177,13 @@ def cell_verdict(values: Sequence[float], number: float, level: float = 0.95) ->
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} of at least {FEWEST_SEEDS}")
     half = margin(number)
-    return range_verdict(values, (number, number), half, f"{number:g} ± {half:.2f}", level)
+    return range_verdict(values, (number, number), half, f"{number:g} ± {half:.2f}")
 
 
-def range_verdict(
-    values: Sequence[float], printed: tuple[float, float], margin: float, text: str, level: float = 0.95
-) -> Verdict:
-    """Two one-sided t tests, each at 1 - level, that the mean is as printed, from low to high, but for the margin.
+def range_verdict(values: Sequence[float], printed: tuple[float, float], margin: float, text: str) -> Verdict:
+    """Two one-sided t tests, each at 5 %, that the mean is as printed, from low to high, but for the margin.
     text: that range, in words."""
-    ours, one_run = interval(values, 2 * level - 1), prediction(values, level)
+    ours, one_run = interval(values, 2 * LEVEL - 1), prediction(values)
     low, high = printed[0] - margin, printed[1] + margin
     if ours.low is None or ours.high is None:
         return Verdict("undecided", ours.n, f"all seeds have {ours}: no spread to judge by")
@@ -203,25 +200,25 @@ def range_verdict(
     return Verdict("undecided", ours.n, f"{reason} across an edge of {text}")
 
 
-def claim_verdict(a: Mapping[int, float], b: Mapping[int, float], level: float = 0.95) -> Verdict:
+def claim_verdict(a: Mapping[int, float], b: Mapping[int, float]) -> Verdict:
     """The second table above: "a has a lower error than b", each by seed, in percent."""
-    pairs = paired_difference(a, b, level)
+    pairs = paired_difference(a, b)
     n, signs = len(pairs.seeds), sign_test(pairs.differences)
     numbers = f"difference {pairs.interval}, {signs.lower} of {n} below 0"
     if not a or not b:
         return Verdict("not run", n, "no run has finished" if not a and not b else "runs of one side alone have finished")
     if n < FEWEST_SEEDS:
         return Verdict("too few seeds", n, f"{n} in common of at least {FEWEST_SEEDS}")
-    lower, higher = (proven_lower([sign * value for value in pairs.differences], level) for sign in (1, -1))
+    lower, higher = (proven_lower([sign * value for value in pairs.differences]) for sign in (1, -1))
     if lower == higher:
         return Verdict("undecided", n, numbers)
     return Verdict("direction holds" if lower else "not reproduced", n, numbers)
 
 
-def proven_lower(differences: Sequence[float], level: float) -> bool:
-    """By the two-sided t interval or by the sign test, each with half of 1 - level for this side."""
-    high = interval(differences, level).high
-    return (high is not None and high < 0) or sign_test(differences).p <= (1 - level) / 2
+def proven_lower(differences: Sequence[float]) -> bool:
+    """By the two-sided t interval or by the sign test, each at 2.5 %, for this side."""
+    high = interval(differences).high
+    return (high is not None and high < 0) or sign_test(differences).p <= (1 - LEVEL) / 2
 
 
 def row_verdict(cell: Verdict, claims: Sequence[Verdict]) -> Verdict:

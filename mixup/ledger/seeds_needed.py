@@ -11,7 +11,7 @@ from mixup.errors import UserError
 from mixup.ledger.cells import is_erm
 from mixup.ledger.comparable import erm_row
 from mixup.ledger.entries import Ledger
-from mixup.ledger.inference import FEWEST_SEEDS, Paired
+from mixup.ledger.inference import FEWEST_SEEDS, LEVEL, Paired
 from mixup.ledger.names import row_name
 from mixup.ledger.paper import printed_difference
 
@@ -52,12 +52,12 @@ def plans(ledger: Ledger) -> list[Plan]:
     return [plan for plan in found if len(plan.pairs.seeds) > 1]
 
 
-def power_of(n: int, std: float, difference: float, level: float = 0.95) -> float:
+def power_of(n: int, std: float, difference: float) -> float:
     """The chance that the t interval of n pairs proves a true difference, from the noncentral t distribution."""
-    return float(stats.nct.sf(stats.t.ppf((1 + level) / 2, n - 1), n - 1, abs(difference) / std * math.sqrt(n)))
+    return float(stats.nct.sf(stats.t.ppf((1 + LEVEL) / 2, n - 1), n - 1, abs(difference) / std * math.sqrt(n)))
 
 
-def seeds_needed(std: float, difference: float, power: float = 0.8, level: float = 0.95) -> int:
+def seeds_needed(std: float, difference: float, power: float = 0.8) -> int:
     """The fewest pairs of runs, FEWEST_SEEDS or more, that prove a true difference with this chance.
 
     std: of the paired differences over seeds, in percentage points like `difference`. UserError where no number does."""
@@ -66,6 +66,6 @@ def seeds_needed(std: float, difference: float, power: float = 0.8, level: float
     n = FEWEST_SEEDS
     if std == 0:
         return n
-    while power_of(n, std, difference, level) < power:
+    while power_of(n, std, difference) < power:
         n *= 2
-    return bisect.bisect_left(range(n), power, lo=FEWEST_SEEDS, key=lambda n: power_of(n, std, difference, level))
+    return bisect.bisect_left(range(n), power, lo=FEWEST_SEEDS, key=lambda n: power_of(n, std, difference))

@@ -18,6 +18,8 @@ from typing import Any
 
 from mixup.errors import UserError
 from mixup.ledger.inference import Paired, interval, paired_difference, prediction
+from mixup.ledger.metrics import LAST
+from mixup.ledger.paper import Experiment
 from mixup.run import records
 from mixup.run.conversions import from_dict, leaves
 from mixup.run.files import write_atomic
@@ -34,6 +36,7 @@ VARIED = {  # column -> the setting
     "alpha": "mixup.alpha",
 }
 COLUMNS = (*VARIED, "seed", "wrong", "tested")
+SCALINGS = {"standardised": "standardised", "min-max": "scaled to 0 and 1", "raw": "raw numbers"}
 ROUNDING = 0.05  # percentage points: half of the last printed digit
 
 Choice = tuple[str, ...]
@@ -69,6 +72,13 @@ class Setup:
         return low - ROUNDING <= number <= high + ROUNDING
 
 
+def printed(paper: Experiment, method: str) -> dict[str, tuple[str, float]]:
+    """data.name -> the table's name and the error that the paper prints, in percent."""
+    rows = [row for row in paper.rows if row.method == method]
+    values = [(row, row.value(LAST.metric, LAST.statistic)) for row in rows]
+    return {row.settings["data.name"]: (row.data, value.value) for row, value in values if value and value.value is not None}
+
+
 def against_erm(setups: Iterable[Setup]) -> list[tuple[Setup, Paired]]:
     """Each set-up with mixup, and the difference of its errors to ERM's of the same seed."""
     setups = list(setups)
@@ -80,9 +90,10 @@ def against_erm(setups: Iterable[Setup]) -> list[tuple[Setup, Paired]]:
 # -- files ---------------------------------------------------------------------------------------------------------------
 
 
-def collect_setups(runs: Sequence[Path], results: Path) -> int:
+def collect_setups(runs: Sequence[Path], results: Path, *, replace: bool = False) -> int:
     """Writes the CSV and the JSON of all these runs, and returns their number. UserError where a run has not finished, ran
-    from changed code, is not what its hash says, or differs from the others in what they should share."""
+    from changed code, is not what its hash says, or differs from the others in what they should share; and where the file
+    is of more runs, unless `replace` says so."""
     lines: list[list[str]] = []
     shared: dict[str, Any] = {}
     for run in runs:
@@ -104,6 +115,9 @@ def collect_setups(runs: Sequence[Path], results: Path) -> int:
         wrong = round(test["top1_error"]["last"] * test["count"] / 100)
         counts = [str(number) for number in (config.seed, wrong, test["count"])]
         lines.append([text_of(settings[key]) for key in VARIED.values()] + counts)
+    before = read_setups(results)[0].get("runs", 0)
+    if len(lines) < before and not replace:
+        raise UserError(f"{NAME}.csv is of {before:,} runs and these are {len(lines):,}: name all, or --replace takes these")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *sorted(lines, key=order)])
     content = text.getvalue().encode()

@@ -69,12 +69,10 @@ def page(ledger: Ledger, name: str, format: str, *, address: Address, record: Ad
 
 def attack_doubts(cells: Sequence[Cell]) -> dict[str, Any]:
     """What contradicts how attacks work, run by run, and the fewest examples that a run was attacked with."""
-    attacked = [run for cell in cells for run in cell.runs if "attacks" in run.evaluations]
-    measured = {run.record["label"]: run.evaluations["attacks"] for run in attacked}
-    phrases = [
-        (label, doubt) for label, attacks in measured.items() for doubt in doubts(attacks["results"], attacks["examples"])
-    ]
-    return {"phrases": phrases, "examples": min((attacks["examples"] for attacks in measured.values()), default=0)}
+    runs = [run for cell in cells for run in cell.runs if "attacks" in run.evaluations]
+    attacks = [(run.record["label"], run.evaluations["attacks"]) for run in runs]
+    phrases = [(label, doubt) for label, one in attacks for doubt in doubts(one["results"], one["examples"])]
+    return {"phrases": phrases, "examples": min((one["examples"] for _, one in attacks), default=0)}
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def write_tables(
         print(f"{'would change' if check else 'wrote' if file in files else 'removed'} {file}")
         if not check and file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(files[file])
+            write_atomic(file, files[file].encode())
         elif not check:
             file.unlink()
     if not changed and not removed:

@@ -5,20 +5,11 @@ from statistics import median
 from typing import Any
 
 from mixup.ledger.effects import clarity_of
-from mixup.ledger.inference import Paired
-from mixup.ledger.metrics import LAST
+from mixup.ledger.inference import LEVEL, Paired
 from mixup.ledger.paper import Experiment
-from mixup.ledger.setups import NAME, Choice, Setup, against_erm
+from mixup.ledger.setups import NAME, SCALINGS, Choice, Setup, against_erm, printed
 
-SCALINGS = ("standardised", "min-max", "raw")
 MOST = 12  # set-ups that are listed
-
-
-def values_of(paper: Experiment, method: str) -> dict[str, tuple[str, float]]:
-    """data.name -> the table's name and the error that the paper prints, in percent."""
-    rows = [row for row in paper.rows if row.method == method]
-    values = [(row, row.value(LAST.metric, LAST.statistic)) for row in rows]
-    return {row.settings["data.name"]: (row.data, value.value) for row, value in values if value and value.value is not None}
 
 
 def words(choice: Choice) -> str:
@@ -26,7 +17,7 @@ def words(choice: Choice) -> str:
     scaling, share, split, shuffle, init = choice
     return ", ".join(
         [
-            {"raw": "raw numbers", "min-max": "scaled to 0 and 1"}.get(scaling, scaling),
+            SCALINGS[scaling],
             f"{100 * float(share):g} % {'drawn' if split == 'random' else 'from the top of the file'}",
             *([] if shuffle == "true" else ["not shuffled"]),
             *(["Glorot's weights"] if init else []),
@@ -36,7 +27,7 @@ def words(choice: Choice) -> str:
 
 def page_values(about: Mapping[str, Any], setups: Sequence[Setup], paper: Experiment) -> dict[str, Any]:
     """What the template shows."""
-    numbers, pairs = values_of(paper, "erm"), against_erm(setups)
+    numbers, pairs = printed(paper, "erm"), against_erm(setups)
     tried = {name: [one for one in setups if one.alpha == 0 and one.data == name] for name in numbers}
     fitting = {name: {one.choice for one in tried[name] if one.fits(number)} for name, (_, number) in numbers.items()}
     everywhere = set.intersection(*({one.choice for one in same} for same in tried.values()))
@@ -51,7 +42,7 @@ def page_values(about: Mapping[str, Any], setups: Sequence[Setup], paper: Experi
         "joint": f"{len(best)} of {len(everywhere)} set-ups fit {most} of {len(numbers)} tables, and none fits more.",
         "best": [{"words": words(one), "fits": ", ".join(numbers[name][0] for name in names)} for one, names in best[:MOST]],
         "pairs": len(pairs),
-        "mixed": [mixed_of(name, *values, pairs) for name, values in values_of(paper, "mixup").items()],
+        "mixed": [mixed_of(name, *values, pairs) for name, values in printed(paper, "mixup").items()],
     }
 
 
@@ -73,8 +64,9 @@ def outcome(
         clear = [clarity_of(pair.interval) for _, pair in pairs if pair.interval]
         better, worse = clear.count("clearly as claimed"), clear.count("clearly opposite")
         sentences.append(
-            f"mixup is clearly better than ERM in {better} and clearly worse in {worse} of {len(pairs):,} pairs of a set-up "
-            "and an alpha."
+            f"mixup, tried in {len({one.choice for one, _ in pairs})} of them, is clearly better than ERM in {better} and "
+            f"clearly worse in {worse} of {len(pairs):,} comparisons, of which chance alone makes some "
+            f"{(1 - LEVEL) * len(pairs):.0f} clear."
         )
     return " ".join(sentences)
 

@@ -155,7 +155,7 @@ def verdict_counts(counts: Mapping[Word, int], but: Sequence[Word] = ("too few s
 
 def clarities(ledger: Ledger, *, comparable: bool) -> str:
     """`9 clearly as claimed, 4 clearly opposite, 45 cannot tell`: of runs that are comparable with the paper's, or not, and
-    whose networks fit what they train on."""
+    where ERM fits what it trains on."""
     counts = Counter(one.clarity for one in effects(ledger) if one.fitted and (one.group is None) == comparable)
     return ", ".join(f"{counts[word]} {word}" for word in CLARITIES if counts[word])
 
@@ -164,7 +164,7 @@ def outcome(ledger: Ledger) -> str:
     """What has come out, in one to three sentences: of all experiments, or of one."""
     sentences, numbers = [], len(ledger.numbers)
     if not ledger.papers:
-        sentences.append(f"Not in the paper: {counted(distinct_runs(ledger), 'run')} of ours.")
+        sentences.append(f"The paper prints no number of this; {counted(distinct_runs(ledger), 'run')} of ours.")
     if numbers and len(ledger.papers) > 1:
         sentences.append(f"The paper prints or draws {numbers} numbers ({sources_text(ledger)}).")
     if ledger.judged:
@@ -181,7 +181,7 @@ def outcome(ledger: Ledger) -> str:
     tested = runs_in(one.group for one in effects(ledger) if one.group and one.fitted)
     if small:
         runs = f"{counted(tested, 'run')} at a smaller scale or on other data"
-        sentences.append(f"In {runs}, whose networks fit what they train on, its claims are: {small}.")
+        sentences.append(f"In {runs}, where ERM fits what it trains on, its claims, each in one measure, are: {small}.")
     if others := ledger.small - tested:
         more = " more" * bool(small)
         sentences.append(f"{counted(others, 'run')}{more} at a smaller scale or on other data have no claim to test.")
@@ -191,14 +191,14 @@ def outcome(ledger: Ledger) -> str:
 
 
 def unfitted(ledger: Ledger) -> str:
-    """What runs are worth whose networks have not fitted their training examples."""
+    """What runs are worth where ERM, or without it any method, has not fitted its training examples."""
     errors = [error for group in ledger.groups for error in group.unfitted or ()]
     few, most = (f"{error:.0f}" for error in (min(errors), max(errors)))
     missed = few if few == most else f"{few} to {most}"
     runs = f"{counted(ledger.unfitted, 'run')} more test" if ledger.small else "These runs test"
     return (
         f"{runs} the machinery and say nothing of the paper's claims: at this size networks do not fit "
-        f"(in the end they miss {missed} % of the examples that they have trained on)."
+        f"(ERM, or without it any method, in the end misses {missed} % of its training examples in the mean)."
     )
 
 

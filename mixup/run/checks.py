@@ -114,7 +114,7 @@ def check_game(config: TrainConfig) -> None:
 
 def check_values(config: TrainConfig) -> None:
     """UserError for what no setting can be: a number too large to compute with, a text that is empty or of several lines, an
-    address where a folder is meant, or a secret."""
+    address where a path is meant, or a secret."""
     values = dict(leaves(config))
     for key, value in values.items():
         for part in value if isinstance(value, list) else [value]:
@@ -126,13 +126,13 @@ def check_values(config: TrainConfig) -> None:
             elif isinstance(part, str):
                 ok = part.strip() != "" and not re.search(r"[\x00-\x1f\x7f]", part)
                 check(key, repr(value), ok, "a text of one line, which is not empty, or leave it out")
-    for key in ("runs_dir", "data.root"):
-        folder = values[key] or ""
-        check(key, redacted(folder), "://" not in folder, "a folder of this machine, since nothing is kept at an address")
+    for key in ("runs_dir", "data.root", "data.file"):
+        path = values[key] or ""
+        check(key, redacted(path), "://" not in path, "a path on this machine, since nothing is kept at an address")
         try:
-            Path(folder).expanduser()
+            Path(path).expanduser()
         except RuntimeError as error:
-            raise UserError(f"{key}={folder}: there is no such home; use a folder's full path") from error
+            raise UserError(f"{key}={path}: there is no such home; use the full path") from error
     for key in ("tracking.project", "tracking.entity"):
         if holds_secret(values[key] or ""):
             raise UserError(f"{key} holds a key or a password, and would be public: W&B takes its key from $WANDB_API_KEY")

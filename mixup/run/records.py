@@ -151,7 +151,7 @@ def compare_code(environment: dict[str, Any]) -> str:
     """Whether the code of a run, by its environment, is another than today's, in words; empty where it is the same, or where
     git cannot say."""
     if environment["dirty"]:
-        return f"by code with uncommitted changes, after commit {environment['commit'][:7]}"
+        return f"by code with uncommitted changes, after commit {(environment['commit'] or 'none')[:7]}"
     changed = git(ROOT, "diff", "--name-only", environment["commit"] or "", "--", "mixup", "train.py")
     return f"by the code of commit {environment['commit'][:7]}, which has changed since" if changed else ""
 

@@ -11,7 +11,7 @@ from mixup.run.conversions import from_dict, plain
 from mixup.run.files import write_atomic
 from mixup.run.identity import config_hash, identity
 
-COPIED = ("metrics.jsonl", "predictions.npz", "weights.safetensors")  # the record comes last
+COPIED = ("metrics.jsonl", "predictions.npz", "weights.safetensors", "snapshots")  # the record comes last
 
 
 def adopt(task: Task) -> Path | None:
@@ -24,8 +24,8 @@ def adopt(task: Task) -> Path | None:
     with records.sole_writer(task.folder):
         write_atomic(task.folder / "config.yaml", yaml.safe_dump(plain(task.config), sort_keys=False).encode())
         for file in (folder / name for name in COPIED):
-            if file.exists():  # a GAN has no predictions
-                shutil.copyfile(file, task.folder / file.name)
+            if file.exists():  # a GAN has no predictions, and it alone has snapshots
+                (shutil.copytree if file.is_dir() else shutil.copyfile)(file, task.folder / file.name)
         own = {"name": task.config.name, "label": task.label, "config": plain(task.config), "wandb": None}
         records.write_record(task.folder, {**record, **own})
     return folder

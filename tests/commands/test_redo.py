@@ -179,6 +179,12 @@ def test_a_mistake_is_one_line_and_status_2(command):
     assert "no such experiment" in done.stderr
 
 
+@pytest.mark.parametrize("request_", [["--row", "erm"], ["--within", "8m"]])
+def test_an_experiment_without_the_papers_numbers_has_no_rows(request_, capsys):
+    assert ledger.main(["reproduce", "quickstart", *request_]) == 2
+    assert capsys.readouterr().err.startswith(f"{request_[0]} {request_[1]}: quickstart ")
+
+
 @pytest.mark.slow
 def test_seeds_from_a_spread(command):
     done = command("scripts/ledger.py", "seeds", "--std", "0.1", "--difference", "0.3", "--power", "0.9")

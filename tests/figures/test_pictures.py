@@ -1,7 +1,11 @@
 """Pictures of finished runs: each method in its colour, and the drawings that figures of evidence have."""
 
+from matplotlib.figure import Figure
+
 from mixup.evaluation.corruptions import CORRUPTIONS
 from mixup.figures import pictures
+from mixup.figures.evaluations import draw_attack
+from mixup.figures.panels import Line
 from mixup.figures.style import COLOURS
 from mixup.ledger.figure2 import read_figure2
 
@@ -21,6 +25,14 @@ def test_each_method_has_its_colour_and_no_two_runs_have_one():
 
 def test_every_corruption_has_a_name():
     assert pictures.CORRUPTIONS.keys() == CORRUPTIONS.keys()
+
+
+def test_runs_that_were_attacked_at_different_strengths_share_no_point(tmp_path):
+    common = {"attack": "fgsm", "source": "self", "top1_error": 40.0, "top5_error": 10.0}
+    line = Line("ERM", COLOURS["ERM"], [{"results": [{**common, "eps": eps}]} for eps in (1.0, 4.0)])
+    axes = Figure().subplots()
+    draw_attack(axes, line, "fgsm", "white")
+    assert not axes.lines
 
 
 def test_what_is_measured_becomes_pictures(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ledger_factory import commit_run, composed, edit, make_game, make_run
 
+from mixup.commands.ledger import main
 from mixup.errors import UserError
 from mixup.evaluation.calibration import brier_scores
 from mixup.evaluation.measurements import write_measurement
@@ -153,6 +154,18 @@ def test_a_record_that_contradicts_itself_is_refused(tmp_path, changes, reason):
     assert not (tmp_path / "kept").exists()
 
 
+def test_a_run_that_cannot_be_read_does_not_keep_the_others_out(tmp_path, capsys):
+    """Its weights are gone, of which its report card is."""
+    runs = [make_run(tmp_path / "runs", *SMALL, seed=seed, error=5.0) for seed in (0, 1)]
+    (runs[0] / "weights.safetensors").write_bytes(b"weights")
+    write_measurement(runs[0], "card.json", {"test_count": 1, "measures": {}})
+    (runs[0] / "weights.safetensors").unlink()
+    assert main(["collect", *map(str, runs), "--out", str(tmp_path / "kept")]) == 1
+    told = capsys.readouterr()
+    assert f"refused {runs[0]}: " in told.err
+    assert "1 refused, 1 collected" in told.out
+
+
 def test_an_error_must_be_that_of_the_predictions(tmp_path):
     run = make_run(tmp_path / "runs", *SMALL, error=5.0, device="CPU (1 threads)")
     for field in ("last", "best", "last10_median"):
@@ -163,6 +176,11 @@ def test_an_error_must_be_that_of_the_predictions(tmp_path):
     assert (word, reason) == ("refused", "its last test error 4.99 is not that of its predictions, 5.0")
     edit(run / "record.json", device="NVIDIA H100")  # whose kernels may round one prediction of a thousand otherwise
     assert words([run], tmp_path / "kept") == [("collected", "")]
+    whole = (run / "predictions.npz").read_bytes()
+    for content in (whole[: len(whole) // 2], b""):  # BadZipFile and EOFError are neither OSError nor ValueError
+        (run / "predictions.npz").write_bytes(content)
+        ((_, reason),) = words([run], tmp_path / "kept")
+        assert "predictions.npz cannot be read" in reason
     (run / "predictions.npz").unlink()
     ((_, reason),) = words([run], tmp_path / "kept")
     assert "predictions.npz cannot be read" in reason

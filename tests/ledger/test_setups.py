@@ -52,6 +52,15 @@ def test_a_run_that_cannot_be_believed_is_refused(tmp_path, changed, message):
     assert not (tmp_path / "table4_setup.csv").exists()
 
 
+def test_a_part_does_not_take_the_place_of_all_unless_it_is_told_to(tmp_path):
+    runs = runs_in(tmp_path / "runs")
+    collect_setups(runs, tmp_path)
+    with pytest.raises(UserError, match=r"is of 4 runs and these are 1: name all, or --replace takes these"):
+        collect_setups(runs[:1], tmp_path)
+    assert read_setups(tmp_path)[0]["runs"] == 4
+    assert collect_setups(runs[:1], tmp_path, replace=True) == 1
+
+
 def test_a_file_that_was_changed_is_refused(tmp_path):
     collect_setups(runs_in(tmp_path / "runs"), tmp_path)
     file = tmp_path / "table4_setup.csv"

@@ -2,6 +2,11 @@
 
 from pathlib import Path
 
+import matplotlib
+import pytest
+
+from mixup.figures.setups import setup_pictures
+from mixup.figures.style import STYLE
 from mixup.ledger.paper import read_paper
 from mixup.ledger.setups import Setup
 from mixup.pages.build import render
@@ -34,6 +39,19 @@ def test_the_page_counts_what_fits():
     assert "Of 2 set-ups so many have its ERM error" in page
     assert "Abalone 1, Arcene 0, Arrhythmia 1, Htru2 1, Iris 1, Phishing 1; none has more than 5 of the 6." in page
     assert "1 of 2 set-ups fit 5 of 6 tables" in page
-    assert "mixup is clearly better than ERM in 1 and clearly worse in 0 of 6 pairs" in page
+    assert "mixup, tried in 1 of them, is clearly better than ERM in 1 and clearly worse in 0 of 6 comparisons" in page
     assert "| Arcene     |  57.6 |       2 |   0 |" in page
     assert "20.0: raw numbers, 50 % drawn" in page
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_pictures_are_drawn_of_whatever_was_collected(seeds):
+    """Of a table that the paper has not, of single seeds, which have no interval, and of more alphas than shades."""
+    errors = {seed: 20.0 + seed for seed in range(seeds)}
+    setups = [Setup(name, RAW, alpha, errors, 1.0) for name in ("wine", "iris_uci") for alpha in (0.0, *range(1, 14))]
+    erm, mixed = setup_pictures(setups, PAPER)
+    assert erm.says.count("Iris") == 1
+    assert "Wine" not in erm.says
+    with matplotlib.rc_context(STYLE):
+        labels = {axes.get_ylabel() for axes in mixed.draw().axes}
+    assert labels == {"Iris\nmixup - ERM, %", ""}

@@ -97,6 +97,7 @@ def test_other_code_under_a_finished_run_is_said(monkeypatch):
     monkeypatch.setattr(records, "git", lambda root, *words: "")
     assert records.compare_code({"commit": "abcdefabc", "dirty": False}) == ""
     assert "uncommitted" in records.compare_code({"commit": "abcdefabc", "dirty": True})
+    assert "uncommitted changes, after commit none" in records.compare_code({"commit": None, "dirty": True})
     monkeypatch.setattr(records, "git", lambda root, *words: None)  # of a commit that is not here, or without git
     assert records.compare_code({"commit": None, "dirty": None}) == ""
 

@@ -114,7 +114,7 @@ def test_hydra_shows_a_path_that_its_grammar_cannot_read(command):
     assert "root: ~/a(b)" in done.stdout
 
 
-@pytest.mark.parametrize("setting", ["runs_dir", "data.root"])
+@pytest.mark.parametrize("setting", ["runs_dir", "data.root", "data.file"])
 def test_the_home_of_nobody_is_no_folder(setting):
     with pytest.raises(UserError, match=f"{setting}=~nobody-here/x: there is no such home"):
         planned([f"{setting}=~nobody-here/x"], multirun=False)
