@@ -63,8 +63,8 @@ def test_small_runs_count_where_erm_fits_what_it_trains_on(missed, fitted):
     assert [one.fitted for one in effects(found)] == [fitted]
     assert (found.small, found.unfitted) == ((6, 0) if fitted else (0, 6))
     words = texts.outcome(found)
-    assert ("its claims are: 1 clearly as claimed" in words) == fitted
-    assert (f"they miss {missed:.0f} % of the examples" in words) == (not fitted)
+    assert ("its claims, each in one measure, are: 1 clearly as claimed" in words) == fitted
+    assert (f"misses {missed:.0f} % of its training examples" in words) == (not fitted)
 
 
 def test_the_papers_own_recipe_counts_whatever_it_fits():
