@@ -17,7 +17,7 @@ from mixup.data.datasets import DatasetInfo, dataset_info
 from mixup.data.sources.storage import files_in
 from mixup.pages import costs
 from mixup.plan import draw_plan, num_steps
-from mixup.run.compose import CONFIGS, Sources, configuration, expanded, parsed, sweeper_params
+from mixup.run.compose import configuration, expanded, parsed, sweeper_params
 from mixup.run.config import TrainConfig
 from mixup.training.distributed import Group
 from mixup.training.dry_run import example_counts, parameter_count, step_count
@@ -106,7 +106,7 @@ def parts() -> list[Part]:
     found = []
     for name, title in EXPERIMENTS.items():
         given = parsed([f"experiment={name}"])
-        cells = expanded([*parsed(sweeper_params(given)), *given], Sources(CONFIGS))
+        cells = expanded([*parsed(sweeper_params(given)), *given])
         words = [[override.input_line or "" for override in cell] for cell in cells]
         runs = Counter(next(word for word in cell if word.startswith("model=")) for cell in words)
         for model, count in runs.items():

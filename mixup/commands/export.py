@@ -18,13 +18,12 @@ from mixup.errors import UserError
 from mixup.evaluation.measurements import EXPORTED_WEIGHTS, weights_file
 from mixup.evaluation.settings import typed, words_of
 from mixup.ledger.cells import Cell, grouped, overlap
-from mixup.ledger.collect import runs_below
+from mixup.ledger.collect import evidence_of, runs_below
 from mixup.ledger.evidence import Evidence
 from mixup.ledger.inference import interval
 from mixup.ledger.metrics import LAST, MEASURES, Measure, metric_of
 from mixup.ledger.names import method, net
 from mixup.pages.build import render
-from mixup.pages.sweep_table import evidence_of
 from mixup.pages.texts import commit, spread
 from mixup.run import records
 from mixup.run.files import new_folder, write_atomic, write_json

@@ -10,8 +10,8 @@ from mixup.figures.curves import ERROR, draw_bars, draw_curves, mean
 from mixup.figures.panels import framed
 from mixup.figures.sheets import Sheet, caption, sheet_of
 from mixup.figures.style import WIDTH, Picture, write_png
-from mixup.ledger.collect import contents
-from mixup.ledger.evidence import Evidence, parsed
+from mixup.ledger.collect import evidence_of
+from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import LAST
 from mixup.run.compose import planned
 from mixup.run.overrides import quoted
@@ -43,7 +43,7 @@ def write_quickstart(runs: Path) -> Path:
 
 def finished(runs: Path) -> list[Evidence]:
     folders = [task.folder for task in planned([f"experiment={NAME}", quoted("runs_dir", str(runs))], multirun=True)]
-    found = [parsed(folder.with_name(f"{folder.name}.json"), contents(folder)) for folder in folders if read_record(folder)]
+    found = [evidence_of(folder) for folder in folders if read_record(folder)]
     if not found:
         raise UserError(f"no finished run of the quick start in {runs}: first python train.py -m experiment={NAME}")
     return found

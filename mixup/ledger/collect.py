@@ -130,6 +130,11 @@ def curve_of(lines: Sequence[Mapping[str, Any]]) -> Curve:
     return {key: [row.get(key) for row in rows] for key in dict.fromkeys(key for row in rows for key in row)}
 
 
+def evidence_of(run: Path) -> Evidence:
+    """What would be collected of a run, without what `collect_run` refuses."""
+    return parsed(run.with_name(f"{run.name}.json"), contents(run))
+
+
 def contents(run: Path) -> dict[str, bytes]:
     """Suffix -> content of the files that a finished run is committed as. UserError for one that is not finished, and for a
     measurement of other weights."""

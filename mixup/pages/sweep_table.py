@@ -12,9 +12,9 @@ from rich.table import Table
 
 from mixup.errors import UserError
 from mixup.ledger.cells import grouped
-from mixup.ledger.collect import contents, runs_below
+from mixup.ledger.collect import evidence_of, runs_below
 from mixup.ledger.comparable import Recipes
-from mixup.ledger.evidence import Evidence, parsed
+from mixup.ledger.evidence import Evidence
 from mixup.ledger.metrics import Measure
 from mixup.ledger.names import experiments
 from mixup.ledger.paper import PAPER, Experiment, read_paper
@@ -89,8 +89,3 @@ def table_of(folder: Path, recipes: RecipesOf) -> str:
         page(ledger.of(name), name, "markdown", address=str, record="{0.file.stem}/record.json".format) for name in names
     ]
     return "\n".join(text.removeprefix(MADE).lstrip() for text in pages)
-
-
-def evidence_of(run: Path) -> Evidence:
-    """What would be collected of a run; `ledger.collect` says what is refused then and not here."""
-    return parsed(run.with_name(f"{run.name}.json"), contents(run))

@@ -27,7 +27,8 @@ from mixup.run.config import TrainConfig
 from mixup.run.conversions import from_omegaconf, leaves, text_settings
 from mixup.run.identity import run_dir, run_label
 from mixup.run.overrides import NOT_HYDRAS, for_shell, parsed
-from mixup.run.sources import CONFIGS, Sources, folders, opened
+from mixup.run.places import CONFIGS
+from mixup.run.sources import OURS, Sources, folders, opened
 
 SCHEMA = OmegaConf.structured(TrainConfig)
 OmegaConf.set_struct(SCHEMA.sweep.job, False)  # takes every key
@@ -47,9 +48,9 @@ class Task:
     place: str = ""
 
 
-def planned(words: Sequence[str], *, multirun: bool, sources: Sources | None = None) -> list[Task]:
+def planned(words: Sequence[str], *, multirun: bool, sources: Sources = OURS) -> list[Task]:
     """The runs that a command line stands for. UserError for several runs where `multirun` is false."""
-    sources, given = sources or Sources(CONFIGS), parsed(words)
+    given = parsed(words)
     grid = parsed(sweeper_params(given, sources))
     if not multirun:
         require_one_run(given, grid)
@@ -61,15 +62,14 @@ def planned(words: Sequence[str], *, multirun: bool, sources: Sources | None = N
 
 def configuration(words: Sequence[str]) -> TrainConfig:
     """The configuration of one run, without the grid of its experiment; for scripts and tests."""
-    return checked(parsed(words), Sources(CONFIGS))
+    return checked(parsed(words), OURS)
 
 
 # -- grids ---------------------------------------------------------------------------------------------------------------
 
 
-def sweeper_params(given: Sequence[Override], sources: Sources | None = None) -> list[str]:
+def sweeper_params(given: Sequence[Override], sources: Sources = OURS) -> list[str]:
     """The grid of the experiment, as overrides that the command line's follow."""
-    sources = sources or Sources(CONFIGS)
     places = searched(given, sources)
     files = [override for override in given if chooses_file(override, places)]
     words = [str(override.input_line) for override in files if not override.is_sweep_override()]
@@ -87,10 +87,10 @@ def searched(given: Sequence[Override], sources: Sources) -> tuple[Path, ...]:
     return folders(sources, str(searchpath[-1]) if searchpath else None)
 
 
-def expanded(overrides: Sequence[Override], sources: Sources | None = None) -> list[tuple[Override, ...]]:
+def expanded(overrides: Sequence[Override], sources: Sources = OURS) -> list[tuple[Override, ...]]:
     """Every cell of a grid, the last key varying fastest. A later override of a key takes the place of an earlier one."""
     words: dict[str, list[str]] = {}
-    places = searched(overrides, sources or Sources(CONFIGS))
+    places = searched(overrides, sources)
     for override in overrides:
         words[override.get_key_element()] = values_of(override, places)
     if (count := math.prod(map(len, words.values()))) > MOST_RUNS:
@@ -160,9 +160,8 @@ def checked(overrides: Sequence[Override], sources: Sources) -> TrainConfig:
     return config
 
 
-def composed(overrides: Sequence[Override], sources: Sources | None = None) -> DictConfig:
+def composed(overrides: Sequence[Override], sources: Sources = OURS) -> DictConfig:
     """What Hydra's `compose` returns for these overrides, by way of a cache of the files that they choose."""
-    sources = sources or Sources(CONFIGS)
     words, places = [str(override.input_line) for override in overrides], searched(overrides, sources)
     values = [override for override in overrides if not chooses_file(override, places)]
     if any(override.type is not OverrideType.CHANGE for override in values):
@@ -237,4 +236,4 @@ def label_of(config: TrainConfig) -> str:
 
 @cache
 def usual(*choices: str) -> TrainConfig:
-    return from_omegaconf(composed_files(Sources(CONFIGS), *choices))
+    return from_omegaconf(composed_files(OURS, *choices))

@@ -23,11 +23,13 @@ from mixup.run.places import CONFIGS
 
 @dataclass(frozen=True)
 class Sources:
-    """configs: the project's files. folder: of `--config-dir`. name: of `--config-name`, the file that names all others."""
+    """folder: of `--config-dir`. name: of `--config-name`, the file that names all others."""
 
-    configs: Path
     folder: Path | None = None
     name: str = "train"
+
+
+OURS = Sources()
 
 
 def sources_of(folder: str | None, name: str | None) -> Sources:
@@ -36,7 +38,7 @@ def sources_of(folder: str | None, name: str | None) -> Sources:
     if users is not None and not users.is_dir():
         raise UserError(f"--config-dir {folder}: no such folder")
     name = (name or "train").removesuffix(".yaml")
-    sources = Sources(CONFIGS, users, name)
+    sources = Sources(users, name)
     places = [place for place in (CONFIGS, users) if place is not None]
     if not any((place / f"{name}.yaml").is_file() for place in places):
         beside = "" if users else "; --config-dir DIR names the folder of your own files"
@@ -49,7 +51,7 @@ def opened(sources: Sources) -> Iterator[None]:
     """Inside, Hydra's `compose` reads these files."""
     UsersFolder.path = sources.folder
     try:
-        with initialize_config_dir(str(sources.configs), version_base="1.3"):
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             yield
     finally:
         UsersFolder.path = None
@@ -74,7 +76,7 @@ def folders(sources: Sources, searchpath: str | None = None) -> tuple[Path, ...]
 
     searchpath: `hydra.searchpath` of the command line, a list as text; it takes the place of that of the first file.
     """
-    found = [folder for folder in (sources.configs, sources.folder) if folder is not None]
+    found = [folder for folder in (CONFIGS, sources.folder) if folder is not None]
     first = next(file for folder in found if (file := folder / f"{sources.name}.yaml").is_file())
     values = OmegaConf.load(first)
     if not OmegaConf.is_dict(values):

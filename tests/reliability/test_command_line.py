@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mixup.run.compose import planned
-from mixup.run.sources import CONFIGS, Sources, sources_of
+from mixup.run.sources import Sources, sources_of
 
 OTHER = "defaults: [train, _self_]\noptim: {lr: 0.02}\n"
 SMALL = ("data.train_size=60", "trainer.epochs=1", "trainer.train_eval_size=20", "sweep.slots=1", "optim.milestones=[]")
@@ -75,7 +75,7 @@ def test_the_projects_files_are_composed_from_alone_without_flags(own):
     planned(["experiment=mine"], multirun=False, sources=sources_of(str(own), None))
     with pytest.raises(Exception, match="mine"):
         planned(["experiment=mine"], multirun=False)
-    assert sources_of(None, None) == Sources(CONFIGS)
+    assert sources_of(None, None) == Sources()
 
 
 @pytest.mark.parametrize(
