@@ -244,7 +244,7 @@ def test_a_finished_run_says_so_and_a_sweep_ends_with_its_table(train, tmp_path)
     status, output, _ = train(*overrides)
     assert status == 0
     assert "[4/4] runs/figure5_gan/" in output
-    assert output.count("(n=2)") == 8, "two cells, four columns"
+    assert output.count("(n=2)") == 10, "two cells, five columns"
     rows = [re.split(r"\s*\|\s*", line)[1:] for line in output.splitlines() if re.match(r"\| (ERM|mixup)", line)]
     assert [row[0] for row in rows] == ["ERM", "mixup, alpha 0.2, the paper's formula"]
     assert all(row[1] == "0.0 ± 0.0 (n=2)" for row in rows)

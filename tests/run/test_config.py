@@ -16,6 +16,7 @@ from mixup.run.compose import CONFIGS, configuration, planned
 from mixup.run.config import OWN, POINTS
 from mixup.run.conversions import from_dict, leaves, plain, schema_defaults, schema_settings
 from mixup.run.identity import config_hash
+from mixup.run.sources import Sources
 
 
 def names(group: str) -> list[str]:
@@ -129,15 +130,12 @@ def test_another_type_is_refused(key, value):
     assert key in explain(caught.value)
 
 
-def test_a_misspelt_key_inside_a_file_is_refused(tmp_path, monkeypatch):
+def test_a_misspelt_key_inside_a_file_is_refused(tmp_path):
     """Hydra alone takes any key in a file; the schema does not."""
-    import shutil
-
-    shutil.copytree(CONFIGS, tmp_path / "configs")
-    (tmp_path / "configs" / "experiment" / "typo.yaml").write_text("# @package _global_\ntrainer:\n  max_epcohs: 5\n")
-    monkeypatch.setattr("mixup.run.compose.CONFIGS", tmp_path / "configs")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "typo.yaml").write_text("# @package _global_\ntrainer:\n  max_epcohs: 5\n")
     with pytest.raises(ConfigCompositionException) as caught:
-        configuration(["experiment=typo"])
+        planned(["experiment=typo"], multirun=False, sources=Sources(tmp_path))
     message = explain(caught.value)
     assert message.startswith("In 'experiment/typo'")
     assert "trainer.max_epcohs: no such setting; did you mean 'trainer.epochs'?" in message
