@@ -45,8 +45,10 @@ are numbers of a "recipe not stated": what decides them is our choice.
 Where each seed draws another split of the same rows (table 4), differences of seeds are not independent. Their interval then
 has the corrected variance s^2 (1/n + test rows / training rows) of Nadeau and Bengio (2003), and they have no sign test.
 
-Each rule that says more than "undecided" is wrong in at most 5 % of cases, the paper's number taken as exact. Tables make no
-correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its verdict.
+Each word but "undecided" is wrong in at most 5 % of cases, the paper's number taken as exact. Where there is no difference,
+a claim gets one of its two words in 5.0 % of cases with 5 seeds, 5.6 % with 10 and 6.9 % with 20 (simulated, normal). Tables
+make no correction for their many cells. An unverified number is judged like any other, and marked as unverified beside its
+verdict.
 """
 
 import math
