@@ -19,7 +19,7 @@ from mixup.run.compose import Task
 from mixup.run.records import Record
 
 
-@one_message(stopped="stopped; the same command resumes from the last checkpoint", remedy="repair it and start again")
+@one_message(stopped="stopped; the same command resumes from the last checkpoint")
 def main() -> int:
     """Returns the exit status: 0 all done, 1 a run failed, 2 a mistake in the request, 3 a run finished on other data."""
     tasks = read_tasks(sys.argv[1:])  # every one is composed and checked before the first one trains

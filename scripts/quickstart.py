@@ -13,7 +13,7 @@ from mixup.figures.quickstart import write_quickstart
 from mixup.run.places import ROOT
 
 
-@one_message(stopped="stopped before the picture was drawn", remedy="put this right and run the command again")
+@one_message(stopped="stopped before the picture was drawn")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="as runs_dir of the sweep (default runs)")

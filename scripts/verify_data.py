@@ -26,7 +26,7 @@ from mixup.data.verification import Finding, verify
 from mixup.errors import UserError
 
 
-@one_message(stopped="stopped before all was checked", remedy="put this right and run the command again")
+@one_message(stopped="stopped before all was checked")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"some of {', '.join(DATASETS)} (default all)")

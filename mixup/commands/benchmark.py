@@ -30,7 +30,7 @@ MEASURED = RESULTS / "benchmarks"
 Options = argparse.Namespace
 
 
-@one_message(stopped="stopped; what was measured is kept", remedy="repair it and start again")
+@one_message(stopped="stopped; what was measured is kept")
 def main(arguments: Sequence[str], description: str) -> int:
     """Returns the exit status: 0 done, 2 a mistake in the request."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

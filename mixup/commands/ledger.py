@@ -25,7 +25,7 @@ from mixup.run.places import RESULTS, ROOT
 Options = argparse.Namespace
 
 
-@one_message(stopped="stopped", remedy="put this right and run the command again")
+@one_message(stopped="stopped")
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit status: 0 done, 1 refused or out of date, 2 a mistake in the request."""
     options = parser().parse_args(arguments)

@@ -19,7 +19,9 @@ Arguments = ParamSpec("Arguments")
 REFUSALS = (UserError, HydraException, OmegaConfBaseException, YAMLError)
 
 
-def one_message(*, stopped: str, remedy: str) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
+def one_message(
+    *, stopped: str, remedy: str = "repair it and start again"
+) -> Callable[[Callable[Arguments, int]], Callable[Arguments, int]]:
     """Makes a program end in one message instead of a traceback: status 2 for an error that the user can put right, 1 for a
     closed pipe, 130 for Ctrl-C. stopped: what is said after Ctrl-C. remedy: what is said after an error of the system."""
 

@@ -94,6 +94,9 @@ def collect_setups(runs: Sequence[Path], results: Path, *, replace: bool = False
     """Writes the CSV and the JSON of all these runs, and returns their number. UserError where a run has not finished, ran
     from changed code, is not what its hash says, or differs from the others in what they should share; and where the file
     is of more runs, unless `replace` says so."""
+    before = 0 if replace else read_setups(results)[0].get("runs", 0)
+    if len(runs) < before:
+        raise UserError(f"{NAME}.csv is of {before:,} runs and these are {len(runs):,}: name all, or --replace takes these")
     lines: list[list[str]] = []
     shared: dict[str, Any] = {}
     for run in runs:
@@ -115,9 +118,6 @@ def collect_setups(runs: Sequence[Path], results: Path, *, replace: bool = False
         wrong = round(test["top1_error"]["last"] * test["count"] / 100)
         counts = [str(number) for number in (config.seed, wrong, test["count"])]
         lines.append([text_of(settings[key]) for key in VARIED.values()] + counts)
-    before = read_setups(results)[0].get("runs", 0)
-    if len(lines) < before and not replace:
-        raise UserError(f"{NAME}.csv is of {before:,} runs and these are {len(lines):,}: name all, or --replace takes these")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *sorted(lines, key=order)])
     content = text.getvalue().encode()

@@ -27,7 +27,7 @@ def test_every_corruption_has_a_name():
     assert pictures.CORRUPTIONS.keys() == CORRUPTIONS.keys()
 
 
-def test_runs_that_were_attacked_at_different_strengths_share_no_point(tmp_path):
+def test_runs_that_were_attacked_at_different_strengths_share_no_point():
     common = {"attack": "fgsm", "source": "self", "top1_error": 40.0, "top5_error": 10.0}
     line = Line("ERM", COLOURS["ERM"], [{"results": [{**common, "eps": eps}]} for eps in (1.0, 4.0)])
     axes = Figure().subplots()
